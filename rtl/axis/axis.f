@@ -1,0 +1,5 @@
+rtl/axis/axis_ram.v
+rtl/axis/axis_lutram.v
+rtl/axis/axis_skid.v
+rtl/axis/axis_fifo.v
+rtl/axis/axis_msg_emit.v
