@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line. Every option is the Make variable of the same name: `make sim LINK_DELAY=300` runs `floreana sim --link-delay 300`.
+
+Exit codes: 0 equal, 1 differs, 2 bad input, 3 environment, 4 internal, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+import floreana
+from floreana.errors import FloreanaError
+
+CLOCK_HZ = 200_000_000
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+
+_HELP = """\
+Floreana runs integer-only transformer encoders on clusters of FPGAs that talk Ethernet.
+Here the FPGAs are simulated, every clock cycle and every frame, and the result is proved
+equal, bit for bit, to the integer model."""
+
+_EXAMPLES = """\
+first steps
+  floreana sim                                  the default sentence, six nodes, all-MiniLM-L6-v2
+  floreana sim --text "Any sentence you like."  another one (1 to 128 tokens, never cut off)
+  floreana sim --project tiny_2 --sim icarus    two nodes and random weights, under Icarus
+  floreana verify build/minilm_6                compare the captured frames with the model once more
+  floreana plan --project minilm_6              who computes what, and where it lies
+  floreana bench-sim                            speed of the simulation against its bare multipliers
+
+what a run leaves in build/<project>/
+  result.json, outputs.npz   cycles, frames, equality, every encoder's rows, embeddings
+  traffic.pcapng             every frame at every port: open it with Wireshark
+  sim/run.log                what the tools and the simulator said
+
+The Make variable of an option has its name in capitals: make sim LINK_DELAY=300.
+Exit codes: 0 equal, 1 differs, 2 bad input, 3 environment, 4 internal error."""
+
+_SIM_EXAMPLES = """\
+examples
+  floreana sim --text "Darwin came ashore in September."
+  floreana sim --text-file sentences.txt        several, one a line, one after the other
+  floreana sim --project tiny_2 --tokens 5,16   two random sequences of 5 and 16 tokens
+  floreana sim --link-delay 400                 a slower network, in cycles of 5 ns"""
+
+
+def version() -> str:
+    """Version of the package, also where it is run from the source tree."""
+    named = getattr(floreana, "__version__", None)
+    if isinstance(named, str):
+        return named
+    try:
+        return installed_version("floreana")
+    except PackageNotFoundError:
+        pass
+    try:
+        import tomllib
+
+        text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+        return str(tomllib.loads(text)["project"]["version"])
+    except (OSError, KeyError, ValueError):
+        return "0+unknown"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print(f"floreana: {message}\nTry `{self.prog} --help`.", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(prog="floreana", description=_HELP, epilog=_EXAMPLES, formatter_class=raw)
+    parser.add_argument("--version", action="version", version=f"floreana {version()}")
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+
+    def add(name: str, text: str, examples: str | None = None) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=examples, formatter_class=raw)
+
+    def project_options(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--project", default="minilm_6", metavar="NAME", help="a project of fpga_projects/, or a folder with a project.yaml (default minilm_6)")
+        command.add_argument("--nodes", type=int, metavar="N", help="another node count than the project's")
+        command.add_argument("--out", type=Path, metavar="FOLDER", help="where <project>/ is made (default build/)")
+
+    sim = add("sim", "simulate the cluster and compare every message with the integer model", _SIM_EXAMPLES)
+    project_options(sim)
+    sim.add_argument("--text", metavar="SENTENCE", help="the sentence to embed")
+    sim.add_argument("--text-file", type=Path, metavar="FILE", help="sentences, one a line")
+    sim.add_argument("--tokens", metavar="N[,N...]", help="random tokens in place of text: one count a sentence")
+    sim.add_argument("--seed", type=int, default=1, metavar="N", help="of random tokens (default 1)")
+    sim.add_argument("--sim", default="verilator", metavar="NAME", help="verilator (default) or icarus")
+    sim.add_argument("--link-delay", type=int, default=220, metavar="CYCLES", help="from one port to the next (default 220)")
+    sim.add_argument("--window", type=int, metavar="CYCLES", help="how often the bench looks; changes speed, never results")
+    sim.add_argument("--model", type=Path, metavar="FOLDER", help="config.json, model.safetensors and tokenizer.json of the model")
+    sim.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="compilers at a time (default: all processors)")
+
+    plan = add("plan", "print where everything lies: nodes, contexts, edges, sizes")
+    project_options(plan)
+
+    verify = add("verify", "recompute the model's side from a capture alone, and compare")
+    verify.add_argument("folder", type=Path, help="what a run left, for example build/minilm_6")
+
+    bench = add("bench-sim", "CPU time of the six-node simulation against that of its bare multiplier arrays")
+    project_options(bench)
+    bench.add_argument("--text", metavar="SENTENCE", help="the sentence to embed")
+    bench.add_argument("--model", type=Path, metavar="FOLDER", help="as for sim")
+    bench.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="as for sim")
+    return parser
+
+
+class _Screen:
+    """Progress and results on a terminal; plain lines where the output is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._status: Status | None = None
+        self._last = ""
+        self._said = 0.0
+
+    def __enter__(self) -> _Screen:
+        if self.console.is_terminal:
+            self._status = self.console.status("")
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def _show(self, text: str, often: bool) -> None:
+        if self._status is not None:
+            self._status.update(text)
+        elif text != self._last and (not often or time.monotonic() - self._said > 5):
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._said = time.monotonic()
+        self._last = text
+
+    def stage(self, text: str) -> None:
+        self._show(text, often="compiling" in text)
+
+    def built(self, simulator: Any) -> None:
+        if simulator.seconds:
+            self.console.print(f"built the {simulator.kind} simulation in {simulator.seconds:.0f} s (kept: the next run starts at once)", highlight=False)
+
+    def progress(self, line: dict[str, Any], sentences: int, rows: int) -> None:
+        if line["stage"] == "loading":
+            self._show("loading the memory images over the configuration buses", often=False)
+            return
+        done = line["rows"]
+        encoder = next((e for e, count in enumerate(done) if count < rows), len(done) - 1)
+        which = f"sentence {min(line['sentence'] + 1, sentences)} of {sentences}, " if sentences > 1 else ""
+        self._show(
+            f"{which}encoder {encoder + 1} of {len(done)}: {done[encoder]} of {rows} rows; cycle {line['cycle']:,}, {line['frames']:,} frames",
+            often=True,
+        )
+
+    def sentence(self, number: int, report: Any, plan: Any) -> None:
+        a = report.analysis
+        bound = plan.mac_bound(a.tokens)
+        share = bound / plan.encoders
+        table = Table(title=f"{number}: {report.text}", title_justify="left", title_style="bold")
+        for column in ("encoder", "cycles", "multipliers' bound", "integer model"):
+            table.add_column(column, justify="right" if column != "integer model" else "left")
+        for encoder, cycles in enumerate(a.cycles_per_encoder):
+            shown = "-" if cycles is None else f"{cycles:,}"
+            equal = "not on the wire" if not a.on_wire[encoder] else "equal" if a.equal[encoder] else "DIFFERS"
+            table.add_row(str(encoder), shown, f"{share:,.0f}", equal)
+        table.add_row("all", f"{a.cycles:,}", f"{bound:,}", "equal" if report.bit_exact else "DIFFERS", style="bold")
+        self.console.print(table)
+        self.console.print(
+            f"{a.tokens} tokens, {a.cycles:,} cycles = {1e6 * a.cycles / CLOCK_HZ:,.1f} us at 200 MHz ({bound / a.cycles:.0%} of them the multipliers' own); "
+            f"{a.frames:,} frames, {a.wire_bytes:,} bytes on the wire; cosine to fp32 {report.cosine:.4f}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def summary(self, content: dict[str, Any], analysis: Any, outcome: Any, folder: Path) -> None:
+        ok = content["bit_exact"]
+        self.console.print(
+            f"{'bit for bit equal to the integer model' if ok else 'NOT EQUAL to the integer model'}: {analysis.values:,} values in "
+            f"{2 * content['frames']:,} captured frames compared; images loaded in {content['load_cycles']:,} cycles; "
+            f"{outcome.cycles / max(outcome.seconds, 1e-9):,.0f} cycles/s; results in {folder}",
+            style="green" if ok else "red",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _sim(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.sim.session import Options, simulate
+
+    options = Options(
+        project=arguments.project,
+        text=arguments.text,
+        text_file=arguments.text_file,
+        tokens=arguments.tokens,
+        seed=arguments.seed,
+        sim=arguments.sim,
+        link_delay=arguments.link_delay,
+        window=arguments.window,
+        model=arguments.model,
+        nodes=arguments.nodes,
+        jobs=arguments.jobs,
+        out=arguments.out,
+    )
+    with _Screen(console) as screen:
+        simulate(options, screen, version())
+    return 0
+
+
+def _plan(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.cluster.description import find_project, load_project
+    from floreana.cluster.plan import make_plan, render
+    from floreana.sim.session import build_folder
+
+    project = load_project(find_project(arguments.project), nodes=arguments.nodes)
+    plan = make_plan(project)
+    path = build_folder(project, arguments.out) / "plan.json"
+    plan.save(path)
+    print(render(plan, max(console.width, 110)))
+    print(f"written to {path}")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.sim.session import verify
+
+    plan, analysis = verify(arguments.folder)
+    sentences = len(analysis.sentences)
+    console.print(
+        f"{arguments.folder}: equal. {analysis.values:,} values in {2 * analysis.frames:,} captured frames of {sentences} "
+        f"sentence{'s' if sentences > 1 else ''} and {plan.encoders} encoders agree with the integer model.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+def _bench(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.sim.session import Options
+    from floreana.sim.speed import bench_sim
+
+    options = Options(
+        project=arguments.project,
+        text=arguments.text,
+        model=arguments.model,
+        nodes=arguments.nodes,
+        jobs=arguments.jobs,
+        out=arguments.out,
+    )
+    with _Screen(console) as screen:
+        return bench_sim(options, screen, version(), console)
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
+    "sim": _sim,
+    "plan": _plan,
+    "verify": _verify,
+    "bench-sim": _bench,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    console = Console()
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _COMMANDS[arguments.command](arguments, console)
+    except FloreanaError as error:
+        print(f"floreana: {error.message}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("floreana: interrupted; nothing is left running", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno in _DISK_ERRORS:
+            place = f" {error.filename}" if error.filename else ""
+            print(f"floreana: cannot write{place}: {error.strerror}; free space, or choose another folder with OUT=", file=sys.stderr)
+            return 3
+        traceback.print_exc()
+        return 4
+    except Exception:
+        traceback.print_exc()
+        print("floreana: internal error; please report the lines above", file=sys.stderr)
+        return 4
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,540 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The description of a project, ``fpga_projects/<name>/project.yaml``: read, checked, every error reported at once.
+
+Keys and rules: docs/mapping.md. Each error names file, line, key, value, limit and remedy.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml  # type: ignore[import-untyped]
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from floreana.errors import InputError
+
+SLICE_BYTES = 64  # a slice is whole beats
+MAX_NODES = 63  # PEERS has 64 bits: the nodes and the host
+MAX_ROW_BYTES = 4096  # the slice offset has 10 bits in units of 4 bytes
+HEAD_DIMS = (32, 64)
+MAX_YAML_DEPTH = 16
+MAX_YAML_VALUES = 10_000
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a description."""
+
+    file: str
+    line: int
+    key: str
+    value: str
+    limit: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.key} = {self.value}: {self.limit}; {self.remedy}"
+
+
+class ProjectError(InputError):
+    """A description with at least one problem; ``problems`` lists all of them in order of line."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = sorted(problems, key=lambda p: (p.line, p.key, p.limit))
+        count = len(problems)
+        head = f"{problems[0].file}: {count} error{'s' if count > 1 else ''}"
+        super().__init__("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
+
+
+def _refuse(limit: str, remedy: str) -> PydanticCustomError:
+    return PydanticCustomError("floreana", "{limit}", {"limit": limit, "remedy": remedy})
+
+
+def _parse_name(value: object) -> object:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise _refuse(
+            "a name is a lower-case letter, then at most 31 lower-case letters, digits or _", "choose such a name"
+        )
+    return value
+
+
+def _parse_mac(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):  # from JSON or from a copy of a model
+        value = format_mac(value) if 0 <= value < 1 << 48 else str(value)
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", value):
+        raise _refuse("a MAC address is six pairs of hexadecimal digits", 'write it quoted: "02:f1:0e:00:00:00"')
+    number = int(value.replace(":", ""), 16)
+    if number >> 40 & 1:
+        raise _refuse("bit 0 of the first byte marks a group address", "make the first byte even, for example 02")
+    return number
+
+
+def _parse_ip(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = format_ip(value) if 0 <= value < 1 << 32 else str(value)
+    try:
+        return int(ipaddress.IPv4Address(str(value)))
+    except ValueError:
+        raise _refuse("an IPv4 address is four numbers from 0 to 255", "write it as 10.17.0.1") from None
+
+
+def _parse_nodes(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 1 <= value <= MAX_NODES:
+            raise _refuse(
+                f"a cluster has 1 to {MAX_NODES} nodes (64 peers, one of them the host)",
+                f"choose 1 to {MAX_NODES} nodes",
+            )
+        return tuple(f"node{k}" for k in range(value))
+    if isinstance(value, (list, tuple)):
+        if not 1 <= len(value) <= MAX_NODES:
+            raise _refuse(
+                f"a cluster has 1 to {MAX_NODES} nodes (64 peers, one of them the host)",
+                f"name 1 to {MAX_NODES} nodes",
+            )
+        for name in value:
+            _parse_name(name)
+        if len(set(value)) != len(value):
+            twice = sorted({name for name in value if value.count(name) > 1})
+            raise _refuse(f"node names are unique, but {', '.join(twice)} repeats", "give each node its own name")
+        return tuple(value)
+    raise _refuse("nodes is a count or a list of names", "write nodes: 6, or nodes: [left, right]")
+
+
+def format_mac(value: int) -> str:
+    """``02:f1:0e:00:00:00`` from 48 bits."""
+    return ":".join(f"{value >> shift & 255:02x}" for shift in range(40, -1, -8))
+
+
+def format_ip(value: int) -> str:
+    """Dotted quad from 32 bits."""
+    return str(ipaddress.IPv4Address(value))
+
+
+Name = Annotated[str, BeforeValidator(_parse_name)]
+MacAddress = Annotated[int, BeforeValidator(_parse_mac)]
+IpAddress = Annotated[int, BeforeValidator(_parse_ip)]
+NodeNames = Annotated[tuple[str, ...], BeforeValidator(_parse_nodes)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+
+
+class MinilmModel(_Section):
+    """The trained model all-MiniLM-L6-v2; its sizes are fixed."""
+
+    source: Literal["minilm"] = "minilm"
+
+    @property
+    def hidden(self) -> int:
+        return 384
+
+    @property
+    def heads(self) -> int:
+        return 12
+
+    @property
+    def ffn(self) -> int:
+        return 1536
+
+    @property
+    def encoders(self) -> int:
+        return 6
+
+
+class SyntheticModel(_Section):
+    """A random model of any size, from a seed."""
+
+    source: Literal["synthetic"] = "synthetic"
+    hidden: int = Field(ge=64, le=MAX_ROW_BYTES // 4)
+    heads: int = Field(ge=1)
+    ffn: int = Field(ge=64)
+    encoders: int = Field(ge=1)
+    vocab: int = Field(default=100, ge=2, le=1 << 20)
+    seed: int = Field(default=1, ge=0, lt=1 << 32)
+
+
+class ClusterSection(_Section):
+    """Nodes and their addresses: node k has mac_base + k and ip_base + k; the host comes after the last node."""
+
+    nodes: NodeNames
+    mac_base: MacAddress = 0x02F10E000000
+    ip_base: IpAddress = 0x0A110001
+
+
+class Priorities(_Section):
+    """Order in which ready rows are served by `linear`: 0 first."""
+
+    qkv: int = Field(default=0, ge=0, le=3)
+    out: int = Field(default=1, ge=0, le=3)
+    ffn1: int = Field(default=2, ge=0, le=3)
+    ffn2: int = Field(default=3, ge=0, le=3)
+
+
+class MappingSection(_Section):
+    """How the model is laid over the nodes."""
+
+    strategy: Literal["tensor"] = "tensor"
+    owners: Literal["rotate"] = "rotate"
+    priorities: Priorities = Priorities()
+
+
+class BuildSection(_Section):
+    """Parameters of the node, the same for all nodes."""
+
+    k_lanes: Literal[16, 32, 64] = 64
+    out_n: Literal[16, 32, 48, 64] = 48
+    post_lanes: Literal[1, 2, 4, 8, 16] = 8
+    norm_lanes: Literal[1, 2, 4, 8, 16] = 8
+    max_tokens: int = Field(default=128, ge=1, le=512)
+    slots: Literal[1, 2] = 2
+
+
+class Project(_Section):
+    """A checked description. ``model`` has ``source``, ``hidden``, ``heads``, ``ffn``, ``encoders`` in either case."""
+
+    name: Name
+    model: MinilmModel | SyntheticModel
+    cluster: ClusterSection
+    mapping: MappingSection = MappingSection()
+    build: BuildSection = BuildSection()
+
+    @property
+    def nodes(self) -> int:
+        return len(self.cluster.nodes)
+
+
+_SECTIONS: dict[str, type[_Section]] = {"cluster": ClusterSection, "mapping": MappingSection, "build": BuildSection}
+_MODELS: dict[str, type[_Section]] = {"minilm": MinilmModel, "synthetic": SyntheticModel}
+_REQUIRED = ("name", "model", "cluster")
+
+
+def legal_node_counts(hidden: int, heads: int, ffn: int) -> list[int]:
+    """Node counts over which heads, hidden and FFN divide into whole 64-byte slices."""
+    return [p for p in range(1, MAX_NODES + 1) if not _node_count_limits(p, hidden, heads, ffn)]
+
+
+def _node_count_limits(nodes: int, hidden: int, heads: int, ffn: int) -> list[str]:
+    limits = []
+    if heads % nodes:
+        limits.append(f"{heads} heads do not divide over {nodes} nodes ({heads} mod {nodes} = {heads % nodes})")
+    elif (heads // nodes) * (hidden // heads) % SLICE_BYTES:
+        limits.append(
+            f"the heads of a node are {heads // nodes} x {hidden // heads} = {hidden // nodes} bytes,"
+            f" not a multiple of {SLICE_BYTES}"
+        )
+    if ffn % nodes:
+        limits.append(f"FFN {ffn} does not divide over {nodes} nodes ({ffn} mod {nodes} = {ffn % nodes})")
+    elif ffn // nodes % SLICE_BYTES:
+        limits.append(f"FFN {ffn} over {nodes} nodes is {ffn // nodes} bytes a node, not a multiple of {SLICE_BYTES}")
+    return limits
+
+
+class _Source:
+    """The parsed text: plain values, the line of every key, and the problems found so far."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = _relative(path)
+        self.lines: dict[_KeyPath, int] = {(): 1}
+        self.problems: list[Problem] = []
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise InputError(
+                f"{self.file}: no such file; a project is described by fpga_projects/<name>/project.yaml"
+            ) from None
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self.file}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+        except OSError as error:
+            raise InputError(f"{self.file}: cannot be read: {error.strerror}") from None
+        try:
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise InputError(f"{self.file}:{line}: not YAML: {error.problem}; correct the line") from None
+        except yaml.YAMLError as error:
+            raise InputError(f"{self.file}: not YAML: {' '.join(str(error).split())}; correct the file") from None
+        self.built = 0
+        value = None if root is None else self._build(root, (), 0)
+        if not isinstance(value, dict):
+            raise InputError(f"{self.file}:1: a description is a mapping of keys to values; known: {_known(Project)}")
+        self.value: dict[str, Any] = value
+
+    def _build(self, node: Any, path: _KeyPath, depth: int) -> Any:
+        self.built += 1  # aliases can make a small file large
+        if depth > MAX_YAML_DEPTH or self.built > MAX_YAML_VALUES:
+            raise InputError(
+                f"{self.file}:{node.start_mark.line + 1}: more than {MAX_YAML_DEPTH} levels or"
+                f" {MAX_YAML_VALUES} values; a description is smaller than that"
+            )
+        if isinstance(node, yaml.MappingNode):
+            mapping: dict[str, Any] = {}
+            for key_node, value_node in node.value:
+                key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
+                line = key_node.start_mark.line + 1
+                if key in mapping:
+                    first = self.lines[(*path, key)]
+                    self.problems.append(
+                        Problem(
+                            self.file,
+                            line,
+                            _dotted((*path, key)),
+                            "(repeated)",
+                            f"the key stands in line {first} already",
+                            "remove one",
+                        )
+                    )
+                    continue
+                self.lines[(*path, key)] = line
+                mapping[key] = self._build(value_node, (*path, key), depth + 1)
+            return mapping
+        if isinstance(node, yaml.SequenceNode):
+            items = []
+            for index, item in enumerate(node.value):
+                self.lines[(*path, index)] = item.start_mark.line + 1
+                items.append(self._build(item, (*path, index), depth + 1))
+            return items
+        loader = yaml.SafeLoader("")
+        try:
+            return loader.construct_object(node)
+        except (yaml.YAMLError, ValueError) as error:
+            line = node.start_mark.line + 1
+            raise InputError(f"{self.file}:{line}: {_dotted(path)}: {' '.join(str(error).split())}") from None
+        finally:
+            loader.dispose()
+
+    def line(self, path: _KeyPath) -> int:
+        while path not in self.lines:
+            path = path[:-1]
+        return self.lines[path]
+
+    def add(self, path: _KeyPath, value: object, limit: str, remedy: str) -> None:
+        self.problems.append(Problem(self.file, self.line(path), _dotted(path), _show(value), limit, remedy))
+
+    def add_details(self, prefix: _KeyPath, section: type[BaseModel], details: ErrorDetails) -> None:
+        """Turn one pydantic error into a problem."""
+        path: _KeyPath = (*prefix, *details["loc"])
+        kind, context = details["type"], details.get("ctx", {})
+        if kind == "floreana":
+            limit, remedy = str(context["limit"]), str(context["remedy"])
+        elif kind == "extra_forbidden":
+            owner = _owner(section, details["loc"][:-1])
+            limit, remedy = f"unknown key; known: {_known(owner)}", _nearest(str(path[-1]), list(owner.model_fields))
+        elif kind == "missing":
+            self.add(path, None, "this key is required", f"add {path[-1]}")
+            return
+        elif kind == "int_type":
+            limit, remedy = "an integer is needed", "write a whole number, without quotes"
+        elif kind == "literal_error":
+            limit, remedy = "not a known value", f"choose {context['expected']}"
+        elif kind in ("greater_than_equal", "less_than_equal", "less_than"):
+            bound, word = (context["ge"], "least") if kind == "greater_than_equal" else (context.get("le"), "most")
+            bound = bound if bound is not None else context["lt"] - 1
+            limit, remedy = f"must be at {word} {bound}", f"choose a value of at {word} {bound}"
+        else:
+            limit, remedy = details["msg"], "correct the value"
+        self.add(path, details["input"], limit, remedy)
+
+    def section(self, key: str, section: type[_Section], default: bool) -> Any:
+        """Validate one section; None where it has a problem."""
+        if key not in self.value:
+            if not default:
+                self.add((key,), None, "this key is required", f"add {key}: {_known(section)}")
+                return None
+            return section()
+        raw = self.value[key]
+        if not isinstance(raw, dict):
+            self.add(
+                (key,), raw, "a mapping of keys to values is needed", f"write the keys below it: {_known(section)}"
+            )
+            return None
+        try:
+            return section.model_validate(raw)
+        except ValidationError as error:
+            for details in error.errors(include_url=False):
+                self.add_details((key,), section, details)
+            return None
+
+
+def _relative(path: Path) -> str:
+    try:
+        return path.resolve().relative_to(Path.cwd().resolve()).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def _dotted(path: _KeyPath) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _show(value: object) -> str:
+    if value is None:
+        return "(absent)"
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _known(section: type[BaseModel]) -> str:
+    return ", ".join(section.model_fields)
+
+
+def _owner(section: type[BaseModel], loc: _KeyPath) -> type[BaseModel]:
+    for part in loc:
+        annotation = section.model_fields[str(part)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            section = annotation
+    return section
+
+
+def _multiples(value: int) -> str:
+    below = value // SLICE_BYTES * SLICE_BYTES
+    return f"{below} or {below + SLICE_BYTES}"
+
+
+def _either(numbers: list[int]) -> str:
+    head = ", ".join(map(str, numbers[:-1]))
+    return f"{head} or {numbers[-1]}" if head else str(numbers[-1])
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]}?" if close else "remove it"
+
+
+def _check_model(source: _Source, model: MinilmModel | SyntheticModel) -> bool:
+    """Rules between the sizes of the model. True where the sizes can be divided over nodes at all."""
+    before = len(source.problems)
+    hidden, heads = model.hidden, model.heads
+    if hidden % SLICE_BYTES:
+        source.add(
+            ("model", "hidden"),
+            hidden,
+            f"must be a multiple of {SLICE_BYTES} (a row is whole beats)",
+            f"choose {_multiples(hidden)}",
+        )
+    if hidden % heads or hidden // heads not in HEAD_DIMS:
+        fits = [str(hidden // size) for size in HEAD_DIMS if hidden % size == 0]
+        source.add(
+            ("model", "heads"),
+            heads,
+            f"{heads} heads of a hidden size of {hidden} are {hidden / heads:g} channels each; a head has 32 or 64",
+            f"choose {' or '.join(fits)} heads" if fits else "choose a hidden size that is a multiple of 64",
+        )
+    if model.ffn % SLICE_BYTES:
+        source.add(
+            ("model", "ffn"),
+            model.ffn,
+            f"must be a multiple of {SLICE_BYTES} (a row is whole beats)",
+            f"choose {_multiples(model.ffn)}",
+        )
+    return len(source.problems) == before
+
+
+def _check_cluster(source: _Source, cluster: ClusterSection) -> None:
+    count = len(cluster.nodes)
+    if cluster.ip_base + count > 0xFFFFFFFF:
+        source.add(
+            ("cluster", "ip_base"),
+            format_ip(cluster.ip_base),
+            f"the host's address would be the base plus {count}, beyond 255.255.255.255",
+            "choose a lower address",
+        )
+    if (cluster.mac_base & 0xFFFFFFFFFF) + count > 0xFFFFFFFFFF:
+        source.add(
+            ("cluster", "mac_base"),
+            format_mac(cluster.mac_base),
+            f"the host's address would be the base plus {count}, beyond the last five bytes",
+            "choose a lower address",
+        )
+
+
+def load_project(path: Path | str, nodes: int | None = None) -> Project:
+    """Read and check a description; ``nodes`` overrides the node count of the file.
+
+    Raises ProjectError (exit code 2) with every problem, or InputError where the file cannot be read or parsed at all.
+    """
+    source = _Source(Path(path))
+    for key in source.value:
+        if key not in Project.model_fields:
+            source.add(
+                (key,),
+                source.value[key],
+                f"unknown key; known: {_known(Project)}",
+                _nearest(key, list(Project.model_fields)),
+            )
+    name = source.value.get("name")
+    try:
+        _parse_name(name)
+        if name != Path(path).resolve().parent.name and Path(path).name == "project.yaml":
+            folder = Path(path).resolve().parent.name
+            source.add(("name",), name, f"the project's folder is named {folder}", "use one name for both")
+    except PydanticCustomError as error:
+        if name is None:
+            source.add(("name",), None, "this key is required", "add name: the name of the project's folder")
+        else:
+            assert error.context is not None
+            source.add(("name",), name, str(error.context["limit"]), str(error.context["remedy"]))
+
+    if nodes is not None:
+        cluster_raw = source.value.setdefault("cluster", {})
+        if isinstance(cluster_raw, dict):
+            cluster_raw["nodes"] = nodes
+
+    raw_model = source.value.get("model")
+    kind = raw_model.get("source") if isinstance(raw_model, dict) else None
+    model: MinilmModel | SyntheticModel | None = None
+    if isinstance(raw_model, dict) and (not isinstance(kind, str) or kind not in _MODELS):
+        limit = "this key is required" if kind is None else "not a known model source"
+        source.add(("model", "source"), kind, limit, f"choose {' or '.join(sorted(_MODELS))}")
+    else:
+        model = source.section("model", _MODELS.get(str(kind), SyntheticModel), default=False)
+    cluster = source.section("cluster", ClusterSection, default=False)
+    mapping = source.section("mapping", MappingSection, default=True)
+    build = source.section("build", BuildSection, default=True)
+
+    divides = model is not None and _check_model(source, model)
+    if cluster is not None:
+        _check_cluster(source, cluster)
+    if divides and cluster is not None:
+        assert model is not None
+        legal = legal_node_counts(model.hidden, model.heads, model.ffn)
+        remedy = f"choose {_either(legal)} node{'s' if legal != [1] else ''}" if legal else "choose another model size"
+        for limit in _node_count_limits(len(cluster.nodes), model.hidden, model.heads, model.ffn):
+            source.add(("cluster", "nodes"), len(cluster.nodes), limit, remedy)
+    if source.problems:
+        raise ProjectError(source.problems)
+    assert isinstance(name, str) and model is not None
+    return Project(name=name, model=model, cluster=cluster, mapping=mapping, build=build)
+
+
+def projects_root() -> Path:
+    """The folder fpga_projects/ of this working copy."""
+    return Path(__file__).resolve().parents[3] / "fpga_projects"
+
+
+def find_project(name: str, root: Path | None = None) -> Path:
+    """Path of a project's description: ``name`` is a project of fpga_projects/, a folder or a .yaml file."""
+    root = projects_root() if root is None else root
+    if _NAME.fullmatch(name) and (root / name / "project.yaml").is_file():
+        return root / name / "project.yaml"
+    given = Path(name)
+    if given.suffix in (".yaml", ".yml") and given.is_file():
+        return given
+    if (given / "project.yaml").is_file():
+        return given / "project.yaml"
+    known = sorted(path.parent.name for path in root.glob("*/project.yaml"))
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else "name one of these, or a folder that holds a project.yaml"
+    raise InputError(f"project {name!r} is unknown; known: {', '.join(known) or '(none)'}; {hint}")

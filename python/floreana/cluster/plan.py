@@ -1,0 +1,727 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The mapper: a project's description -> the plan, every context placed and every table of every node filled.
+
+The plan is the only input of the generators (images, tops, simulation). No value of the model's parameters enters it.
+Strategy ``tensor``: every node holds a slice of every operator; docs/mapping.md describes it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+import types
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from rich.console import Console
+from rich.table import Table
+
+from floreana.cluster import layout
+from floreana.cluster.description import Project, format_ip, format_mac
+from floreana.errors import EnvironmentError_, InputError
+
+# kernel numbers: k is the node's index
+MANAGER = 0
+LINEAR_BASE, ATTENTION_BASE, ADD_NORM_BASE = 1, 65, 129
+GROUP_LINEAR = 224
+HOST_KERNEL = 255
+CLUSTER = 0
+
+EDGES_N = 256
+MESSAGES_N = 256
+LINEAR_CONTEXTS, ATTENTION_CONTEXTS, ADD_NORM_CONTEXTS = 64, 16, 32
+TENSORS = ("entry", "q", "k", "v", "context", "out_part", "ln1", "ffn1", "ffn2_part", "ln2")
+REGION_QKV, REGION_OUT, REGION_FFN1, REGION_FFN2 = range(4)
+REGION_LN1, REGION_LN2, REGION_ENTRY = range(3)
+HEAD_BEATS_MAX = 8
+DEPTH_STEP = 64  # memory depths are rounded up to this, so that similar plans share one build of the RTL
+
+
+@dataclass(frozen=True, slots=True)
+class EdgePlan:
+    """What an edge carries: a tensor of an encoder's trace."""
+
+    encoder: int
+    tensor: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPlan:
+    """The host sends row t to kernel ``kernel_base + owners[t]`` on this edge."""
+
+    kernel_base: int
+    edge: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlan:
+    """The host is the node after the last."""
+
+    node: int
+    mac: int
+    ip: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEntry:
+    """An entry of a MESSAGE table: where the next ``beats`` beats of a row go. ``offset`` in units of 4 bytes."""
+
+    dst_cluster: int
+    dst_kernel: int
+    edge: int
+    by_owner: int
+    offset: int
+    type: int
+    beats: int
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeEntry:
+    """An entry of a kernel's EDGE table."""
+
+    ctx: int
+    role: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContextPlan:
+    """One operator in a kernel.
+
+    ``fields`` are those of the kernel's context layout; the ones that come from the model's parameters (softmax
+    constants, LayerNorm shift) are absent and filled in by the images.
+    """
+
+    kernel: str
+    index: int
+    name: str
+    encoder: int
+    fields: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerEntry:
+    """Addresses of another node."""
+
+    mac: int
+    ip: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """One node: identity and every table but the parameters."""
+
+    index: int
+    name: str
+    mac: int
+    ip: int
+    kernels: dict[str, int]
+    contexts: tuple[ContextPlan, ...]
+    edges: dict[str, dict[int, EdgeEntry]]
+    messages: dict[str, tuple[MessageEntry, ...]]
+    route: dict[int, int]
+    peers: dict[int, int]
+    peer: dict[int, PeerEntry]
+
+    def context(self, name: str, encoder: int) -> ContextPlan:
+        """The context of that operator: qkv, out, ffn1, ffn2, attention, entry, ln1 or ln2."""
+        for context in self.contexts:
+            if context.name == name and context.encoder == encoder:
+                return context
+        raise KeyError(f"node {self.index} has no context {name} of encoder {encoder}")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything the generators need. ``owners`` and ``local_rows`` have one entry per row of a slot (2**ROW_W)."""
+
+    project: str
+    cluster: int
+    hidden: int
+    heads: int
+    ffn: int
+    encoders: int
+    nodes: tuple[NodePlan, ...]
+    host: HostPlan
+    shape: dict[str, int]
+    owners: tuple[int, ...]
+    local_rows: tuple[int, ...]
+    entry: EntryPlan
+    edges: dict[int, EdgePlan]
+    max_tokens: int
+    slots: int
+
+    def mac_bound(self, tokens: int) -> int:
+        """Cycles the multiplier array of the busiest node needs at least for ``tokens`` rows through all encoders."""
+        return tokens * max(sum(array_words(self, context) for context in node.contexts) for node in self.nodes)
+
+    def to_json(self) -> str:
+        """Deterministic text; :func:`plan_from_json` reads it back."""
+        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+    def save(self, path: Path) -> None:
+        """Write the plan as JSON, under a temporary name first."""
+        write_text(path, self.to_json())
+
+
+def array_words(plan: Plan, context: ContextPlan) -> int:
+    """Array words (cycles of the multiplier array) a row of a linear context takes; 0 for other kernels."""
+    if context.kernel != "linear":
+        return 0
+    return context.fields["groups"] * context.fields["in_beats"] * layout.BEAT_BYTES // plan.shape["K_LANES"]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise EnvironmentError_(f"{path}: cannot be written: {error.strerror}; free or choose another place") from None
+
+
+def _from_json(kind: Any, data: Any) -> Any:
+    origin = get_origin(kind)
+    if origin is tuple:
+        if not isinstance(data, list):
+            raise ValueError(f"a list is needed, not {type(data).__name__}")
+        return tuple(_from_json(get_args(kind)[0], item) for item in data)
+    if origin is dict:
+        key_kind, value_kind = get_args(kind)
+        return {key_kind(key): _from_json(value_kind, value) for key, value in dict(data).items()}
+    if dataclasses.is_dataclass(kind):
+        assert isinstance(kind, type)
+        hints = get_type_hints(kind)
+        if set(data) != set(hints):
+            raise ValueError(f"{kind.__name__}: keys {sorted(set(data) ^ set(hints))}")
+        return kind(**{name: _from_json(hint, data[name]) for name, hint in hints.items()})
+    if type(data) is not kind:
+        raise ValueError(f"{data!r} is not of type {kind.__name__}")
+    return data
+
+
+def plan_from_json(text: str) -> Plan:
+    """Inverse of :meth:`Plan.to_json`. Raises ValueError."""
+    plan = _from_json(Plan, json.loads(text))
+    assert isinstance(plan, Plan)
+    return plan
+
+
+def load_plan(path: Path) -> Plan:
+    """Read a plan. Raises InputError where the file is missing or is no plan."""
+    try:
+        return plan_from_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; make the plan first: floreana plan") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a plan: {error}; make it again: floreana plan") from None
+
+
+class Allocator:
+    """Places ranges in one memory or table, in order of request, and remembers who asked for more than there is."""
+
+    def __init__(self, what: str, limit: int, reason: str, remedy: str) -> None:
+        self.what, self.limit, self.reason, self.remedy = what, limit, reason, remedy
+        self.used = 0
+        self.shares: dict[str, int] = {}
+
+    def take(self, count: int, owner: str) -> int:
+        """Base of a new range of ``count`` entries for ``owner`` (a kind of operator, for the message)."""
+        base = self.used
+        self.used += count
+        self.shares[owner] = self.shares.get(owner, 0) + count
+        return base
+
+    def depth(self, step: int = DEPTH_STEP) -> int:
+        """Entries in use, rounded up to ``step``; at least one step."""
+        return max(-(-self.used // step), 1) * step
+
+    def problems(self) -> list[str]:
+        """Empty, or the one message that says what does not fit."""
+        if self.used <= self.limit:
+            return []
+        terms = " + ".join(f"{count:,} {owner}" for owner, count in self.shares.items())
+        return [f"{self.what}: {terms} = {self.used:,} needed, {self.limit:,} exist ({self.reason}); {self.remedy}"]
+
+
+class _MessageTable:
+    """MESSAGE entries of one kernel; a run of entries that is there already is used again."""
+
+    def __init__(self, what: str) -> None:
+        self.entries: list[MessageEntry] = []
+        self.allocator = Allocator(
+            f"{what} MESSAGE entries", MESSAGES_N, "8-bit msg_base", "fewer encoders, or shorter rows"
+        )
+
+    def place(self, run: Sequence[MessageEntry], owner: str) -> int:
+        for base in range(len(self.entries) - len(run) + 1):
+            if self.entries[base : base + len(run)] == list(run):
+                return base
+        self.entries += run
+        return self.allocator.take(len(run), owner)
+
+
+def _row_messages(
+    kernel: int, edge: int, row_bytes: int, kind: int, by_owner: bool = False, cut: int = layout.MESSAGE_BYTES
+) -> list[MessageEntry]:
+    """The messages of one row (or of one slice that the receiver numbers from 0): a cut every ``cut`` bytes."""
+    return [
+        MessageEntry(
+            CLUSTER,
+            kernel,
+            edge,
+            int(by_owner),
+            start // 4,
+            kind,
+            min(cut, row_bytes - start) // layout.BEAT_BYTES,
+        )
+        for start in range(0, row_bytes, cut)
+    ]
+
+
+class _Edges:
+    """Edge numbers of the plan, the same at every receiver."""
+
+    def __init__(self) -> None:
+        self.plan: dict[int, EdgePlan] = {}
+        self.allocator = Allocator("edges", EDGES_N, "8-bit edge", "fewer encoders")
+
+    def new(self, encoder: int, tensor: str) -> int:
+        assert tensor in TENSORS
+        number = self.allocator.take(1, tensor)
+        self.plan[number] = EdgePlan(encoder, tensor)
+        return number
+
+
+def _bits(count: int) -> int:
+    """Index bits of ``count`` entries, at least 1."""
+    return max((count - 1).bit_length(), 1)
+
+
+class _Mapper:
+    """Builds the plan of strategy ``tensor``."""
+
+    def __init__(self, project: Project) -> None:
+        model, build = project.model, project.build
+        self.project, self.build = project, build
+        self.hidden, self.heads, self.ffn, self.encoders = model.hidden, model.heads, model.ffn, model.encoders
+        self.parts = project.nodes
+        self.slice = self.hidden // self.parts
+        self.ffn_slice = self.ffn // self.parts
+        self.beats = self.hidden // layout.BEAT_BYTES
+        self.row_w = _bits(build.max_tokens)
+        self.slot_w = build.slots.bit_length() - 1
+        self.local_row_w = _bits(-(-(1 << self.row_w) // self.parts))
+        self.row_indices = 1 << (self.row_w + self.slot_w)
+        self.local_indices = 1 << (self.local_row_w + self.slot_w)
+        self.problems: list[str] = []
+        self.shapes: list[dict[str, int]] = []
+        self.edges = _Edges()
+        self.host_entry = self.edges.new(0, "entry")
+        self.entry_edge = [self.edges.new(0, "entry")]
+        self.edge: list[dict[str, int]] = []
+        for encoder in range(self.encoders):
+            names = ("q", "k", "v", "context", "out_part", "ln1", "ffn1", "ffn2_part")
+            self.edge.append({name: self.edges.new(encoder, name) for name in names})
+            if encoder + 1 < self.encoders:
+                self.entry_edge.append(self.edges.new(encoder + 1, "entry"))
+            else:
+                self.output_edge = self.edges.new(encoder, "ln2")
+
+    def make(self) -> Plan:
+        cluster = self.project.cluster
+        rows = range(1 << self.row_w)
+        self.problems += self.edges.allocator.problems()
+        nodes = tuple(self._node(k) for k in range(self.parts))
+        problems = list(dict.fromkeys(self.problems))
+        if problems:
+            head = f"project {self.project.name} on {self.parts} nodes does not fit:"
+            raise InputError("\n".join([head, *(f"  {problem}" for problem in problems)]))
+        shape = {name: max(each[name] for each in self.shapes) for name in self.shapes[0]}
+        return Plan(
+            project=self.project.name,
+            cluster=CLUSTER,
+            hidden=self.hidden,
+            heads=self.heads,
+            ffn=self.ffn,
+            encoders=self.encoders,
+            nodes=nodes,
+            host=HostPlan(self.parts, cluster.mac_base + self.parts, cluster.ip_base + self.parts),
+            shape=shape,
+            owners=tuple(t % self.parts for t in rows),
+            local_rows=tuple(t // self.parts for t in rows),
+            entry=EntryPlan(ADD_NORM_BASE, self.host_entry),
+            edges=self.edges.plan,
+            max_tokens=self.build.max_tokens,
+            slots=self.build.slots,
+        )
+
+    def _node(self, k: int) -> NodePlan:
+        cluster = self.project.cluster
+        kernels = {"linear": LINEAR_BASE + k, "attention": ATTENTION_BASE + k, "add_norm": ADD_NORM_BASE + k}
+        contexts: list[ContextPlan] = []
+        edges: dict[str, dict[int, EdgeEntry]] = {}
+        messages: dict[str, tuple[MessageEntry, ...]] = {}
+        shape: dict[str, int] = {}
+        for kernel, place in (
+            ("linear", self._linear),
+            ("attention", self._attention),
+            ("add_norm", self._add_norm),
+        ):
+            table = _MessageTable(kernel)
+            own, own_edges = place(kernels, table, shape)
+            contexts += own
+            edges[kernel] = own_edges
+            messages[kernel] = tuple(table.entries)
+            self.problems += table.allocator.problems()
+        self.shapes.append(shape)
+        self._check_fields(contexts)
+        return NodePlan(
+            index=k,
+            name=cluster.nodes[k],
+            mac=cluster.mac_base + k,
+            ip=cluster.ip_base + k,
+            kernels=kernels,
+            contexts=tuple(contexts),
+            edges=edges,
+            messages=messages,
+            route=self._route(k),
+            peers=self._peers(k),
+            peer={j: PeerEntry(cluster.mac_base + j, cluster.ip_base + j) for j in range(self.parts + 1) if j != k},
+        )
+
+    def _linear(
+        self, kernels: dict[str, int], table: _MessageTable, shape: dict[str, int]
+    ) -> tuple[list[ContextPlan], dict[int, EdgeEntry]]:
+        build = self.build
+        wider = "more nodes, or fewer encoders"
+        weight = Allocator(
+            "linear weight words", 1 << 16, "16-bit w_base", f"{wider}, or a wider array (k_lanes, out_n)"
+        )
+        bias = Allocator("linear bias words", 1 << 14, "14-bit bias_base", f"{wider}, or a larger out_n")
+        post = Allocator("linear requant words", 1 << 16, "16-bit post_base", f"{wider}, or more post_lanes")
+        store = Allocator(
+            "linear row store beats", 1 << 16, "16-bit in_base", "more nodes, fewer max_tokens, or one slot"
+        )
+        count = Allocator("linear contexts", LINEAR_CONTEXTS, "4 an encoder", "at most 16 encoders")
+        priorities = self.project.mapping.priorities
+        sizes = {  # inputs and outputs of this node's part, in bytes and channels
+            "qkv": (self.hidden, 3 * self.slice, REGION_QKV, layout.LINEAR_REQUANT, priorities.qkv),
+            "out": (self.slice, self.hidden, REGION_OUT, layout.LINEAR_PARTIAL, priorities.out),
+            "ffn1": (self.hidden, self.ffn_slice, REGION_FFN1, layout.LINEAR_GELU, priorities.ffn1),
+            "ffn2": (self.ffn_slice, self.hidden, REGION_FFN2, layout.LINEAR_PARTIAL, priorities.ffn2),
+        }
+        in_base = {
+            name: store.take(self.row_indices * (inputs // layout.BEAT_BYTES), name)
+            for name, (inputs, *_) in sizes.items()
+        }
+        contexts: list[ContextPlan] = []
+        edges: dict[int, EdgeEntry] = {}
+        for encoder in range(self.encoders):
+            edge = self.edge[encoder]
+            runs = {
+                "qkv": [
+                    message
+                    for part in ("q", "k", "v")
+                    for message in _row_messages(kernels["attention"], edge[part], self.slice, layout.TYPE_INT8)
+                ],
+                "out": _row_messages(
+                    ADD_NORM_BASE, edge["out_part"], 4 * self.hidden, layout.TYPE_INT32, by_owner=True
+                ),
+                "ffn1": _row_messages(kernels["linear"], edge["ffn1"], self.ffn_slice, layout.TYPE_INT8),
+                "ffn2": _row_messages(
+                    ADD_NORM_BASE, edge["ffn2_part"], 4 * self.hidden, layout.TYPE_INT32, by_owner=True
+                ),
+            }
+            incoming = {
+                "qkv": self.entry_edge[encoder],
+                "out": edge["context"],
+                "ffn1": edge["ln1"],
+                "ffn2": edge["ffn1"],
+            }
+            for name, (inputs, outputs, region, mode, priority) in sizes.items():
+                in_beats = inputs // layout.BEAT_BYTES
+                groups = -(-outputs // build.out_n)
+                steps = inputs // build.k_lanes
+                post_words = 0 if mode == layout.LINEAR_PARTIAL else -(-groups * build.out_n // build.post_lanes)
+                index = count.take(1, name)
+                edges[incoming[name]] = EdgeEntry(index, layout.ROLE_DATA)
+                fields = {
+                    "in_base": in_base[name],
+                    "in_beats": in_beats,
+                    "region": region,
+                    "prio": priority,
+                    "mode": mode,
+                    "groups": groups,
+                    "out_units": outputs // 16,
+                    "w_base": weight.take(groups * steps, name),
+                    "bias_base": bias.take(groups, name),
+                    "post_base": post.take(post_words, name) if post_words else 0,
+                    "msg_base": table.place(runs[name], name),
+                    "msg_count": len(runs[name]),
+                }
+                contexts.append(ContextPlan("linear", index, name, encoder, fields))
+        for allocator in (weight, bias, post, store, count):
+            self.problems += allocator.problems()
+        shape |= {
+            "K_LANES": build.k_lanes,
+            "OUT_N": build.out_n,
+            "POST_LANES": build.post_lanes,
+            "W_WORDS": weight.depth(),
+            "BIAS_WORDS": bias.depth(),
+            "POST_WORDS": post.depth(),
+            "STORE_BEATS": store.depth(),
+            "ROW_W": self.row_w,
+            "SLOT_W": self.slot_w,
+        }
+        return contexts, edges
+
+    def _attention(
+        self, kernels: dict[str, int], table: _MessageTable, shape: dict[str, int]
+    ) -> tuple[list[ContextPlan], dict[int, EdgeEntry]]:
+        requant = Allocator("attention requant words", 1 << 12, "12-bit req_base", "more nodes, or fewer encoders")
+        count = Allocator("attention contexts", ATTENTION_CONTEXTS, "1 an encoder", "at most 16 encoders")
+        beats = self.slice // layout.BEAT_BYTES
+        contexts: list[ContextPlan] = []
+        edges: dict[int, EdgeEntry] = {}
+        for encoder in range(self.encoders):
+            edge = self.edge[encoder]
+            run = _row_messages(kernels["linear"], edge["context"], self.slice, layout.TYPE_INT8, cut=layout.BEAT_BYTES)
+            index = count.take(1, "attention")
+            for name, role in (("q", layout.ROLE_Q), ("k", layout.ROLE_K), ("v", layout.ROLE_V)):
+                edges[edge[name]] = EdgeEntry(index, role)
+            fields = {
+                "bank": encoder % 2,
+                "beats": beats,
+                "req_base": requant.take(beats, "context"),
+                "msg_base": table.place(run, "context"),
+            }
+            contexts.append(ContextPlan("attention", index, "attention", encoder, fields))
+        for allocator in (requant, count):
+            self.problems += allocator.problems()
+        if beats > HEAD_BEATS_MAX:
+            self.problems.append(
+                f"attention head beats: {self.heads // self.parts} heads x {self.hidden // self.heads} channels ="
+                f" {beats} beats of 64 bytes a row, {HEAD_BEATS_MAX} exist (HEAD_BEATS); more nodes"
+            )
+        shape |= {
+            "HEAD_DIM": self.hidden // self.heads,
+            "HEAD_BEATS": 1 << (beats - 1).bit_length(),
+            "REQ_WORDS": 1 << _bits(requant.used),
+        }
+        return contexts, edges
+
+    def _add_norm(
+        self, kernels: dict[str, int], table: _MessageTable, shape: dict[str, int]
+    ) -> tuple[list[ContextPlan], dict[int, EdgeEntry]]:
+        lanes = self.build.norm_lanes
+        fewer = "more nodes, fewer max_tokens, or one slot"
+        acc = Allocator("add_norm accumulator beats", 1 << 16, "16-bit acc_base", fewer)
+        residual = Allocator("add_norm residual words", 1 << 14, "14-bit res_base", fewer)
+        channel = Allocator("add_norm channel words", 1 << 14, "14-bit chan_base", "more norm_lanes, or fewer encoders")
+        count = Allocator("add_norm contexts", ADD_NORM_CONTEXTS, "1, and 2 an encoder", "at most 15 encoders")
+        int32_bytes = 4 * self.hidden
+        acc_base = {
+            name: acc.take(self.local_indices * int32_bytes // layout.BEAT_BYTES, name) for name in ("ln1", "ln2")
+        }
+        res_base = {name: residual.take(self.local_indices * self.beats, name) for name in ("ln1", "ln2")}
+        contexts: list[ContextPlan] = []
+        edges: dict[int, EdgeEntry] = {}
+
+        def add(name: str, encoder: int, edge: int, role: int, run: list[MessageEntry], fields: dict[str, int]) -> None:
+            index = count.take(1, name)
+            edges[edge] = EdgeEntry(index, role)
+            fields |= {"beats": self.beats, "msg_base": table.place(run, name), "msg_count": len(run)}
+            contexts.append(ContextPlan("add_norm", index, name, encoder, fields))
+
+        def multicast(edge: int) -> list[MessageEntry]:
+            return _row_messages(GROUP_LINEAR, edge, self.hidden, layout.TYPE_INT8)
+
+        add(
+            "entry",
+            0,
+            self.host_entry,
+            layout.ROLE_DATA,
+            multicast(self.entry_edge[0]),
+            {
+                "mode": layout.NORM_ENTRY,
+                "parts": 1,
+                "slices": -(-self.hidden // layout.MESSAGE_BYTES),
+                "region": REGION_ENTRY,
+                "acc_base": 0,
+                "res_base": res_base["ln1"],
+                "keep": 0,
+                "keep_base": 0,
+                "chan_base": 0,
+                "h": self.hidden,
+                "shift": 0,
+            },
+        )
+        for encoder in range(self.encoders):
+            last = encoder + 1 == self.encoders
+            for name, other, part, region in (
+                ("ln1", "ln2", "out_part", REGION_LN1),
+                ("ln2", "ln1", "ffn2_part", REGION_LN2),
+            ):
+                if name == "ln1":
+                    run = multicast(self.edge[encoder]["ln1"])
+                elif not last:
+                    run = multicast(self.entry_edge[encoder + 1])
+                else:
+                    run = _row_messages(HOST_KERNEL, self.output_edge, self.hidden, layout.TYPE_INT8)
+                keep = int(name == "ln1" or not last)
+                fields = {
+                    "mode": layout.NORM_NORM,
+                    "parts": self.parts,
+                    "slices": -(-int32_bytes // layout.MESSAGE_BYTES),
+                    "region": region,
+                    "acc_base": acc_base[name],
+                    "res_base": res_base[name],
+                    "keep": keep,
+                    "keep_base": res_base[other] if keep else 0,
+                    "chan_base": channel.take(self.hidden // lanes, name),
+                    "h": self.hidden,
+                }
+                add(name, encoder, self.edge[encoder][part], layout.ROLE_PART, run, fields)
+        for allocator in (acc, residual, channel, count):
+            self.problems += allocator.problems()
+        shape |= {
+            "NORM_LANES": lanes,
+            "LROW_W": self.local_row_w,
+            "ACC_BEATS": acc.depth(),
+            "RES_WORDS": residual.depth(),
+            "CHAN_WORDS": channel.depth(),
+            "ROW_BEATS": self.beats,
+        }
+        return contexts, edges
+
+    def _kernel_nodes(self) -> Iterable[tuple[int, int, int]]:
+        """(kernel number, node, port on that node) of every kernel that messages are addressed to."""
+        for base, port in (
+            (LINEAR_BASE, layout.PORT_LINEAR),
+            (ATTENTION_BASE, layout.PORT_ATTENTION),
+            (ADD_NORM_BASE, layout.PORT_ADD_NORM),
+        ):
+            for node in range(self.parts):
+                yield base + node, node, port
+
+    def _route(self, k: int) -> dict[int, int]:
+        eth = 1 << layout.PORT_ETH
+        route = {MANAGER: 1 << layout.PORT_MANAGER, HOST_KERNEL: eth}
+        route |= {number: 1 << port if node == k else eth for number, node, port in self._kernel_nodes()}
+        route[GROUP_LINEAR] = 1 << layout.PORT_LINEAR | (eth if self.parts > 1 else 0)
+        return dict(sorted(route.items()))
+
+    def _peers(self, k: int) -> dict[int, int]:
+        peers = {number: 1 << node for number, node, _ in self._kernel_nodes() if node != k}
+        others = sum(1 << node for node in range(self.parts) if node != k)
+        if others:
+            peers[GROUP_LINEAR] = others
+        peers[HOST_KERNEL] = 1 << self.parts
+        return dict(sorted(peers.items()))
+
+    def _check_fields(self, contexts: list[ContextPlan]) -> None:
+        remedies = {
+            "beats": "more nodes, or a smaller hidden size",
+            "in_beats": "more nodes, or a smaller model",
+            "groups": "more nodes, or a larger out_n",
+            "msg_count": "more nodes, or a smaller model",
+        }
+        for context in contexts:
+            if context.encoder:
+                continue  # sizes are the same in every encoder, and bases have allocators
+            for name, width in CONTEXT_LAYOUTS[context.kernel]:
+                value = context.fields.get(name, 0)
+                if value >= 1 << width and not name.endswith("_base"):
+                    self.problems.append(
+                        f"{context.kernel} context {context.name}: {name} = {value:,} needed, at most"
+                        f" {(1 << width) - 1:,} ({width} bits); {remedies.get(name, 'a smaller model')}"
+                    )
+
+
+CONTEXT_LAYOUTS = types.MappingProxyType(
+    {
+        "linear": layout.LINEAR_CONTEXT,
+        "attention": layout.ATTENTION_CONTEXT,
+        "add_norm": layout.ADD_NORM_CONTEXT,
+    }
+)
+
+
+def make_plan(project: Project) -> Plan:
+    """Map a project. Raises InputError listing everything that does not fit, each with its arithmetic."""
+    return _Mapper(project).make()
+
+
+def render(plan: Plan, width: int = 110) -> str:
+    """The plan as readable text: nodes, contexts of node 0 (the others differ in numbers only), edges, shape."""
+    tables: list[Table] = []
+    nodes = Table(title=f"{plan.project}: {len(plan.nodes)} nodes", title_justify="left")
+    for column in ("node", "name", "MAC", "IP", "linear", "attention", "add_norm", "array words a row"):
+        nodes.add_column(column)
+    for node in plan.nodes:
+        words = sum(array_words(plan, context) for context in node.contexts)
+        nodes.add_row(
+            str(node.index),
+            node.name,
+            format_mac(node.mac),
+            format_ip(node.ip),
+            *(str(node.kernels[kernel]) for kernel in ("linear", "attention", "add_norm")),
+            f"{words:,}",
+        )
+    nodes.add_row(str(plan.host.node), "host", format_mac(plan.host.mac), format_ip(plan.host.ip))
+    tables.append(nodes)
+    first = plan.nodes[0]
+    for kernel, fields in CONTEXT_LAYOUTS.items():
+        names = [name for name, _ in fields if any(name in c.fields for c in first.contexts if c.kernel == kernel)]
+        table = Table(title=f"{kernel} contexts of node 0", title_justify="left", padding=(0, 0, 0, 1))
+        for column in ("context", "edge", *names):
+            table.add_column(column.replace("_", "\n"), no_wrap=True)
+        incoming: dict[int, list[int]] = {}
+        for edge, entry in first.edges[kernel].items():
+            incoming.setdefault(entry.ctx, []).append(edge)
+        for context in first.contexts:
+            if context.kernel == kernel:
+                table.add_row(
+                    f"{context.encoder} {context.name}",
+                    ",".join(map(str, incoming[context.index])),
+                    *(str(context.fields[name]) if name in context.fields else "" for name in names),
+                )
+        tables.append(table)
+    edges = Table(title="edges", title_justify="left")
+    for column in ("encoder", *TENSORS):
+        edges.add_column(column)
+    for encoder in range(plan.encoders):
+        numbers = {
+            tensor: ",".join(
+                str(number) for number, edge in sorted(plan.edges.items()) if edge == EdgePlan(encoder, tensor)
+            )
+            for tensor in TENSORS
+        }
+        edges.add_row(str(encoder), *(numbers[tensor] for tensor in TENSORS))
+    tables.append(edges)
+    shape = Table(title="parameters of node_core", title_justify="left", show_header=False)
+    items = [f"{name} {value}" for name, value in plan.shape.items()]
+    for start in range(0, len(items), 6):
+        shape.add_row(*items[start : start + 6])
+    tables.append(shape)
+    console = Console(width=width, color_system=None, highlight=False, legacy_windows=False)
+    with console.capture() as capture:
+        for table in tables:
+            console.print(table)
+    text = "\n".join(line.rstrip() for line in capture.get().splitlines())
+    return (
+        f"{text}\n{plan.max_tokens} tokens at most; the multipliers alone need {plan.mac_bound(1):,} cycles a token,"
+        f" {plan.mac_bound(plan.max_tokens):,} for {plan.max_tokens}"
+    )

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""result.json and outputs.npz of a run. The schema of result.json is docs/result.schema.json, explained in docs/result.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from floreana.errors import EnvironmentError_
+from floreana.ibert.params import FloatArray
+from floreana.report.compare import Analysis, SentenceAnalysis
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceReport:
+    """One sentence with what only the host knows about it."""
+
+    text: str
+    analysis: SentenceAnalysis
+    embedding: FloatArray
+    embedding_fp32: FloatArray
+
+    @property
+    def cosine(self) -> float:
+        """Cosine to the fp32 model, to nine decimals; both are unit vectors."""
+        return round(float(self.embedding @ self.embedding_fp32), 9)
+
+    @property
+    def bit_exact(self) -> bool:
+        return all(self.analysis.equal)
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` make a file under a temporary name in the same folder, then rename it. EnvironmentError_ where the disk refuses."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    try:
+        write(Path(name))
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as error:
+        raise EnvironmentError_(
+            f"{path}: cannot be written: {error.strerror}; free space, or choose another folder with OUT="
+        ) from error
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def result(
+    *,
+    version: str,
+    project: str,
+    nodes: int,
+    simulator: str,
+    seed: int,
+    link_delay: int,
+    sentences: Sequence[SentenceReport],
+    analysis: Analysis,
+    load_cycles: int,
+    timing: dict[str, float],
+) -> dict[str, Any]:
+    """The content of result.json."""
+    rows = [
+        {
+            "text": s.text,
+            "tokens": s.analysis.tokens,
+            "cycles": s.analysis.cycles,
+            "cycles_per_encoder": s.analysis.cycles_per_encoder,
+            "bit_exact": s.bit_exact,
+            "cosine_fp32": s.cosine,
+        }
+        for s in sentences
+    ]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "version": version,
+        "project": project,
+        "nodes": nodes,
+        "simulator": simulator,
+        "seed": seed,
+        "link_delay": link_delay,
+        "sentences": rows,
+        "tokens": sum(s.analysis.tokens for s in sentences),
+        "cycles": sum(s.analysis.cycles for s in sentences),
+        "cycles_per_encoder": sentences[0].analysis.cycles_per_encoder,
+        "bit_exact": all(s.bit_exact for s in sentences) and not analysis.differences,
+        "cosine_fp32": min(s.cosine for s in sentences),
+        "frames": analysis.frames,
+        "wire_bytes": analysis.wire_bytes,
+        "load_cycles": load_cycles,
+        "timing": timing,
+    }
+
+
+def write_result(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8") and None)
+
+
+def write_outputs(path: Path, sentences: Sequence[SentenceReport]) -> None:
+    """outputs.npz: ``s<i>_e<j>_rtl`` and ``s<i>_e<j>_model`` (N, H) int8, ``s<i>_embedding`` and ``s<i>_embedding_fp32`` (H,) float64.
+
+    ``_rtl`` is absent for an encoder whose rows never left a node (one node only).
+    """
+    arrays: dict[str, Any] = {}
+    for i, sentence in enumerate(sentences):
+        a = sentence.analysis
+        for j in range(len(a.model)):
+            if a.on_wire[j]:
+                arrays[f"s{i}_e{j}_rtl"] = a.rtl[j]
+            arrays[f"s{i}_e{j}_model"] = a.model[j]
+        arrays[f"s{i}_embedding"] = sentence.embedding
+        arrays[f"s{i}_embedding_fp32"] = sentence.embedding_fp32
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as out:
+            np.savez(out, **arrays)
+
+    write_whole(path, write)

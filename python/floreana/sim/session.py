@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One `floreana sim`: from a project's description and a text to the compared result. Everything wrong with the input is said before anything is written."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from floreana.cluster.description import MinilmModel, Project, find_project, load_project
+from floreana.cluster.images import write_images
+from floreana.cluster.plan import Plan, load_plan, make_plan
+from floreana.environment import project_root
+from floreana.errors import DiffersError, EnvironmentError_, FloreanaError, InputError
+from floreana.ibert.bert import BertWeights, forward
+from floreana.ibert.params import IntArray, ModelParams
+from floreana.ibert.quantise import embed_rows, pool, quantise_cached
+from floreana.ibert.source import Tokenizer, fetch_minilm, load_bert
+from floreana.ibert.store import load_params, save_params
+from floreana.ibert.synthetic import random_ids, synthetic_bert
+from floreana.project.tops import cluster_top, render_tops
+from floreana.report.compare import Analysis, analyse, check_sequences
+from floreana.report.result import SentenceReport, result, write_outputs, write_result, write_whole
+from floreana.sim.build import SIMULATORS, Simulator, build
+from floreana.sim.capture import read_capture
+from floreana.sim.job import Fault, Job, Outcome, Port
+from floreana.sim.run import DEFAULT_DELAY, check_window, default_window, run
+
+DEFAULT_PROJECT = "minilm_6"
+DEFAULT_TEXT = "Finches crossed the water, and every island taught them another way to live."
+DEFAULT_TOKENS = 8
+CALIBRATION_SEQUENCES = 8
+QUIET_CYCLES = 20_000  # besides twice the multipliers' own time, before a run without a frame is given up
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line gives; None where it is silent."""
+
+    project: str = DEFAULT_PROJECT
+    text: str | None = None
+    text_file: Path | None = None
+    tokens: str | None = None
+    seed: int = 1
+    sim: str = "verilator"
+    link_delay: int = DEFAULT_DELAY
+    window: int | None = None
+    model: Path | None = None
+    nodes: int | None = None
+    jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What tests break on purpose: the images once written, and frames in the switch."""
+
+    images: Callable[[Path], None] = lambda folder: None
+    faults: tuple[Fault, ...] = ()
+
+
+class Teller(Protocol):
+    """Where a session reports; the command line draws it."""
+
+    def stage(self, text: str) -> None: ...
+    def built(self, simulator: Simulator) -> None: ...
+    def progress(self, line: dict[str, Any], sentences: int, rows: int) -> None: ...
+    def sentence(self, number: int, report: SentenceReport, plan: Plan) -> None: ...
+    def summary(self, content: dict[str, Any], analysis: Analysis, outcome: Outcome, folder: Path) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The model and the sentences of a run."""
+
+    weights: BertWeights
+    calibration: list[list[int]]
+    texts: list[str]
+    ids: list[list[int]]
+
+
+def cache_folder() -> Path:
+    """Where fetched models and quantised parameters are kept."""
+    named = os.environ.get("FLOREANA_CACHE")
+    return Path(named) if named else project_root() / ".cache"
+
+
+def build_folder(project: Project, out: Path | None) -> Path:
+    """build/<project>."""
+    return (project_root() / "build" if out is None else out).absolute() / project.name
+
+
+def read_texts(options: Options) -> list[str] | None:
+    """Texts given on the command line, None if there are none. InputError where they are unusable."""
+    if sum(value is not None for value in (options.text, options.text_file, options.tokens)) > 1:
+        raise InputError("TEXT, TEXT_FILE and TOKENS exclude each other; give one of them")
+    if options.text is not None:
+        if not options.text.strip():
+            raise InputError("TEXT is empty; give a sentence")
+        return [options.text]
+    if options.text_file is None:
+        return None
+    try:
+        lines = options.text_file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"TEXT_FILE={options.text_file}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    except OSError as error:
+        raise InputError(f"TEXT_FILE={options.text_file} cannot be read: {error.strerror}; name a text file, one sentence a line") from error
+    texts = [line for line in lines if line.strip()]
+    if not texts:
+        raise InputError(f"TEXT_FILE={options.text_file} holds no text; write one sentence a line")
+    return texts
+
+
+def token_counts(options: Options) -> list[int] | None:
+    """TOKENS: a count, or several with commas between."""
+    if options.tokens is None:
+        return None
+    try:
+        counts = [int(part) for part in options.tokens.split(",")]
+    except ValueError:
+        raise InputError(f"TOKENS={options.tokens}: a count, or counts with commas between, for example 8 or 5,16,1") from None
+    if min(counts) < 1:
+        raise InputError(f"TOKENS={options.tokens}: {min(counts)} tokens; at least 1 is needed")
+    return counts
+
+
+def check_lengths(plan: Plan, texts: list[str], ids: list[list[int]]) -> None:
+    """Refuse what does not fit. InputError names every text that is too long."""
+    long = [
+        f"  {len(i)} tokens with the special ones: {text if len(text) <= 60 else text[:57] + '...'}"
+        for text, i in zip(texts, ids, strict=True)
+        if not 1 <= len(i) <= plan.max_tokens
+    ]
+    if long:
+        raise InputError(
+            f"{len(long)} text(s) too long: at most {plan.max_tokens} tokens fit, special ones included, and nothing is ever cut off; "
+            "shorten or split them\n" + "\n".join(long)
+        )
+
+
+def prepare(project: Project, plan: Plan, options: Options, tell: Callable[[str], None]) -> Workload:
+    """Model and token numbers of the sentences."""
+    texts, counts = read_texts(options), token_counts(options)
+    kind = project.model
+    tokenizer: Tokenizer | None = None
+    if isinstance(kind, MinilmModel):
+        if options.model is None:
+            tell("looking for the model all-MiniLM-L6-v2 (fetched once, 90 MB)")
+        weights, tokenizer = load_bert(options.model or fetch_minilm(cache_folder()))
+        shape = (weights.hidden, weights.heads, weights.ffn, len(weights.encoders))
+        if shape != (kind.hidden, kind.heads, kind.ffn, kind.encoders):
+            raise InputError(
+                f"MODEL={options.model} has hidden, heads, FFN, encoders {shape}, project {project.name} is for "
+                f"{(kind.hidden, kind.heads, kind.ffn, kind.encoders)}; name a folder that holds all-MiniLM-L6-v2"
+            )
+        lines = (Path(__file__).parents[1] / "ibert" / "texts" / "calibration.txt").read_text(encoding="utf-8").splitlines()
+        calibration = [tokenizer.encode(line) for line in lines if line.strip()]
+    else:
+        if options.model is not None:
+            raise InputError(f"MODEL={options.model}: project {project.name} has random weights of its own; leave MODEL out")
+        weights = synthetic_bert(kind.seed, kind.hidden, kind.heads, kind.ffn, kind.encoders, kind.vocab)
+        length = min(plan.max_tokens, weights.max_tokens)
+        calibration = [random_ids(1000 + i, length, kind.vocab) for i in range(CALIBRATION_SEQUENCES)]
+    if texts is None and counts is None:
+        if tokenizer is None:
+            counts = [min(DEFAULT_TOKENS, plan.max_tokens)]
+        else:
+            texts = [DEFAULT_TEXT]
+    if texts is not None:
+        if tokenizer is None:
+            raise InputError(f"project {project.name} has random weights and no tokenizer; use TOKENS=<count> in place of TEXT or TEXT_FILE")
+        ids = [tokenizer.encode(text) for text in texts]
+    else:
+        assert counts is not None
+        vocabulary = len(weights.words)
+        texts = [f"{count} random tokens, seed {options.seed + i}" for i, count in enumerate(counts)]
+        ids = [random_ids(options.seed + i, count, vocabulary) for i, count in enumerate(counts)]
+    check_lengths(plan, texts, ids)
+    return Workload(weights, calibration, texts, ids)
+
+
+def make_job(plan: Plan, rows: list[IntArray], options: Options, folder: Path, faults: tuple[Fault, ...]) -> Job:
+    """What the bench needs to know."""
+    window = default_window(options.link_delay) if options.window is None else options.window
+    last = plan.encoders - 1
+    finished = {
+        number: (edge.encoder if edge.tensor == "ln2" else edge.encoder - 1)
+        for number, edge in plan.edges.items()
+        if edge.tensor == "ln2" or (edge.tensor == "entry" and edge.encoder > 0)
+    }
+    tokens = max(len(r) for r in rows)
+    return Job(
+        project=plan.project,
+        toplevel=cluster_top(plan),
+        nodes=tuple(Port(n.name, n.index, n.mac, n.ip, n.kernels["add_norm"]) for n in plan.nodes),
+        host=Port("host", plan.host.node, plan.host.mac, plan.host.ip, -1),
+        cluster=plan.cluster,
+        entry_kernel=plan.entry.kernel_base,
+        entry_edge=plan.entry.edge,
+        owners=plan.owners,
+        row_bytes=plan.hidden,
+        slots=plan.slots,
+        encoder_edges=finished,
+        encoders=last + 1,
+        delay=options.link_delay,
+        window=window,
+        stall=QUIET_CYCLES + 2 * plan.mac_bound(tokens) + 4 * options.link_delay,
+        rows=tuple(tuple(bytes(int(v) & 255 for v in row).hex() for row in r) for r in rows),
+        capture=str(folder / "sim" / "traffic.pcapng"),
+        outcome=str(folder / "sim" / "outcome.json"),
+        faults=faults,
+    )
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One run at a time in a build folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise EnvironmentError_(f"another run is at work in {folder}; wait for it, or choose another folder with OUT=") from None
+        yield
+
+
+def check_options(options: Options) -> None:
+    """Options that are wrong whatever the project."""
+    problems = []
+    if options.sim not in SIMULATORS:
+        problems.append(f"SIM={options.sim}: choose {' or '.join(SIMULATORS)}")
+    window = default_window(options.link_delay) if options.window is None else options.window
+    why = check_window(options.link_delay, window)
+    if why:
+        problems.append(why)
+    if options.jobs < 1:
+        problems.append(f"JOBS={options.jobs}: at least 1")
+    if not 0 <= options.seed < 1 << 31:
+        problems.append(f"SEED={options.seed}: 0 to {(1 << 31) - 1}")
+    if problems:
+        raise InputError("\n".join(problems))
+
+
+def make_simulator(plan: Plan, kind: str, folder: Path, log: Path, jobs: int, tell: Callable[[str], None]) -> Simulator:
+    """Build the cluster of a plan, or find it built."""
+    hier = kind == "verilator" and len(plan.nodes) > 1
+    return build(
+        kind=kind,
+        top=cluster_top(plan),
+        own=render_tops(plan, hier),
+        folder=folder / "sim",
+        log=log,
+        jobs=jobs,
+        hier=hier,
+        tell=tell,
+    )
+
+
+def simulate(options: Options, teller: Teller, version: str, hooks: Hooks | None = None) -> dict[str, Any]:
+    """Run everything; returns result.json's content. DiffersError (exit 1) names the first difference."""
+    hooks = Hooks() if hooks is None else hooks
+    check_options(options)
+    project = load_project(find_project(options.project), nodes=options.nodes)
+    plan = make_plan(project)
+    begin = time.monotonic()
+    workload = prepare(project, plan, options, teller.stage)
+    folder = build_folder(project, options.out)
+    with locked(folder):
+        sim = folder / "sim"
+        sim.mkdir(exist_ok=True)
+        log = sim / "run.log"
+        log.write_bytes(b"")
+        for name in ("result.json", "outputs.npz", "traffic.pcapng"):
+            (folder / name).unlink(missing_ok=True)
+        teller.stage("quantising the model")
+        params = quantise_cached(workload.weights, workload.calibration, project.name, cache_folder(), teller.stage)
+        write_whole(folder / "params.npz", lambda path: save_params(path, params))
+        plan.save(folder / "plan.json")
+        teller.stage("writing the memory images")
+        images = write_images(plan, params, folder)
+        hooks.images(images)
+        prepared = time.monotonic()
+        simulator = make_simulator(plan, options.sim, folder, log, options.jobs, teller.stage)
+        teller.built(simulator)
+        rows = [embed_rows(params, workload.weights, ids) for ids in workload.ids]
+        job = make_job(plan, rows, options, folder, hooks.faults)
+        longest = [len(r) for r in rows]
+
+        def progress(line: dict[str, Any]) -> None:
+            number = min(line.get("sentence", 0), len(longest) - 1)
+            teller.progress(line, len(longest), longest[number])
+
+        outcome = run(simulator, job, images=images, folder=sim, log=log, seed=options.seed, progress=progress)
+        teller.stage("comparing every message with the integer model")
+        capture = folder / "traffic.pcapng"
+        os.replace(job.capture, capture)
+        names, records = read_capture(capture)
+        if outcome.error is not None:
+            raise DiffersError(f"{outcome.error}\nframes up to there: {capture}; log: {log}")
+        compared = time.monotonic()
+        analysis = analyse(plan, params, records)
+        for sentence, seen in zip(analysis.sentences, outcome.sentences, strict=True):
+            if (sentence.start, sentence.end) != (seen.start, seen.end):
+                raise FloreanaError(f"capture and bench disagree on when a sentence began and ended: {sentence.start}, {sentence.end}; {seen.start}, {seen.end}")
+        reports = [
+            SentenceReport(
+                text=text,
+                analysis=sentence,
+                embedding=pool(params, sentence.rtl[-1].astype("int64")),
+                embedding_fp32=forward(workload.weights, ids).embedding,
+            )
+            for text, ids, sentence in zip(workload.texts, workload.ids, analysis.sentences, strict=True)
+        ]
+        content = result(
+            version=version,
+            project=project.name,
+            nodes=len(plan.nodes),
+            simulator=options.sim,
+            seed=options.seed,
+            link_delay=options.link_delay,
+            sentences=reports,
+            analysis=analysis,
+            load_cycles=outcome.load_cycles,
+            timing={
+                "prepare_seconds": round(prepared - begin, 3),
+                "build_seconds": round(simulator.seconds, 3),
+                "load_seconds": round(outcome.load_seconds, 3),
+                "run_seconds": round(outcome.seconds, 3),
+                "compare_seconds": round(time.monotonic() - compared, 3),
+            },
+        )
+        write_outputs(folder / "outputs.npz", reports)
+        write_result(folder / "result.json", content)
+        for number, report in enumerate(reports):
+            teller.sentence(number, report, plan)
+        teller.summary(content, analysis, outcome, folder)
+        if analysis.first is not None:
+            raise DiffersError(f"{analysis.first}\nthe RTL and the integer model differ; capture: {capture}; log: {log}")
+        return content
+
+
+def verify(folder: Path) -> tuple[Plan, Analysis]:
+    """Recompute the model's side from the capture alone and compare. DiffersError (exit 1) names the first difference."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; run `floreana sim` first, then `floreana verify build/<project>`")
+    plan = load_plan(folder / "plan.json")
+    params: ModelParams = load_params(folder / "params.npz")
+    names, records = read_capture(folder / "traffic.pcapng")
+    if names != [*(node.name for node in plan.nodes), "host"]:
+        raise InputError(f"{folder}: the capture has ports {', '.join(names)}, the plan has others; run `floreana sim` again")
+    why = check_sequences(records, names)
+    if why:
+        raise DiffersError(why)
+    analysis = analyse(plan, params, records)
+    if analysis.first is not None:
+        raise DiffersError(str(analysis.first))
+    return plan, analysis
+
+
+def free_bytes(folder: Path) -> int:
+    """Room on the disk that holds ``folder``."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Integer GELU of one channel, or the value unchanged.
+//
+//   a = min(|x|, -b);  g = (sign(x) * ((a + b)^2 + c)) >> 14;  y = saturate_48( x * (g + shift) )      where s_gelu = 1, sign(0) = 0
+//   y = x                                                                                             where s_gelu = 0
+//
+// ">>" is arithmetic (floor); nothing else rounds. b <= 0 is required (|x| is clamped to -b). Widths: -2^19 <= a + b <= 0, the square
+// <= 2^38, g 27 bits, g + shift 28 bits, the product 60 bits, saturated once to 48.
+// Latency 5 cycles, one value a cycle, no stall: the caller keeps room for what is in flight. Registers move only with valid data.
+`resetall
+`timescale 1ns/1ps
+`default_nettype none
+
+module ibert_gelu (
+    input  wire               clk,
+    input  wire               rst,
+    input  wire               s_valid,
+    input  wire               s_gelu,
+    input  wire signed [31:0] s_x,
+    input  wire signed [19:0] s_b,
+    input  wire signed [39:0] s_c,
+    input  wire signed [23:0] s_shift,
+    output wire               m_valid,
+    output wire signed [47:0] m_y
+);
+
+reg               valid_p1, valid_p2, valid_p3, valid_p4, valid_p5;
+reg               gelu_p1, gelu_p2, gelu_p3;
+reg signed [31:0] x_p1, x_p2, x_p3;
+reg signed [39:0] c_p1, c_p2;
+reg signed [23:0] shift_p1, shift_p2;
+reg signed [20:0] d_p1;      // a + b, -2^19 .. 0
+reg signed [41:0] sq_p2;
+reg signed [27:0] gs_p3;
+reg signed [63:0] prod_p4;   // |x * (g + shift)| < 2^59
+reg signed [47:0] y_p5;
+
+// p1: clamp of the magnitude. |-2^31| = 2^31 needs 33 bits signed.
+wire signed [32:0] x_ext   = {s_x[31], s_x};
+wire signed [32:0] mag     = s_x[31] ? -x_ext : x_ext;
+wire signed [32:0] b_ext   = {{13{s_b[19]}}, s_b};
+wire signed [32:0] neg_b   = -b_ext;
+wire signed [32:0] a       = (mag < neg_b) ? mag : neg_b;
+wire signed [32:0] d       = a + b_ext;
+wire               unused_d = &{1'b0, d[32:21]};
+
+// p2, p3: the factor
+wire signed [41:0] c_ext    = {{2{c_p2[39]}}, c_p2};
+wire signed [41:0] poly     = sq_p2 + c_ext;
+wire signed [41:0] signed_poly = (x_p2 == 32'sd0) ? 42'sd0 : (x_p2[31] ? -poly : poly);
+wire signed [41:0] g        = signed_poly >>> 14;
+wire               unused_g = &{1'b0, g[41:28]};
+wire signed [27:0] shift_ext = {{4{shift_p2[23]}}, shift_p2};
+
+// p5: one saturation
+wire               fits    = prod_p4[63:47] == {17{prod_p4[63]}};
+
+always @(posedge clk) begin
+    if (s_valid) begin
+        gelu_p1  <= s_gelu;
+        x_p1     <= s_x;
+        c_p1     <= s_c;
+        shift_p1 <= s_shift;
+        d_p1     <= d[20:0];
+    end
+    if (valid_p1) begin
+        gelu_p2  <= gelu_p1;
+        x_p2     <= x_p1;
+        c_p2     <= c_p1;
+        shift_p2 <= shift_p1;
+        sq_p2    <= d_p1 * d_p1;
+    end
+    if (valid_p2) begin
+        gelu_p3 <= gelu_p2;
+        x_p3    <= x_p2;
+        gs_p3   <= g[27:0] + shift_ext;
+    end
+    if (valid_p3) begin
+        // $signed: a bare concatenation would make the product unsigned
+        prod_p4 <= gelu_p3 ? x_p3 * gs_p3 : $signed({{32{x_p3[31]}}, x_p3});
+    end
+    if (valid_p4) y_p5 <= fits ? prod_p4[47:0] : {prod_p4[63], {47{!prod_p4[63]}}};
+
+    valid_p1 <= s_valid;
+    valid_p2 <= valid_p1;
+    valid_p3 <= valid_p2;
+    valid_p4 <= valid_p3;
+    valid_p5 <= valid_p4;
+    if (rst) begin
+        valid_p1 <= 1'b0;
+        valid_p2 <= 1'b0;
+        valid_p3 <= 1'b0;
+        valid_p4 <= 1'b0;
+        valid_p5 <= 1'b0;
+    end
+end
+
+assign m_valid = valid_p5;
+assign m_y     = y_p5;
+
+endmodule
+
+`resetall

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Integer square root, one at a time.
+//
+//   root = floor(sqrt(num)):  root^2 <= num < (root+1)^2
+//
+// One result bit a cycle, digit by digit. With `start` in cycle 0 the answer and the one-cycle pulse `done` are there in
+// cycle W/2 + 1 (W/2 + 2 cycles counting both); `busy` is high in the cycles between. A start is taken whenever `busy` is
+// low, the cycle of `done` included. `root` holds until the next start is taken.
+//
+// Does not: round, return the remainder, or stop early. Reset drops the root under way.
+
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+module ibert_isqrt #(
+    parameter W = 32  // bits of num. Requires even, at least 2
+) (
+    input  wire           clk,
+    input  wire           rst,
+    input  wire           start,
+    input  wire [  W-1:0] num,
+    output wire           busy,
+    output wire           done,
+    output wire [W/2-1:0] root
+);
+
+  localparam ROOT_W = W / 2;
+  localparam CNT_W = $clog2(ROOT_W + 1);
+  localparam [CNT_W-1:0] STEPS = ROOT_W[CNT_W-1:0];
+
+  generate
+    if (W < 2 || W % 2 != 0) begin : g_err
+      PARAM_ERROR_ibert_isqrt_W_must_be_even u_err ();
+    end
+  endgenerate
+
+  reg               busy_reg;
+  reg               done_reg;
+  reg  [ CNT_W-1:0] left_reg;
+  reg  [     W-1:0] num_reg;
+  reg  [ROOT_W-1:0] root_reg;
+  // remainder <= 2*root before a step
+  reg  [ROOT_W+1:0] rem_reg;
+
+  wire [ROOT_W+3:0] try_rem = {rem_reg, num_reg[W-1:W-2]};
+  wire [ROOT_W+3:0] try_sub = {2'b00, root_reg, 2'b01};
+  wire              ge = try_rem >= try_sub;
+  // try_sub < 2^(ROOT_W+2), and so is what is left in either case
+  wire [ROOT_W+1:0] rem_next = ge ? try_rem[ROOT_W+1:0] - try_sub[ROOT_W+1:0] : try_rem[ROOT_W+1:0];
+  wire              take = start && !busy_reg;
+
+  always @(posedge clk) begin
+    done_reg <= 1'b0;
+    if (take) begin
+      busy_reg <= 1'b1;
+      left_reg <= STEPS;
+    end else if (busy_reg) begin
+      left_reg <= left_reg - 1'b1;
+      if (left_reg == 1) begin
+        busy_reg <= 1'b0;
+        done_reg <= 1'b1;
+      end
+    end
+    if (rst) begin
+      busy_reg <= 1'b0;
+      done_reg <= 1'b0;
+      left_reg <= {CNT_W{1'b0}};
+    end
+  end
+
+  always @(posedge clk) begin
+    if (take) begin
+      num_reg  <= num;
+      root_reg <= {ROOT_W{1'b0}};
+      rem_reg  <= {ROOT_W + 2{1'b0}};
+    end else if (busy_reg) begin
+      num_reg     <= num_reg << 2;
+      root_reg    <= root_reg << 1;
+      root_reg[0] <= ge;
+      rem_reg     <= rem_next;
+    end
+  end
+
+  assign busy = busy_reg;
+  assign done = done_reg;
+  assign root = root_reg;
+
+endmodule
+
+`resetall

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Second and third pass of integer LayerNorm over one row y[0..H-1] of known mean, H = 64*beats.
+//
+//   v = y - mu;  vs = v >> shift;  var = min(sum vs^2, 2^32 - 1);  sigma = max(isqrt(var) << shift, 1);  f = floor(2^31 / sigma)
+//   out = requant8( sat36( ((v*f) >> 1) + bias ); om, oe, ooff )
+//
+// `>>` is arithmetic (floor), the requant rounds half to even. LANES channels a cycle in each pass; y words and channel
+// words are read in order from memories of one cycle latency. The third pass starts when out_room says that a whole row fits
+// behind out_we, and does not stall. Output beat b holds channels 64*b .. 64*b+63, channel 64*b in the low byte.
+// Rate: a row takes 2*H/LANES + 60 cycles from start to `idle` (plus the wait for out_room).
+//
+// Does not: compute the mean (ibert_residual_sum), hold output beats, or accept a start unless idle.
+
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+module ibert_layernorm #(
+    parameter LANES   = 8,   // channels a cycle. Requires LANES to divide 16
+    parameter CHAN_AW = 10,  // address bits of the channel memory
+    parameter YA_W    = 7    // index bits of a row's y words
+) (
+    input  wire                clk,
+    input  wire                rst,
+
+    input  wire                start,
+    input  wire [         6:0] s_beats,
+    input  wire [         4:0] s_shift,
+    input  wire signed [ 23:0] s_mu,
+    input  wire [ CHAN_AW-1:0] s_chan_addr,
+    output wire                idle,
+
+    output wire                y_en,
+    output wire [    YA_W-1:0] y_addr,
+    input  wire [24*LANES-1:0] y_data,
+
+    output wire                chan_en,
+    output wire [ CHAN_AW-1:0] chan_addr,
+    input  wire [80*LANES-1:0] chan_data,
+
+    input  wire                out_room,
+    output wire                out_we,
+    output wire [       511:0] out_data,
+    output wire                out_last
+);
+
+  localparam WORD_N = 64 / LANES;  // words in an output beat
+  localparam WORD_W = $clog2(WORD_N);
+  localparam SQ_W = 33 + $clog2(LANES);
+  localparam integer WORD_TOP = WORD_N - 1;
+  localparam [WORD_W-1:0] WORD_LAST = WORD_TOP[WORD_W-1:0];
+
+  localparam [2:0] S_IDLE = 3'd0, S_SQUARE = 3'd1, S_DRAIN = 3'd2, S_ROOT = 3'd3, S_DIVIDE = 3'd4, S_ROOM = 3'd5,
+                   S_SCALE = 3'd6, S_FLUSH = 3'd7;
+
+  generate
+    if (LANES != 1 && LANES != 2 && LANES != 4 && LANES != 8 && LANES != 16) begin : g_err
+      PARAM_ERROR_ibert_layernorm_LANES_must_divide_16 u_err ();
+    end
+  endgenerate
+
+  reg  [        2:0] state_reg;
+  reg  [        2:0] state_next;
+  reg  [     YA_W:0] words_reg;      // words of the row
+  reg  [     YA_W:0] index_reg;      // word to read
+  reg  [        6:0] beats_reg;      // output beats left
+  reg  [        4:0] shift_reg;
+  reg signed [ 23:0] mu_reg;
+  reg  [CHAN_AW-1:0] chan_addr_reg;
+  reg  [       31:0] f_reg;
+
+  // valid bits: second pass t, third pass u
+  reg                sq_r1, sq_r2, sq_r3, sq_r4, sq_r5;
+  reg                sc_r1, sc_r2, sc_r3, sc_r4, sc_r5;
+
+  wire               square = state_reg == S_SQUARE;
+  wire               scale = state_reg == S_SCALE;
+  wire [     YA_W:0] index_inc = index_reg + 1'b1;
+  wire               index_last = index_inc == words_reg;
+  wire               squared = !(sq_r1 || sq_r2 || sq_r3 || sq_r4 || sq_r5);
+
+  wire               root_done;
+  wire [       15:0] root;
+  wire               div_done;
+  wire [       31:0] quo;
+  reg                div_start_reg;
+  reg  [       31:0] sigma_reg;
+
+  localparam integer PER_BEAT_LOG = $clog2(64 / LANES);
+  wire [YA_W+7:0] words = {{YA_W + 1{1'b0}}, s_beats} << PER_BEAT_LOG;
+  wire            unused_words = &{1'b0, words[YA_W+7:YA_W+1]};
+
+  assign idle      = state_reg == S_IDLE;
+  assign y_en      = square || scale;
+  assign y_addr    = index_reg[YA_W-1:0];
+  assign chan_en   = sc_r3;
+  assign chan_addr = chan_addr_reg;
+
+  always @* begin
+    state_next = state_reg;
+    case (state_reg)
+      S_IDLE:   if (start) state_next = S_SQUARE;
+      S_SQUARE: if (index_last) state_next = S_DRAIN;
+      S_DRAIN:  if (squared) state_next = S_ROOT;
+      S_ROOT:   if (root_done) state_next = S_DIVIDE;
+      S_DIVIDE: if (div_done) state_next = S_ROOM;
+      S_ROOM:   if (out_room) state_next = S_SCALE;
+      S_SCALE:  if (index_last) state_next = S_FLUSH;
+      default:  if (out_we && out_last) state_next = S_IDLE;
+    endcase
+  end
+
+  always @(posedge clk) begin
+    state_reg <= state_next;
+    if (start && idle) begin
+      words_reg     <= words[YA_W:0];
+      shift_reg     <= s_shift;
+      mu_reg        <= s_mu;
+      chan_addr_reg <= s_chan_addr;
+      index_reg     <= {YA_W + 1{1'b0}};
+    end else begin
+      if (y_en) index_reg <= index_last ? {YA_W + 1{1'b0}} : index_inc;
+      if (chan_en) chan_addr_reg <= chan_addr_reg + 1'b1;
+    end
+    sq_r1 <= square;
+    sq_r2 <= sq_r1;
+    sq_r3 <= sq_r2;
+    sq_r4 <= sq_r3;
+    sq_r5 <= sq_r4;
+    sc_r1 <= scale;
+    sc_r2 <= sc_r1;
+    sc_r3 <= sc_r2;
+    sc_r4 <= sc_r3;
+    sc_r5 <= sc_r4;
+    if (rst) begin
+      state_reg <= S_IDLE;
+      {sq_r1, sq_r2, sq_r3, sq_r4, sq_r5} <= 5'd0;
+      {sc_r1, sc_r2, sc_r3, sc_r4, sc_r5} <= 5'd0;
+    end
+  end
+
+  // lanes
+  wire [32*LANES-1:0] lane_sq;
+  wire [   LANES-1:0] lane_valid;
+  wire [ 8*LANES-1:0] lane_out;
+  wire                unused_valid = &{1'b0, lane_valid};
+
+  genvar i;
+  generate
+    for (i = 0; i < LANES; i = i + 1) begin : g_lane
+      ibert_layernorm_lane u_lane (
+          .clk    (clk),
+          .rst    (rst),
+          .en_r1  (sq_r1 || sc_r1),
+          .en_sq2 (sq_r2),
+          .en_sq3 (sq_r3),
+          .en_r2  (sc_r2),
+          .en_r3  (sc_r3),
+          .en_r4  (sc_r4),
+          .en_r5  (sc_r5),
+          .y      (y_data[24*i+:24]),
+          .mu     (mu_reg),
+          .shift  (shift_reg),
+          .f      (f_reg),
+          .chan   (chan_data[80*i+:80]),
+          .sq     (lane_sq[32*i+:32]),
+          .m_valid(lane_valid[i]),
+          .m_out  (lane_out[8*i+:8])
+      );
+    end
+  endgenerate
+
+  // variance: squares are saturated each, their sum is exact, the running sum saturates: the same as saturating once,
+  // since nothing is negative
+  reg  [SQ_W-1:0] tree;
+  reg  [SQ_W-1:0] tree_r5;
+  reg  [    31:0] var_reg;
+  wire [  SQ_W:0] var_sum = {1'b0, tree_r5} + {{SQ_W - 31{1'b0}}, var_reg};
+  integer         k;
+
+  always @* begin
+    tree = {SQ_W{1'b0}};
+    for (k = 0; k < LANES; k = k + 1) tree = tree + {{SQ_W - 32{1'b0}}, lane_sq[32*k+:32]};
+  end
+
+  always @(posedge clk) begin
+    if (sq_r4) tree_r5 <= tree;
+    if (start && idle) var_reg <= 32'd0;
+    else if (sq_r5) var_reg <= (var_sum[SQ_W:32] != 0) ? 32'hFFFFFFFF : var_sum[31:0];
+  end
+
+  wire        root_start = state_reg == S_DRAIN && squared;
+  wire        unused_root_busy;
+  wire        unused_div_busy;
+  wire [31:0] unused_rem;
+  // root < 2^16, shift <= 31: 47 bits; above 32 bits the quotient is 0, as with the greatest divisor
+  wire [46:0] sigma = {31'd0, root} << shift_reg;
+
+  ibert_isqrt #(
+      .W(32)
+  ) u_isqrt (
+      .clk  (clk),
+      .rst  (rst),
+      .start(root_start),
+      .num  (var_reg),
+      .busy (unused_root_busy),
+      .done (root_done),
+      .root (root)
+  );
+
+  ibert_div #(
+      .NUM_W(32),
+      .DEN_W(32)
+  ) u_div (
+      .clk  (clk),
+      .rst  (rst),
+      .start(div_start_reg),
+      .num  (32'h80000000),
+      .den  (sigma_reg),
+      .busy (unused_div_busy),
+      .done (div_done),
+      .quo  (quo),
+      .rem  (unused_rem)
+  );
+
+  always @(posedge clk) begin
+    div_start_reg <= root_done;
+    if (root_done) sigma_reg <= (root == 16'd0) ? 32'd1 : (sigma[46:32] != 15'd0) ? 32'hFFFFFFFF : sigma[31:0];
+    if (div_done) f_reg <= quo;
+    if (rst) div_start_reg <= 1'b0;
+  end
+
+  // output beats: LANES bytes a cycle into place, the full beat leaves in the next cycle
+  reg  [     511:0] pack_reg;
+  reg  [WORD_W-1:0] place_reg;
+  reg               full_reg;
+
+  always @(posedge clk) begin
+    full_reg <= lane_valid[0] && place_reg == WORD_LAST;
+    if (lane_valid[0]) begin
+      pack_reg[8*LANES*place_reg+:8*LANES] <= lane_out;
+      place_reg <= place_reg + 1'b1;
+    end
+    if (start && idle) beats_reg <= s_beats;
+    else if (full_reg) beats_reg <= beats_reg - 1'b1;
+    if (rst) begin
+      full_reg  <= 1'b0;
+      place_reg <= {WORD_W{1'b0}};
+    end
+  end
+
+  assign out_we   = full_reg;
+  assign out_data = pack_reg;
+  assign out_last = beats_reg == 7'd1;
+
+endmodule
+
+`resetall

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows that are ready, in four FIFOs by priority: the head shown is that of the highest priority (0 first) that holds a row.
+//
+// Latency 2 cycles from push to m_valid, one push and one pop a cycle. The head shown may be overtaken by a higher priority while it
+// is not taken. DEPTH covers every (region, slot, row) once, so an admitted row always finds room; a push into a full FIFO (a row sent
+// again while it waits, against the protocol) is dropped and pulses sts_drop.
+`resetall
+`timescale 1ns/1ps
+`default_nettype none
+
+module ibert_row_queue #(
+    parameter DATA_W = 22,   // one row
+    parameter DEPTH  = 2048  // rows of one priority. Requires a power of two, at least 2
+) (
+    input  wire              clk,
+    input  wire              rst,
+    input  wire              push,
+    input  wire [1:0]        push_prio,
+    input  wire [DATA_W-1:0] push_data,
+    output wire              m_valid,
+    output wire [DATA_W-1:0] m_data,
+    input  wire              m_ready,
+    output wire              sts_drop
+);
+
+localparam LEVEL_W = $clog2(DEPTH) + 1;
+
+wire [3:0]           has, room;
+wire [4*DATA_W-1:0]  heads;
+wire [4*LEVEL_W-1:0] unused_level;
+
+genvar p;
+generate
+for (p = 0; p < 4; p = p + 1) begin : g_prio
+    wire higher = |(has & ((4'd1 << p) - 4'd1));
+    axis_fifo #(.DATA_W(DATA_W), .DEPTH(DEPTH), .STYLE("auto")) u_fifo (
+        .clk(clk), .rst(rst),
+        .s_axis_tdata(push_data), .s_axis_tvalid(push && push_prio == p), .s_axis_tready(room[p]),
+        .m_axis_tdata(heads[DATA_W*p +: DATA_W]), .m_axis_tvalid(has[p]), .m_axis_tready(m_ready && !higher),
+        .sts_level(unused_level[LEVEL_W*p +: LEVEL_W])
+    );
+end
+endgenerate
+
+assign m_valid  = |has;
+assign m_data   = has[0] ? heads[0 +: DATA_W]
+                : has[1] ? heads[DATA_W +: DATA_W]
+                : has[2] ? heads[2*DATA_W +: DATA_W] : heads[3*DATA_W +: DATA_W];
+assign sts_drop = push && !room[push_prio];
+
+endmodule
+
+`resetall

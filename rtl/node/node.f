@@ -1,0 +1,2 @@
+rtl/node/node_manager.v
+rtl/node/node_core.v

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// net_switch with five ports under names of their own, for the stream classes of the bench. No logic.
+`resetall
+`timescale 1ns/1ps
+`default_nettype none
+
+module net_switch_tb #(
+    parameter CELLS     = 32,
+    parameter STAMP_W   = 32,
+    parameter OVERDUE_W = 8
+) (
+    input  wire          clk,
+    input  wire          rst,
+    input  wire [511:0]  s0_axis_tdata,
+    input  wire [63:0]   s0_axis_tkeep,
+    input  wire [79:0]   s0_axis_tuser,
+    input  wire          s0_axis_tlast,
+    input  wire          s0_axis_tvalid,
+    output wire          s0_axis_tready,
+    input  wire [511:0]  s1_axis_tdata,
+    input  wire [63:0]   s1_axis_tkeep,
+    input  wire [79:0]   s1_axis_tuser,
+    input  wire          s1_axis_tlast,
+    input  wire          s1_axis_tvalid,
+    output wire          s1_axis_tready,
+    input  wire [511:0]  s2_axis_tdata,
+    input  wire [63:0]   s2_axis_tkeep,
+    input  wire [79:0]   s2_axis_tuser,
+    input  wire          s2_axis_tlast,
+    input  wire          s2_axis_tvalid,
+    output wire          s2_axis_tready,
+    input  wire [511:0]  s3_axis_tdata,
+    input  wire [63:0]   s3_axis_tkeep,
+    input  wire [79:0]   s3_axis_tuser,
+    input  wire          s3_axis_tlast,
+    input  wire          s3_axis_tvalid,
+    output wire          s3_axis_tready,
+    input  wire [511:0]  s4_axis_tdata,
+    input  wire [63:0]   s4_axis_tkeep,
+    input  wire [79:0]   s4_axis_tuser,
+    input  wire          s4_axis_tlast,
+    input  wire          s4_axis_tvalid,
+    output wire          s4_axis_tready,
+    output wire [511:0]  m0_axis_tdata,
+    output wire [63:0]   m0_axis_tkeep,
+    output wire [79:0]   m0_axis_tuser,
+    output wire          m0_axis_tlast,
+    output wire          m0_axis_tvalid,
+    input  wire          m0_axis_tready,
+    output wire [511:0]  m1_axis_tdata,
+    output wire [63:0]   m1_axis_tkeep,
+    output wire [79:0]   m1_axis_tuser,
+    output wire          m1_axis_tlast,
+    output wire          m1_axis_tvalid,
+    input  wire          m1_axis_tready,
+    output wire [511:0]  m2_axis_tdata,
+    output wire [63:0]   m2_axis_tkeep,
+    output wire [79:0]   m2_axis_tuser,
+    output wire          m2_axis_tlast,
+    output wire          m2_axis_tvalid,
+    input  wire          m2_axis_tready,
+    output wire [511:0]  m3_axis_tdata,
+    output wire [63:0]   m3_axis_tkeep,
+    output wire [79:0]   m3_axis_tuser,
+    output wire          m3_axis_tlast,
+    output wire          m3_axis_tvalid,
+    input  wire          m3_axis_tready,
+    output wire [511:0]  m4_axis_tdata,
+    output wire [63:0]   m4_axis_tkeep,
+    output wire [79:0]   m4_axis_tuser,
+    output wire          m4_axis_tlast,
+    output wire          m4_axis_tvalid,
+    input  wire          m4_axis_tready,
+    input  wire          cfg_we,
+    input  wire [27:0]   cfg_addr,
+    input  wire [511:0]  cfg_data,
+    output wire [1279:0] sts_count,
+    output wire [31:0]   sts_drops,
+    output wire          sts_busy
+);
+
+net_switch #(.PORTS(5), .CELLS(CELLS), .BEATS(16), .NO_RETURN(16), .STAMP_W(STAMP_W), .OVERDUE_W(OVERDUE_W)) u_switch (
+    .clk(clk), .rst(rst),
+    .s_axis_tdata({s4_axis_tdata, s3_axis_tdata, s2_axis_tdata, s1_axis_tdata, s0_axis_tdata}),
+    .s_axis_tkeep({s4_axis_tkeep, s3_axis_tkeep, s2_axis_tkeep, s1_axis_tkeep, s0_axis_tkeep}),
+    .s_axis_tuser({s4_axis_tuser, s3_axis_tuser, s2_axis_tuser, s1_axis_tuser, s0_axis_tuser}),
+    .s_axis_tlast({s4_axis_tlast, s3_axis_tlast, s2_axis_tlast, s1_axis_tlast, s0_axis_tlast}),
+    .s_axis_tvalid({s4_axis_tvalid, s3_axis_tvalid, s2_axis_tvalid, s1_axis_tvalid, s0_axis_tvalid}),
+    .s_axis_tready({s4_axis_tready, s3_axis_tready, s2_axis_tready, s1_axis_tready, s0_axis_tready}),
+    .m_axis_tdata({m4_axis_tdata, m3_axis_tdata, m2_axis_tdata, m1_axis_tdata, m0_axis_tdata}),
+    .m_axis_tkeep({m4_axis_tkeep, m3_axis_tkeep, m2_axis_tkeep, m1_axis_tkeep, m0_axis_tkeep}),
+    .m_axis_tuser({m4_axis_tuser, m3_axis_tuser, m2_axis_tuser, m1_axis_tuser, m0_axis_tuser}),
+    .m_axis_tlast({m4_axis_tlast, m3_axis_tlast, m2_axis_tlast, m1_axis_tlast, m0_axis_tlast}),
+    .m_axis_tvalid({m4_axis_tvalid, m3_axis_tvalid, m2_axis_tvalid, m1_axis_tvalid, m0_axis_tvalid}),
+    .m_axis_tready({m4_axis_tready, m3_axis_tready, m2_axis_tready, m1_axis_tready, m0_axis_tready}),
+    .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_data(cfg_data[4:0]),
+    .sts_count(sts_count), .sts_drops(sts_drops), .sts_busy(sts_busy)
+);
+
+endmodule
+
+`resetall

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""project.yaml: what is accepted, and that everything else is refused with file, line, key, value, limit and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from floreana.cluster.description import (
+    ProjectError,
+    find_project,
+    format_ip,
+    format_mac,
+    legal_node_counts,
+    load_project,
+    projects_root,
+)
+from floreana.errors import FloreanaError, InputError
+
+GOOD = """\
+name: sample
+model:
+  source: synthetic
+  hidden: 128
+  heads: 2
+  ffn: 256
+  encoders: 2
+cluster:
+  nodes: 2
+build:
+  k_lanes: 64
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "sample" / "project.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refused(folder: Path, text: str) -> list[tuple[int, str, str, str, str]]:
+    """Problems as (line, key, value, limit, remedy)."""
+    path = write(folder, text)
+    with pytest.raises(ProjectError) as caught:
+        load_project(path)
+    assert caught.value.exit_code == 2
+    for problem in caught.value.problems:
+        assert problem.file == path.as_posix()
+        assert f"{path.as_posix()}:{problem.line}: {problem.key} = {problem.value}: " in caught.value.message
+    return [(p.line, p.key, p.value, p.limit, p.remedy) for p in caught.value.problems]
+
+
+def test_minilm_6() -> None:
+    project = load_project(find_project("minilm_6"))
+    model, build = project.model, project.build
+    assert (model.hidden, model.heads, model.ffn, model.encoders) == (384, 12, 1536, 6)
+    assert project.nodes == 6
+    assert (build.k_lanes, build.out_n, build.post_lanes, build.norm_lanes) == (64, 48, 8, 8)
+    assert (build.max_tokens, build.slots) == (128, 2)
+
+
+def test_tiny_2() -> None:
+    project = load_project(find_project("tiny_2"))
+    model, build = project.model, project.build
+    assert (model.hidden, model.heads, model.ffn, model.encoders) == (128, 2, 256, 2)
+    assert project.nodes == 2
+    assert (build.k_lanes, build.out_n, build.post_lanes, build.norm_lanes) == (64, 16, 4, 4)
+    assert (build.max_tokens, build.slots) == (16, 2)
+
+
+def test_every_shipped_project_loads() -> None:
+    names = sorted(path.parent.name for path in projects_root().glob("*/project.yaml"))
+    assert {"minilm_6", "tiny_2"} <= set(names)
+    for name in names:
+        assert load_project(find_project(name)).name == name
+
+
+def test_defaults_and_node_names(tmp_path: Path) -> None:
+    project = load_project(write(tmp_path, GOOD.replace("nodes: 2", "nodes: [left, right]")))
+    assert project.cluster.nodes == ("left", "right")
+    assert format_mac(project.cluster.mac_base) == "02:f1:0e:00:00:00"
+    assert format_ip(project.cluster.ip_base) == "10.17.0.1"
+    assert project.mapping.priorities.model_dump() == {"qkv": 0, "out": 1, "ffn1": 2, "ffn2": 3}
+    assert load_project(write(tmp_path, GOOD)).cluster.nodes == ("node0", "node1")
+
+
+def test_every_error_at_once(tmp_path: Path) -> None:
+    text = """\
+name: Sample
+modle: 3
+model:
+  source: synthetic
+  hidden: 128
+  heads: 2
+  ffn: "256"
+  encoders: 0
+  encoders: 5
+cluster:
+  nodes: [a, a]
+  mac_base: "01:00:00:00:00:00"
+  ip_base: 10.300.0.1
+mapping:
+  strategy: pipeline
+  priorities: {qkv: 4, qvk: 1}
+build:
+  out_n: 20
+  slots: 3
+  max_tokens: true
+"""
+    at_least, known = "must be at least 1", "unknown key; known: "
+    assert refused(tmp_path, text) == [
+        (
+            1,
+            "name",
+            "Sample",
+            "a name is a lower-case letter, then at most 31 lower-case letters, digits or _",
+            "choose such a name",
+        ),
+        (2, "modle", "3", f"{known}name, model, cluster, mapping, build", "did you mean model?"),
+        (7, "model.ffn", "256", "an integer is needed", "write a whole number, without quotes"),
+        (8, "model.encoders", "0", at_least, "choose a value of at least 1"),
+        (9, "model.encoders", "(repeated)", "the key stands in line 8 already", "remove one"),
+        (
+            11,
+            "cluster.nodes",
+            "['a', 'a']",
+            "node names are unique, but a repeats",
+            "give each node its own name",
+        ),
+        (
+            12,
+            "cluster.mac_base",
+            "01:00:00:00:00:00",
+            "bit 0 of the first byte marks a group address",
+            "make the first byte even, for example 02",
+        ),
+        (
+            13,
+            "cluster.ip_base",
+            "10.300.0.1",
+            "an IPv4 address is four numbers from 0 to 255",
+            "write it as 10.17.0.1",
+        ),
+        (15, "mapping.strategy", "pipeline", "not a known value", "choose 'tensor'"),
+        (16, "mapping.priorities.qkv", "4", "must be at most 3", "choose a value of at most 3"),
+        (16, "mapping.priorities.qvk", "1", f"{known}qkv, out, ffn1, ffn2", "did you mean qkv?"),
+        (18, "build.out_n", "20", "not a known value", "choose 16, 32, 48 or 64"),
+        (19, "build.slots", "3", "not a known value", "choose 1 or 2"),
+        (20, "build.max_tokens", "True", "an integer is needed", "write a whole number, without quotes"),
+    ]
+
+
+# change to the good text -> line, key, value, part of the limit, part of the remedy of the only problem
+REFUSALS: dict[str, tuple[Any, ...]] = {
+    "hidden not whole beats": (
+        ("hidden: 128", "hidden: 160"),
+        ("heads: 2", "heads: 5"),
+        (4, "model.hidden", "160", "multiple of 64", "choose 128 or 192"),
+    ),
+    "head of 16 channels": (
+        ("heads: 2", "heads: 8"),
+        (5, "model.heads", "8", "8 heads of a hidden size of 128 are 16 channels each", "choose 4 or 2 heads"),
+    ),
+    "heads do not divide hidden": (
+        ("heads: 2", "heads: 3"),
+        (5, "model.heads", "3", "42.6667 channels each; a head has 32 or 64", "choose 4 or 2 heads"),
+    ),
+    "ffn": (("ffn: 256", "ffn: 200"), (6, "model.ffn", "200", "multiple of 64", "choose 192 or 256")),
+    "hidden too wide": (
+        ("hidden: 128", "hidden: 2048"),
+        (4, "model.hidden", "2048", "must be at most 1024", "at most 1024"),
+    ),
+    "nodes do not divide heads": (
+        ("nodes: 2", "nodes: 4"),
+        (9, "cluster.nodes", "4", "2 heads do not divide over 4 nodes (2 mod 4 = 2)", "choose 1 or 2 nodes"),
+    ),
+    "half a beat of heads": (
+        ("heads: 2", "heads: 4"),
+        ("nodes: 2", "nodes: 4"),
+        (9, "cluster.nodes", "4", "1 x 32 = 32 bytes, not a multiple of 64", "choose 1 or 2 nodes"),
+    ),
+    "ffn over nodes": (
+        ("ffn: 256", "ffn: 192"),
+        (9, "cluster.nodes", "2", "FFN 192 over 2 nodes is 96 bytes a node, not a multiple of 64", "choose 1 node"),
+    ),
+    "no nodes": (("nodes: 2", "nodes: 0"), (9, "cluster.nodes", "0", "1 to 63 nodes", "choose 1 to 63 nodes")),
+    "too many nodes": (("nodes: 2", "nodes: 64"), (9, "cluster.nodes", "64", "1 to 63 nodes", "choose 1 to 63")),
+    "nodes a word": (("nodes: 2", "nodes: two"), (9, "cluster.nodes", "two", "a count or a list", "write nodes: 6")),
+    "node name": (
+        ("nodes: 2", "nodes: [a, B]"),
+        (9, "cluster.nodes", "['a', 'B']", "a name is a lower-case letter", "choose such a name"),
+    ),
+    "unknown source": (
+        ("source: synthetic", "source: bert"),
+        (3, "model.source", "bert", "not a known model source", "choose minilm or synthetic"),
+    ),
+    "no source": (
+        ("  source: synthetic\n", ""),
+        (2, "model.source", "(absent)", "required", "choose minilm or synthetic"),
+    ),
+    "no encoders": (("  encoders: 2\n", ""), (2, "model.encoders", "(absent)", "required", "add encoders")),
+    "no cluster": (("cluster:\n  nodes: 2\n", ""), (1, "cluster", "(absent)", "required", "add cluster: nodes")),
+    "cluster is a number": (
+        ("cluster:\n  nodes: 2\n", "cluster: 2\n"),
+        (8, "cluster", "2", "a mapping of keys to values is needed", "nodes, mac_base, ip_base"),
+    ),
+    "minilm has no sizes": (
+        ("source: synthetic", "source: minilm"),
+        ("hidden: 128\n  heads: 2\n  ffn: 256\n  encoders: 2\n", "hidden: 128\n"),
+        (4, "model.hidden", "128", "unknown key; known: source", "remove it"),
+    ),
+    "no name": (("name: sample\n", ""), (1, "name", "(absent)", "required", "add name")),
+    "name of another folder": (
+        ("name: sample", "name: simple"),
+        (1, "name", "simple", "the project's folder is named sample", "use one name for both"),
+    ),
+    "max_tokens": (
+        ("k_lanes: 64", "max_tokens: 513"),
+        (11, "build.max_tokens", "513", "must be at most 512", "at most 512"),
+    ),
+    "no tokens": (("k_lanes: 64", "max_tokens: 0"), (11, "build.max_tokens", "0", "at least 1", "at least 1")),
+    "k_lanes": (("k_lanes: 64", "k_lanes: 48"), (11, "build.k_lanes", "48", "not a known", "choose 16, 32 or 64")),
+    "last ip": (
+        ("nodes: 2", "nodes: 2\n  ip_base: 255.255.255.254"),
+        (10, "cluster.ip_base", "255.255.255.254", "the base plus 2, beyond 255.255.255.255", "lower address"),
+    ),
+    "last mac": (
+        ("nodes: 2", 'nodes: 2\n  mac_base: "02:ff:ff:ff:ff:ff"'),
+        (10, "cluster.mac_base", "02:ff:ff:ff:ff:ff", "the base plus 2, beyond the last", "lower address"),
+    ),
+    "mac is no mac": (
+        ("nodes: 2", "nodes: 2\n  mac_base: 02f10e000000"),
+        (10, "cluster.mac_base", "02f10e000000", "six pairs of hexadecimal digits", "write it quoted"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(REFUSALS))
+def test_refusal(name: str, tmp_path: Path) -> None:
+    *changes, expected = REFUSALS[name]
+    text = GOOD
+    for change in changes:
+        old, new = change
+        assert isinstance(old, str) and isinstance(new, str) and old in text
+        text = text.replace(old, new)
+    ((line, key, value, limit, remedy),) = refused(tmp_path, text)
+    assert (line, key, value) == expected[:3]
+    assert str(expected[3]) in limit
+    assert str(expected[4]) in remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("name: [sample\n", ":2: not YAML: "),
+        ("", ":1: a description is a mapping of keys to values"),
+        ("- 1\n", ":1: a description is a mapping of keys to values"),
+        ("name: !!python/name:os.system x\n", ":1: name: could not determine a constructor"),
+        ("name: !shell x\n", ":1: name: could not determine a constructor"),
+        ("a: " + "[" * 20 + "]" * 20 + "\n", "more than 16 levels"),
+        (
+            "a: &a [1,1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
+            "c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d]\n",
+            "10000 values",
+        ),
+    ],
+)
+def test_damaged_file(text: str, part: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load_project(write(tmp_path, text))
+    assert part in caught.value.message
+    assert caught.value.exit_code == 2
+
+
+def test_missing_and_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        load_project(tmp_path / "absent.yaml")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_project(tmp_path)
+    path = write(tmp_path, GOOD)
+    path.write_bytes(b"name: \xff\n")
+    with pytest.raises(InputError, match="not UTF-8 at byte 6"):
+        load_project(path)
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 3, 6])
+def test_node_override(nodes: int) -> None:
+    assert load_project(find_project("minilm_6"), nodes=nodes).nodes == nodes
+
+
+@pytest.mark.parametrize(
+    ("nodes", "part"),
+    [
+        (4, "the heads of a node are 3 x 32 = 96 bytes, not a multiple of 64; choose 1, 2, 3 or 6 nodes"),
+        (5, "12 heads do not divide over 5 nodes (12 mod 5 = 2); choose 1, 2, 3 or 6 nodes"),
+        (12, "the heads of a node are 1 x 32 = 32 bytes, not a multiple of 64; choose 1, 2, 3 or 6 nodes"),
+        (0, "a cluster has 1 to 63 nodes"),
+    ],
+)
+def test_node_override_refused(nodes: int, part: str) -> None:
+    with pytest.raises(ProjectError) as caught:
+        load_project(find_project("minilm_6"), nodes=nodes)
+    assert part in caught.value.message
+    assert f"cluster.nodes = {nodes}" in caught.value.message
+
+
+def test_legal_node_counts() -> None:
+    assert legal_node_counts(384, 12, 1536) == [1, 2, 3, 6]
+    assert legal_node_counts(768, 12, 3072) == [1, 2, 3, 4, 6, 12]
+    assert legal_node_counts(128, 2, 192) == [1]
+
+
+def test_find_project(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    assert find_project("sample", root=tmp_path) == path
+    assert find_project(str(path.parent)) == path
+    assert find_project(str(path)) == path
+    with pytest.raises(InputError, match=r"'minilm' is unknown; known: .*minilm_6.*; did you mean minilm_6\?"):
+        find_project("minilm")
+    with pytest.raises(InputError, match="known: sample; name one of these"):
+        find_project("zzz", root=tmp_path)
+    with pytest.raises(InputError, match="unknown"):
+        find_project("../tiny_2")
+
+
+def test_exit_codes() -> None:
+    assert FloreanaError("x").exit_code == 4
+    assert FloreanaError("x", 1).exit_code == 1
+    assert InputError("a message").message == str(InputError("a message")) == "a message"

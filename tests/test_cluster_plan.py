@@ -1,0 +1,447 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The mapper's tables: golden values of tiny_2, figures of minilm_6, rules every plan keeps, and what does not fit."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from floreana.cluster import layout as lay
+from floreana.cluster.description import (
+    BuildSection,
+    ClusterSection,
+    MappingSection,
+    Project,
+    SyntheticModel,
+    find_project,
+    load_project,
+)
+from floreana.cluster.plan import (
+    CONTEXT_LAYOUTS,
+    Allocator,
+    EdgePlan,
+    Plan,
+    array_words,
+    load_plan,
+    make_plan,
+    plan_from_json,
+    render,
+)
+from floreana.errors import EnvironmentError_, InputError
+
+
+def shipped(name: str, nodes: int | None = None) -> Plan:
+    return make_plan(load_project(find_project(name), nodes=nodes))
+
+
+def synthetic(
+    hidden: int, heads: int, ffn: int, encoders: int, nodes: int, priorities: dict[str, int] | None = None, **build: int
+) -> Project:
+    return Project(
+        name="sample",
+        model=SyntheticModel(hidden=hidden, heads=heads, ffn=ffn, encoders=encoders),
+        cluster=ClusterSection.model_validate({"nodes": nodes}),
+        mapping=MappingSection.model_validate({"priorities": priorities or {}}),
+        build=BuildSection.model_validate(build),
+    )
+
+
+PLANS = {
+    "tiny_2": lambda: shipped("tiny_2"),
+    "tiny_1": lambda: shipped("tiny_2", 1),
+    "minilm_6": lambda: shipped("minilm_6"),
+    "minilm_3": lambda: shipped("minilm_6", 3),
+    "minilm_2": lambda: shipped("minilm_6", 2),
+    "minilm_1": lambda: shipped("minilm_6", 1),
+    "bert_base_12": lambda: make_plan(synthetic(768, 12, 3072, 12, 12)),
+    "odd": lambda: make_plan(synthetic(192, 3, 320, 15, 1, k_lanes=16, out_n=64, max_tokens=100, slots=1)),
+}
+
+
+def test_tiny_2_golden() -> None:
+    plan = shipped("tiny_2")
+    assert plan.shape == {
+        "K_LANES": 64,
+        "OUT_N": 16,
+        "POST_LANES": 4,
+        "W_WORDS": 128,
+        "BIAS_WORDS": 128,
+        "POST_WORDS": 192,
+        "STORE_BEATS": 256,
+        "ROW_W": 4,
+        "SLOT_W": 1,
+        "HEAD_DIM": 64,
+        "HEAD_BEATS": 1,
+        "REQ_WORDS": 2,
+        "NORM_LANES": 4,
+        "LROW_W": 3,
+        "ACC_BEATS": 256,
+        "RES_WORDS": 64,
+        "CHAN_WORDS": 128,
+        "ROW_BEATS": 2,
+    }
+    assert plan.owners == (0, 1) * 8
+    assert plan.local_rows == (0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7)
+    assert (plan.entry.kernel_base, plan.entry.edge) == (129, 0)
+    assert (plan.host.node, plan.host.mac, plan.host.ip) == (2, 0x02F10E000002, 0x0A110003)
+    assert [(edge.encoder, edge.tensor) for _, edge in sorted(plan.edges.items())] == [
+        (0, "entry"),
+        (0, "entry"),
+        *((0, tensor) for tensor in ("q", "k", "v", "context", "out_part", "ln1", "ffn1", "ffn2_part")),
+        (1, "entry"),
+        *((1, tensor) for tensor in ("q", "k", "v", "context", "out_part", "ln1", "ffn1", "ffn2_part")),
+        (1, "ln2"),
+    ]
+    node = plan.nodes[1]
+    assert (node.name, node.mac, node.ip) == ("node1", 0x02F10E000001, 0x0A110002)
+    assert node.kernels == {"linear": 2, "attention": 66, "add_norm": 130}
+    assert [list(node.context(name, 1).fields.values()) for name in ("qkv", "out", "ffn1", "ffn2")] == [
+        [0, 2, 0, 0, 1, 12, 12, 64, 36, 80, 6, 3],
+        [64, 1, 1, 1, 0, 8, 8, 88, 48, 0, 9, 1],
+        [96, 2, 2, 2, 2, 8, 8, 96, 56, 128, 10, 1],
+        [160, 2, 3, 3, 0, 8, 8, 112, 64, 0, 11, 1],
+    ]
+    assert node.context("attention", 1).fields == {"bank": 1, "beats": 1, "req_base": 1, "msg_base": 1}
+    assert node.context("entry", 0).fields == {
+        "mode": 0,
+        "parts": 1,
+        "slices": 1,
+        "region": 2,
+        "acc_base": 0,
+        "res_base": 0,
+        "keep": 0,
+        "keep_base": 0,
+        "chan_base": 0,
+        "h": 128,
+        "shift": 0,
+        "beats": 2,
+        "msg_base": 0,
+        "msg_count": 1,
+    }
+    norm = {name: node.context(name, encoder).fields for name, encoder in (("ln1", 1), ("ln2", 0))}
+    assert [norm["ln1"][key] for key in ("parts", "slices", "region", "acc_base", "res_base")] == [2, 1, 0, 0, 0]
+    assert [norm["ln1"][key] for key in ("keep", "keep_base", "chan_base", "msg_base")] == [1, 32, 64, 3]
+    assert [norm["ln2"][key] for key in ("parts", "slices", "region", "acc_base", "res_base")] == [2, 1, 1, 128, 32]
+    assert [norm["ln2"][key] for key in ("keep", "keep_base", "chan_base", "msg_base")] == [1, 0, 32, 2]
+    assert node.context("ln2", 1).fields["keep"] == 0
+    assert {number: (edge.ctx, edge.role) for number, edge in node.edges["linear"].items()} == {
+        1: (0, 0),
+        5: (1, 0),
+        7: (2, 0),
+        8: (3, 0),
+        10: (4, 0),
+        14: (5, 0),
+        16: (6, 0),
+        17: (7, 0),
+    }
+    assert {number: (edge.ctx, edge.role) for number, edge in node.edges["attention"].items()} == {
+        2: (0, 0),
+        3: (0, 1),
+        4: (0, 2),
+        11: (1, 0),
+        12: (1, 1),
+        13: (1, 2),
+    }
+    assert {number: (edge.ctx, edge.role) for number, edge in node.edges["add_norm"].items()} == {
+        0: (0, 0),
+        6: (1, 1),
+        9: (2, 1),
+        15: (3, 1),
+        18: (4, 1),
+    }
+    assert [tuple(getattr(m, f.name) for f in fields(m)) for m in node.messages["linear"][:6]] == [
+        (0, 66, 2, 0, 0, 0, 1),
+        (0, 66, 3, 0, 0, 0, 1),
+        (0, 66, 4, 0, 0, 0, 1),
+        (0, 129, 6, 1, 0, 2, 8),
+        (0, 2, 8, 0, 0, 0, 2),
+        (0, 129, 9, 1, 0, 2, 8),
+    ]
+    assert [tuple(getattr(m, f.name) for f in fields(m)) for m in node.messages["attention"]] == [
+        (0, 2, 5, 0, 0, 0, 1),
+        (0, 2, 14, 0, 0, 0, 1),
+    ]
+    assert [tuple(getattr(m, f.name) for f in fields(m)) for m in node.messages["add_norm"]] == [
+        (0, 224, 1, 0, 0, 0, 2),
+        (0, 224, 7, 0, 0, 0, 2),
+        (0, 224, 10, 0, 0, 0, 2),
+        (0, 224, 16, 0, 0, 0, 2),
+        (0, 255, 19, 0, 0, 0, 2),
+    ]
+    assert node.route == {0: 1, 1: 16, 2: 2, 65: 16, 66: 4, 129: 16, 130: 8, 224: 18, 255: 16}
+    assert node.peers == {1: 1, 65: 1, 129: 1, 224: 1, 255: 4}
+    assert {number: (peer.mac, peer.ip) for number, peer in node.peer.items()} == {
+        0: (0x02F10E000000, 0x0A110001),
+        2: (0x02F10E000002, 0x0A110003),
+    }
+
+
+def test_minilm_6_figures() -> None:
+    plan = shipped("minilm_6")
+    node = plan.nodes[0]
+    # 24 + 8 + 36 + 32 array words a row and encoder
+    assert [array_words(plan, node.context(name, 0)) for name in ("qkv", "out", "ffn1", "ffn2")] == [24, 8, 36, 32]
+    assert array_words(plan, node.context("ln1", 0)) == 0
+    assert plan.mac_bound(1) == 600
+    assert plan.mac_bound(128) == 76_800
+    assert plan.shape["W_WORDS"] == 640
+    assert plan.shape["STORE_BEATS"] == 256 * (6 + 1 + 6 + 4)
+    assert plan.shape["ACC_BEATS"] == 2 * 64 * 24
+    assert plan.shape["RES_WORDS"] == 2 * 64 * 6
+    assert plan.owners[:8] == (0, 1, 2, 3, 4, 5, 0, 1)
+    assert plan.local_rows[127] == 21
+    assert len(node.messages["linear"]) == 48
+    assert node.peers[224] == 0b111110
+    out = [m for m in node.messages["linear"] if m.edge == 6]
+    assert [(m.offset, m.beats, m.by_owner, m.type) for m in out] == [(0, 16, 1, 2), (256, 8, 1, 2)]
+
+
+@pytest.mark.parametrize("name", sorted(PLANS))
+def test_rules_of_every_plan(name: str) -> None:
+    plan = PLANS[name]()
+    count = len(plan.nodes)
+    kernels = {number: (node.index, kernel) for node in plan.nodes for kernel, number in node.kernels.items()}
+    assert len(kernels) == 3 * count and not set(kernels) & {0, 224, 255}
+    rows = range(1 << plan.shape["ROW_W"])
+    assert plan.max_tokens <= len(rows) == len(plan.owners) == len(plan.local_rows)
+    assert len({(plan.owners[t], plan.local_rows[t]) for t in rows}) == len(rows)
+    assert max(plan.local_rows) < 1 << plan.shape["LROW_W"]
+    used = Counter(
+        edge for node in plan.nodes for entries in node.messages.values() for edge in {m.edge for m in entries}
+    )
+    assert set(used) == set(plan.edges) - {plan.entry.edge}, "every edge but the host's is sent on"
+    for node in plan.nodes:
+        for kernel, entries in node.messages.items():
+            assert len(entries) <= 256
+            for message in entries:
+                assert 1 <= message.beats <= 16
+                assert message.offset * 4 % 64 == 0
+                if message.dst_kernel == 255:
+                    receivers = []
+                elif message.dst_kernel == 224:
+                    receivers = [(k, "linear") for k in range(count)]
+                elif message.by_owner:
+                    receivers = [kernels[message.dst_kernel + owner] for owner in set(plan.owners)]
+                else:
+                    receivers = [kernels[message.dst_kernel]]
+                for index, receiver in receivers:
+                    assert message.edge in plan.nodes[index].edges[receiver], (kernel, message)
+                values = {f.name: getattr(message, f.name) for f in fields(message)}
+                assert lay.unpack(lay.MESSAGE, lay.pack(lay.MESSAGE, values)) == values
+        for context in node.contexts:
+            for field, width in CONTEXT_LAYOUTS[context.kernel]:
+                if field in context.fields:
+                    assert 0 <= context.fields[field] < 1 << width, (context, field)
+            if context.kernel == "linear":
+                f = context.fields
+                sent = node.messages["linear"][f["msg_base"] : f["msg_base"] + f["msg_count"]]
+                row_bytes = f["out_units"] * 16 * (4 if f["mode"] == lay.LINEAR_PARTIAL else 1)
+                assert sum(m.beats for m in sent) * 64 == row_bytes
+                assert f["in_beats"] * 64 % plan.shape["K_LANES"] == 0
+        assert set(node.route) == set(kernels) | {0, 224, 255}
+        remote = {number for number, mask in node.route.items() if mask & 1 << lay.PORT_ETH}
+        assert set(node.peers) == remote
+        assert all(mask >> node.index & 1 == 0 for mask in node.peers.values())
+        assert set(node.peer) == set(range(count + 1)) - {node.index}
+    for memory, base, size in (
+        ("W_WORDS", "w_base", lambda f: f["groups"] * f["in_beats"] * 64 // plan.shape["K_LANES"]),
+        ("BIAS_WORDS", "bias_base", lambda f: f["groups"]),
+        (
+            "POST_WORDS",
+            "post_base",
+            lambda f: f["mode"] and -(-f["groups"] * plan.shape["OUT_N"] // plan.shape["POST_LANES"]),
+        ),
+    ):
+        taken: set[int] = set()
+        for context in plan.nodes[0].contexts:
+            if context.kernel == "linear":
+                own = set(range(context.fields[base], context.fields[base] + size(context.fields)))
+                assert not own & taken, (memory, context)
+                taken |= own
+        assert taken == set(range(len(taken))) and len(taken) <= plan.shape[memory] < len(taken) + 64
+
+
+def test_node_names_reach_the_plan() -> None:
+    project = synthetic(128, 2, 256, 1, 2)
+    cluster = ClusterSection.model_validate(
+        {"nodes": ["left", "right"], "mac_base": "06:00:00:00:01:ff", "ip_base": "10.0.0.255"}
+    )
+    plan = make_plan(project.model_copy(update={"cluster": cluster}))
+    assert [(node.name, node.mac, node.ip) for node in plan.nodes] == [
+        ("left", 0x0600000001FF, 0x0A0000FF),
+        ("right", 0x060000000200, 0x0A000100),
+    ]
+
+
+def test_priorities() -> None:
+    plan = make_plan(synthetic(128, 2, 256, 1, 2, priorities={"qkv": 3, "out": 0, "ffn1": 1, "ffn2": 2}))
+    got = {name: plan.nodes[0].context(name, 0).fields["prio"] for name in ("qkv", "out", "ffn1", "ffn2")}
+    assert got == {"qkv": 3, "out": 0, "ffn1": 1, "ffn2": 2}
+
+
+# sizes, nodes, build -> what the message says
+TOO_LARGE: dict[str, tuple[tuple[int, int, int, int], int, dict[str, int], list[str]]] = {
+    "contexts": (
+        (64, 2, 64, 17),
+        1,
+        {},
+        [
+            "linear contexts: 17 qkv + 17 out + 17 ffn1 + 17 ffn2 = 68 needed, 64 exist (4 an encoder); at most 16 enc",
+            "attention contexts: 17 attention = 17 needed, 16 exist (1 an encoder); at most 16 encoders",
+            "add_norm contexts: 1 entry + 17 ln1 + 17 ln2 = 35 needed, 32 exist (1, and 2 an encoder); at most 15 enc",
+        ],
+    ),
+    "add_norm contexts": ((64, 2, 64, 16), 1, {}, ["1 entry + 16 ln1 + 16 ln2 = 33 needed, 32 exist"]),
+    "edges": (
+        (64, 2, 64, 29),
+        1,
+        {},
+        ["edges: 30 entry + 29 q + 29 k + 29 v + 29 context", "1 ln2 = 263 needed, 256 exist (8-bit edge); fewer enc"],
+    ),
+    "weight words": (
+        (1024, 16, 4096, 15),
+        2,
+        {"k_lanes": 16, "out_n": 16},
+        ["linear weight words: 92,160 qkv + 30,720 out + ", "65,536 exist (16-bit w_base); more nodes, or fewer enc"],
+    ),
+    "bias words": (
+        (1024, 16, 15360, 15),
+        2,
+        {"k_lanes": 64, "out_n": 16},
+        ["linear bias words: 1,440 qkv + 960 out", "more nodes, or fewer encoders, or a larger out_n"],
+    ),
+    "requant words": (
+        (1024, 16, 8064, 12),
+        2,
+        {"post_lanes": 1},
+        ["linear requant words: 18,432 qkv + 48,384 ffn1 = 66,816 needed, 65,536 exist (16-bit post_base)"],
+    ),
+    "row store": (
+        (1024, 16, 4096, 1),
+        2,
+        {"max_tokens": 512, "slots": 2},
+        ["linear row store beats: 16,384 qkv + 8,192 out + 16,384 ffn1 + 32,768 ffn2 = 73,728 needed, 65,536 exist"],
+    ),
+    "accumulators": (
+        (1024, 16, 64, 1),
+        2,
+        {"max_tokens": 512, "slots": 2},
+        [],
+    ),
+    "residuals": (
+        (1024, 32, 64, 1),
+        1,
+        {"max_tokens": 512, "slots": 2},
+        [
+            "add_norm accumulator beats: 65,536 ln1 + 65,536 ln2 = 131,072 needed, 65,536 exist (16-bit acc_base)",
+            "add_norm residual words: 16,384 ln1 + 16,384 ln2 = 32,768 needed, 16,384 exist (14-bit res_base)",
+            "attention head beats: 32 heads x 32 channels = 16 beats of 64 bytes a row, 8 exist (HEAD_BEATS)",
+        ],
+    ),
+    "channel words": (
+        (1024, 16, 64, 15),
+        2,
+        {"norm_lanes": 1},
+        ["add_norm channel words: 15,360 ln1 + 15,360 ln2 = 30,720 needed, 16,384 exist (14-bit chan_base)"],
+    ),
+    "messages": (
+        (1024, 16, 64 * 252, 15),
+        2,
+        {"k_lanes": 64, "out_n": 64, "post_lanes": 16, "max_tokens": 16, "norm_lanes": 16},
+        [
+            "linear MESSAGE entries: 45 qkv + 60 out + 120 ffn1 + 60 ffn2 = 285 needed, 256 exist (8-bit msg_base)",
+        ],
+    ),
+    "fields": (
+        (64, 1, 64 * 300, 1),
+        1,
+        {"out_n": 16, "max_tokens": 16},
+        [
+            "linear context ffn1: groups = 1,200 needed, at most 255 (8 bits); more nodes, or a larger out_n",
+            "linear context ffn1: out_units = 1,200 needed, at most 1,023 (10 bits); a smaller model",
+            "linear context ffn1: msg_count = 19 needed, at most 15 (4 bits); more nodes, or a smaller model",
+            "linear context ffn2: in_beats = 300 needed, at most 127 (7 bits); more nodes, or a smaller model",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(TOO_LARGE))
+def test_what_does_not_fit(name: str) -> None:
+    (hidden, heads, ffn, encoders), nodes, build, parts = TOO_LARGE[name]
+    project = synthetic(hidden, heads, ffn, encoders, nodes, **build)
+    with pytest.raises(InputError) as caught:
+        make_plan(project)
+    message = caught.value.message
+    assert message.startswith(f"project sample on {nodes} nodes does not fit:\n")
+    for part in parts:
+        assert part in message, message
+    lines = message.splitlines()
+    assert len(set(lines)) == len(lines), "each problem once, not once a node"
+
+
+def test_allocator() -> None:
+    allocator = Allocator("words", 100, "reason", "remedy")
+    assert allocator.depth() == 64 and allocator.depth(1) == 1
+    assert [allocator.take(40, "a"), allocator.take(60, "b")] == [0, 40]
+    assert allocator.depth() == 128
+    assert allocator.problems() == []
+    assert allocator.take(1, "a") == 100
+    assert allocator.problems() == ["words: 41 a + 60 b = 101 needed, 100 exist (reason); remedy"]
+
+
+@pytest.mark.parametrize("name", sorted(PLANS))
+def test_json_round_trip_and_determinism(name: str, tmp_path: Path) -> None:
+    plan = PLANS[name]()
+    assert PLANS[name]() == plan
+    assert PLANS[name]().to_json() == plan.to_json()
+    assert plan_from_json(plan.to_json()) == plan
+    plan.save(tmp_path / "new" / "plan.json")
+    assert load_plan(tmp_path / "new" / "plan.json") == plan
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["plan.json"]
+
+
+def test_damaged_plans(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    with pytest.raises(InputError, match="cannot be read"):
+        load_plan(path)
+    good = json.loads(shipped("tiny_2").to_json())
+    for damage in (
+        "{",
+        "[]",
+        json.dumps(good | {"more": 1}),
+        json.dumps({key: value for key, value in good.items() if key != "owners"}),
+        json.dumps(good | {"hidden": "128"}),
+        json.dumps(good | {"nodes": 2}),
+        json.dumps(good | {"edges": {"x": {"encoder": 0, "tensor": "q"}}}),
+        json.dumps(good | {"host": None}),
+    ):
+        path.write_text(damage)
+        with pytest.raises(InputError, match="not a plan"):
+            load_plan(path)
+
+
+def test_plan_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentError_) as caught:
+        shipped("tiny_2").save(tmp_path / "file" / "plan.json")
+    assert caught.value.exit_code == 3
+
+
+def test_render() -> None:
+    text = render(shipped("minilm_6"))
+    assert text == render(shipped("minilm_6"))
+    assert "minilm_6: 6 nodes" in text
+    assert "W_WORDS 640" in text
+    assert "02:f1:0e:00:00:05" in text and "10.17.0.7" in text
+    assert "128 tokens at most; the multipliers alone need 600 cycles a token, 76,800 for 128" in text
+    assert "…" not in text, "nothing is cut off"
+    assert max(map(len, text.splitlines())) <= 110
+
+
+def test_edges_are_plans() -> None:
+    assert shipped("tiny_2").edges[19] == EdgePlan(1, "ln2")
