@@ -39,13 +39,13 @@ Path_ = tuple[int, int, int, int]  # node and port that sent, node and port that
 Send = Callable[[lay.Header, bytes], None]
 
 
-class PlanFault(AssertionError):
+class PlanFaultError(AssertionError):
     """The tables make the cluster do something that no correct plan makes it do."""
 
 
 def fault(condition: bool, text: str) -> None:
     if condition:
-        raise PlanFault(text)
+        raise PlanFaultError(text)
 
 
 def decode(kind: lay.Layout, word: int) -> dict[str, int]:
@@ -371,9 +371,7 @@ class AddNorm(Kernel):
         acc = self.acc.take(base, 4 * c["beats"])
         kept = self.residual.take(c["res_base"] + index * c["beats"], c["beats"])
         none = np.zeros_like(ch["m"])
-        y = ops.residual(
-            acc[None], RequantParams(ch["m"], ch["e"], none), kept[None], RequantParams(ch["m1"], ch["e1"], none)
-        )
+        y = ops.residual(acc[None], RequantParams(ch["m"], ch["e"], none), kept[None], RequantParams(ch["m1"], ch["e1"], none))
         normal = ops.layer_norm(y, LayerNormParams(c["shift"], ch["bias"]))
         row = ops.requant(normal, ch["om"], ch["oe"], ch["ooff"])[0]
         if c["keep"]:
@@ -548,9 +546,7 @@ def check_log(plan: Plan, traces: dict[int, list[EncoderTrace]], log: list[tuple
                 whole = edge.tensor in ("entry", "ln1", "ln2")
                 for node in [plan.owners[row]] if whole else range(nodes):
                     size = {"out_part": 4 * plan.hidden, "ffn2_part": 4 * plan.hidden, "ffn1": plan.ffn // nodes}
-                    expected[slot, number, row, node] = (
-                        plan.hidden if whole else size.get(edge.tensor, plan.hidden // nodes)
-                    )
+                    expected[slot, number, row, node] = plan.hidden if whole else size.get(edge.tensor, plan.hidden // nodes)
     fault(sent != expected, f"messages differ: {sorted((sent - expected) + (expected - sent))[:4]}")
     return len(log)
 

@@ -244,7 +244,9 @@ def test_refusal(name: str, tmp_path: Path) -> None:
     text = GOOD
     for change in changes:
         old, new = change
-        assert isinstance(old, str) and isinstance(new, str) and old in text
+        assert isinstance(old, str)
+        assert isinstance(new, str)
+        assert old in text
         text = text.replace(old, new)
     ((line, key, value, limit, remedy),) = refused(tmp_path, text)
     assert (line, key, value) == expected[:3]
@@ -262,8 +264,10 @@ def test_refusal(name: str, tmp_path: Path) -> None:
         ("name: !shell x\n", ":1: name: could not determine a constructor"),
         ("a: " + "[" * 20 + "]" * 20 + "\n", "more than 16 levels"),
         (
-            "a: &a [1,1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
-            "c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d]\n",
+            (
+                "a: &a [1,1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
+                "c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d]\n"
+            ),
             "10000 values",
         ),
     ],

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cluster_interpreter import Cluster, PlanFaultError, check_log, random_params
 
-from cluster_interpreter import Cluster, PlanFault, check_log, random_params
 from floreana.cluster import layout as lay
 from floreana.cluster.description import (
     BuildSection,
@@ -67,7 +67,7 @@ def run_and_compare(case: Case, seed: int, cluster: Cluster | None = None) -> Cl
         for row in range(len(trace[-1].ln2))
     }
     if got != want:
-        raise PlanFault("rows at the host differ")
+        raise PlanFaultError("rows at the host differ")
     checked = check_log(case.plan, case.traces, cluster.log)
     assert checked == len(cluster.log) > 0
     return cluster
@@ -112,9 +112,9 @@ def test_images_compute_the_model(name: str, tmp_path: Path) -> None:
 def test_any_order_of_delivery(tmp_path: Path) -> None:
     case = prepare(tiny(2), tmp_path, {0: 4}, seed=3)
     logs = set()
-    for seed in range(20):
+    for seed in range(12):
         logs.add(tuple(header for _, header, _ in run_and_compare(case, seed).log))
-    assert len(logs) == 20, "the orders were not different"
+    assert len(logs) == 12, "the orders were not different"
 
 
 def test_sentences_one_after_another(tmp_path: Path) -> None:
@@ -173,6 +173,10 @@ def test_a_flipped_bit_shows(name: str, tmp_path: Path) -> None:
     (at,) = [i for i, line in enumerate(lines) if line.startswith(address)]
     lines[at] = f"{address}{int(lines[at][8:], 16) ^ 1 << bit:0128x}"
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises((PlanFault, KeyError)):
-        for seed in range(6):  # each kernel starved once: a wrong bank shows only where the next encoder catches up
+
+    def every_kernel_starved_once() -> None:  # a wrong bank shows only where the next encoder catches up
+        for seed in range(6):
             run_and_compare(case, seed)
+
+    with pytest.raises((PlanFaultError, KeyError)):
+        every_kernel_starved_once()

@@ -13,8 +13,16 @@ SMALL = {
     "K_LANES": 64, "OUT_N": 16, "POST_LANES": 4, "W_WORDS": 128, "BIAS_WORDS": 64, "POST_WORDS": 128, "STORE_BEATS": 192,
     "ROW_W": 2, "SLOT_W": 1, "CTX_N": 64, "ACC_FIFO_GROUPS": 8,
 }  # fmt: skip
-ODD = {**SMALL, "K_LANES": 16, "OUT_N": 32, "POST_LANES": 16, "W_WORDS": 200, "SLOT_W": 0, "ROW_W": 3, "CTX_N": 32}
+ODD = {**SMALL, "K_LANES": 16, "OUT_N": 32, "POST_LANES": 16, "W_WORDS": 200, "SLOT_W": 0, "CTX_N": 32}
 HALF = {**SMALL, "K_LANES": 32, "OUT_N": 48, "POST_LANES": 8, "W_WORDS": 200, "ACC_FIFO_GROUPS": 16}
+SHAPE_TESTS = [
+    "rows_of_all_contexts/pattern=4", "one_row", "extremes", "array_has_no_bubble", "rows_of_one_beat_at_full_rate", "priorities",
+    "blocked_output_does_not_stall_the_input", "reset_in_mid_packet",
+]  # fmt: skip
+SMALL_TESTS = [
+    *(f"rows_of_all_contexts/pattern={pattern}" for pattern in range(4)), "drops_are_counted",
+    "a_row_sent_twice_fills_the_queue_and_is_counted", "random_run",
+]  # fmt: skip
 
 
 def run(parameters: dict[str, int], **options: object) -> None:
@@ -24,6 +32,66 @@ def run(parameters: dict[str, int], **options: object) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("parameters", [SMALL, ODD, HALF], ids=["small", "odd", "half"])
-def test_ibert_linear(parameters: dict[str, int]) -> None:
-    run(parameters)
+def test_ibert_linear() -> None:
+    run(SMALL, expected_tests=[*SHAPE_TESTS, *SMALL_TESTS])
+
+
+@pytest.mark.parametrize("parameters", [ODD, HALF], ids=["16 lanes, one slot", "32 lanes"])
+def test_ibert_linear_shapes(parameters: dict[str, int]) -> None:
+    run(parameters, expected_tests=SHAPE_TESTS)
+
+
+def test_ibert_linear_verilator_default_size() -> None:
+    run({}, simulator="verilator", expected_tests=["rows_of_a_node", "one_row", "extremes"], timeout_s=1500.0)
+
+
+MUTATIONS = {
+    "floor instead of rounding": ("ibert_requant", "floor_p3 + inc_ext + off_ext", "floor_p3 + off_ext", "extremes"),
+    "bias added to every word": ("ibert_mac", "(first_p4 ? bias : acc_p5)", "(bias + acc_p5)", "one_row"),
+    "sign of zero is one": ("ibert_gelu", "if (zero)     poly = 42'sd0;", "if (zero)     poly = poly;", None),
+    "count of the beat before is missed": ("ibert_linear_in", ".FWD_EN(1)", ".FWD_EN(0)", "rows_of_all_contexts/pattern=0"),
+    "one credit too many": (
+        "ibert_linear_seq", "= ACC_FIFO_GROUPS[CRED_W-1:0];", "= ACC_FIFO_GROUPS[CRED_W-1:0] + 1'b1;",
+        "blocked_output_does_not_stall_the_input",
+    ),
+    "idle cycle between rows": ("ibert_linear_seq", "(!active_reg || (issue && row_end))", "!active_reg", "array_has_no_bubble"),
+    "lowest priority first": ("ibert_row_queue", "push_prio == p", "push_prio == 3 - p", "priorities"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_mutation_turns_the_bench_red(name: str, tmp_path: Path) -> None:
+    module, old, new, test = MUTATIONS[name]
+    mutated = mutate(module, old, new, tmp_path)
+    with pytest.raises(TestsFailed):
+        if test is None:
+            run_unit(module, f"{module}.test_{module}", sources=[mutated])
+        else:
+            run(SMALL, sources=[mutated], expected_tests=[test])
+
+
+ILLEGAL = [
+    {"K_LANES": 48}, {"K_LANES": 8}, {"OUT_N": 24}, {"OUT_N": 80}, {"POST_LANES": 3}, {"POST_LANES": 32}, {"W_WORDS": 65537},
+    {"BIAS_WORDS": 16385}, {"POST_WORDS": 0}, {"STORE_BEATS": 65537}, {"ROW_W": 16}, {"SLOT_W": 5}, {"CTX_N": 65},
+    {"ACC_FIFO_GROUPS": 6},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", ILLEGAL, ids=lambda wrong: "-".join(f"{k}={v}" for k, v in wrong.items()))
+def test_illegal_parameter_stops_the_build(wrong: dict[str, int]) -> None:
+    with pytest.raises(BuildError, match="PARAM_ERROR"):
+        run({**SMALL, **wrong}, expected_tests=["one_row"])
+
+
+@pytest.mark.parametrize("lanes", [16, 32, 64])
+def test_ibert_mac(lanes: int) -> None:
+    run_unit("ibert_mac", "ibert_mac.test_ibert_mac", parameters={"K_LANES": lanes})
+
+
+def test_ibert_mac_verilator() -> None:
+    run_unit("ibert_mac", "ibert_mac.test_ibert_mac", simulator="verilator")
+
+
+@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
+def test_ibert_gelu(simulator: str) -> None:
+    run_unit("ibert_gelu", "ibert_gelu.test_ibert_gelu", simulator=simulator)

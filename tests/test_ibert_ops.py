@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+
 from floreana.ibert import ops
 from floreana.ibert.params import GeluParams, LayerNormParams, LinearParams, RequantParams, SoftmaxParams
 
@@ -56,7 +57,7 @@ def slow_gelu(x: int, b: int, c: int, shift: int) -> int:
     return clamp(x * (((sign * ((a + b) ** 2 + c)) >> 14) + shift), ops.INT48)
 
 
-# --- requant -------------------------------------------------------------------------------------------------------------------
+# --- requant --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("x", "want"), [(-5, -2), (-3, -2), (-1, 0), (1, 0), (3, 2), (5, 2), (7, 4), (-7, -4)])
@@ -119,7 +120,7 @@ def test_requant_at_random() -> None:
 
 @pytest.mark.parametrize("bits", [28, 55])
 def test_requant_in_blocks_equals_one_by_one(bits: int) -> None:
-    """More values than one block, channels with parameters of their own; 28 bits take the one-word path, 55 the two-word path."""
+    """More values than one block, channels with parameters of their own; 28 bits take the one-word path, 55 the other."""
     rng = random.Random(bits)
     channels, rows = 48, ops.BLOCK // 48 + 50
     x = [[rng.randrange(-(1 << bits), 1 << bits) >> rng.randrange(bits) for _ in range(channels)] for _ in range(rows)]
@@ -130,7 +131,7 @@ def test_requant_in_blocks_equals_one_by_one(bits: int) -> None:
         assert got[row].tolist() == [slow_requant(*args, 3) for args in zip(x[row], m, e, strict=True)]
 
 
-# --- softmax -------------------------------------------------------------------------------------------------------------------
+# --- softmax --------------------------------------------------------------------------------------
 
 REAL = SoftmaxParams(x0=-490, b=1912, c=1393919, m=1615394284, e=66)
 SMALL = SoftmaxParams(x0=-1, b=3, c=7, m=(1 << 31) - 1, e=66)
@@ -151,9 +152,7 @@ def test_softmax(p: SoftmaxParams) -> None:
         [5, 5, 5, 5, 5, 5, 5, 4],
     ]
     rows += [
-        [rng.randrange(-(1 << b), 1 << b) for _ in range(8)]
-        for b in (1, 4, 8, 10, 12, 14, 16, 20, 24, 31)
-        for _ in range(5)
+        [rng.randrange(-(1 << b), 1 << b) for _ in range(8)] for b in (1, 4, 8, 10, 12, 14, 16, 20, 24, 31) for _ in range(5)
     ]
     got = ops.softmax(np.array(rows, np.int64), p)
     assert got.tolist() == [slow_softmax(row, p) for row in rows]
@@ -168,7 +167,7 @@ def test_softmax_degenerate_answers() -> None:
     assert ops.softmax(arr(12345)[None], REAL).tolist() == [[255]]
 
 
-# --- layer norm, residual, gelu ------------------------------------------------------------------------------------------------
+# --- layer norm, residual, gelu -------------------------------------------------------------------
 
 
 def test_layer_norm() -> None:
@@ -249,8 +248,7 @@ def test_gelu() -> None:
         (-7000, -49000001, -3000),
     ]
     triples += [
-        (-rng.randrange(1 << 19), rng.randrange(-(1 << 39), 1 << 39), rng.randrange(-(1 << 23), 1 << 23))
-        for _ in range(20)
+        (-rng.randrange(1 << 19), rng.randrange(-(1 << 39), 1 << 39), rng.randrange(-(1 << 23), 1 << 23)) for _ in range(20)
     ]
     b, c, shift = (np.array(column, np.int64) for column in zip(*triples, strict=True))
     xs = [-(1 << 31), (1 << 31) - 1, -1, 0, 1, 7000, -7000, 6999, -6999] + [
@@ -261,7 +259,7 @@ def test_gelu() -> None:
     assert (got[3] == 0).all()
 
 
-# --- linear, ranges ------------------------------------------------------------------------------------------------------------
+# --- linear, ranges -------------------------------------------------------------------------------
 
 
 def test_linear_is_exact_at_its_bound() -> None:

@@ -2,8 +2,8 @@
 """Every step of the integer model against published integer vectors of a real I-BERT (RoBERTa-base, two encoders, 128 tokens).
 
 The vectors are not part of the project: the environment variable VECTORS names the folder that holds encoder_00.npz and
-encoder_06.npz. Without it this module has no cases; with it, every case runs and demands equality. The exceptions are named: the dump
-was computed in 32-bit floats, and six of its probabilities are one off the exact integer.
+encoder_06.npz. Without it this module has no cases; with it, every case runs and demands equality. The exceptions are
+named: the dump was computed in 32-bit floats, and six of its probabilities are one off the exact integer.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from floreana.ibert import ops
 from floreana.ibert.params import GeluParams, IntArray, LayerNormParams, LinearParams, RequantParams, SoftmaxParams
 

@@ -23,7 +23,7 @@ def test_net_switch_stamps_wrap() -> None:
         "net_switch.test_net_switch",
         parameters={"CELLS": 4, "OVERDUE_W": 3, "STAMP_W": 8},
         extra_env=SMALL_ENV,
-        expected_tests=["oldest_first", "nobody_is_passed_for_ever"],
+        expected_tests=["oldest_first", "nobody_is_passed_for_ever", "an_overdue_message_holds_its_output"],
         seed=2,
     )
 
@@ -48,7 +48,7 @@ MUTATIONS = {
     "an output is free too early": ("net_switch", "(~out_busy_reg | out_done)", "({PORTS{1'b1}})", "conservation"),
     "a freed cell is lost": ("net_switch_input", "if (release_en) ring_wr_reg", "if (release_en && rd_len_reg[0]) ring_wr_reg", "conservation"),
     "queue end forgotten": ("net_switch_input", "(pop && pop_last && same_q)", "1'b0", "permutation_rate"),
-    "overdue never": ("net_switch_arb", "age != {STAMP_W{1'b0}}", "1'b0", "nobody_is_passed_for_ever"),
+    "overdue never": ("net_switch_arb", "age != {STAMP_W{1'b0}}", "1'b0", "an_overdue_message_holds_its_output"),
     "a beat refused inside a message": (
         "net_switch_input",
         "assign s_axis_tready = wr_have_reg;",

@@ -57,6 +57,9 @@ def tool_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     if root is not None:
         env["VERILATOR_ROOT"] = str(root)
         front.insert(0, str(root / "bin"))
+    libpython = Path(sys.prefix) / "libpython" / "libpython.so"
+    if libpython.exists():
+        env.setdefault("LIBPYTHON_LOC", str(libpython))  # read by cocotb's runner
     tools = str(tools_folder() / "bin")
     env["PATH"] = os.pathsep.join([*front, *(p for p in path if p not in front and p != tools), tools])
     return env

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class FloreanaError(Exception):
-    """Base class: a message for the user and the exit code of the program (see docs: 1 differs, 2 input, 3 environment, 4 internal)."""
+    """Base class: a message for the user, and the exit code of the program: 4, an internal error, unless said."""
 
     exit_code = 4
 
@@ -31,7 +31,7 @@ class InputError(FloreanaError):
     exit_code = 2
 
 
-class EnvironmentError_(FloreanaError):
+class EnvironmentError_(FloreanaError):  # noqa: N801, N818 (EnvironmentError is a builtin)
     """Something the machine lacks: a tool, disk space, a file that cannot be written."""
 
     exit_code = 3

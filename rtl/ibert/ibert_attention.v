@@ -11,7 +11,7 @@
 //
 // Stages (a job = one head beat, n keys), each taking the next job while the one after works on the last:
 //   scores n cycles | exponentials n | division 19 | context n | requantisation 16 | output FIFO 8 beats
-// Rate: one job per max(n, 21 at n = 1) cycles, never more than max(n, 17) + 16.  Budget: a job's scores follow 6 cycles behind its last key,
+// Rate: one job per max(n, 18) cycles (18: the division).  Budget: a job's scores follow 6 cycles behind its last key,
 // exponentials 15, f 20, sums 7, output beat 23, FIFO and skid 3; last input beat to first key 6: about 3n + 82 cycles from the completing beat
 // to the first output beat. Back-pressure stops new context jobs only; nothing in flight is lost.
 // Stores: 3 x 512 bits x 2**(SLOT_W+1+ROW_W) * HEAD_BEATS words; scores of two jobs, exponentials of four.
@@ -19,7 +19,7 @@
 // It does not: check that slices come once, know generations (it returns the last one seen), mask, pad, or split rows over nodes.
 //
 // Configuration: 0 EDGE, 1 CONTEXT {msg_base 8, req_base 12, e 7, m 32, c 32, b 20, x0 16 = -x0, beats 4, bank 1}, 2 MESSAGE, 3 OWNER,
-// 4 REQUANT {off 9, e 7, m 32} per channel. Contexts with beats = 0 or > HEAD_BEATS accept nothing.
+// 4 REQUANT {off 9, e 7, m 32} per channel. A context with beats > HEAD_BEATS never completes a row.
 // sts_count, 32 bits each, from bit 0: messages in, beats in, dropped by edge, by row or slot, by slice, rows served, cycles with a job in
 // flight, cycles a complete Q row waited for K or V, cycles a finished softmax waited for room in the output FIFO.
 `resetall

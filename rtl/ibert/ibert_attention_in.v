@@ -4,7 +4,8 @@
 //   edge -> (context, role) -> (bank, beats);  address = {slot, bank, row, offset/16 + beat of the message}
 //
 // Two cycles from a beat to its store write, one beat a cycle, never stalls. A message is reported (c_valid, the cycle of its
-// last write) only if every beat of it was legal, otherwise it is dropped and counted under the first cause that holds:
+// last write) only if its last beat is legal: type, offset and edge are the same on all beats, tkeep is full on all but the last, and
+// beats beyond the row are its last ones. Otherwise it is dropped and counted under the first cause that holds:
 //   edge   no valid EDGE entry, role 3, or a context beyond CTX_N
 //   row    row >= 2**ROW_W or slot >= 2**SLOT_W: nothing written
 //   slice  type not int8, offset not a multiple of 64 bytes, tkeep not all ones, or a beat beyond the row. Such a message may have
@@ -110,9 +111,7 @@ axis_lutram #(.DATA_W(5), .DEPTH(CTX_N)) u_context (
 wire [6:0] beat      = {1'b0, offset_p1[9:4]} + {2'b00, index_p1};
 wire       edge_bad  = !edge_p1[8] || edge_p1[7:6] == 2'd3 || {26'd0, edge_p1[5:0]} >= CTX_N;
 wire       row_bad   = {16'd0, row_p1} >= (1 << ROW_W) || {28'd0, slot_p1} >= (1 << SLOT_W);
-wire       slice_now = type_p1 != 2'd0 || offset_p1[3:0] != 4'd0 || !keep_p1 || beat >= {3'd0, ctx_entry[4:1]} || {25'd0, beat} >= HEAD_BEATS;
-reg        slice_reg;   // an earlier beat of this message was illegal
-wire       slice_bad = slice_now || slice_reg;
+wire       slice_bad = type_p1 != 2'd0 || offset_p1[3:0] != 4'd0 || !keep_p1 || beat >= {3'd0, ctx_entry[4:1]} || {25'd0, beat} >= HEAD_BEATS;
 wire       bad       = edge_bad || row_bad || slice_bad;
 
 wire [SB_W-1:0]   sb_next;
@@ -155,7 +154,6 @@ always @(posedge clk) begin
             addr_p2  <= addr_next;
             wr_en_p2 <= 3'b001 << edge_p1[7:6];
         end
-        slice_reg <= !tlast_p1 && slice_bad;
         if (tlast_p1) begin
             message_p2    <= 1'b1;
             good_p2       <= !bad;
@@ -180,7 +178,6 @@ always @(posedge clk) begin
         drop_edge_p2  <= 1'b0;
         drop_row_p2   <= 1'b0;
         drop_slice_p2 <= 1'b0;
-        slice_reg     <= 1'b0;
     end
 end
 

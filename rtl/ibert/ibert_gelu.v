@@ -35,22 +35,31 @@ reg signed [27:0] gs_p3;
 reg signed [63:0] prod_p4;   // |x * (g + shift)| < 2^59
 reg signed [47:0] y_p5;
 
-// p1: clamp of the magnitude. |-2^31| = 2^31 needs 33 bits signed.
-wire signed [32:0] x_ext   = {s_x[31], s_x};
-wire signed [32:0] mag     = s_x[31] ? -x_ext : x_ext;
-wire signed [32:0] b_ext   = {{13{s_b[19]}}, s_b};
-wire signed [32:0] neg_b   = -b_ext;
-wire signed [32:0] a       = (mag < neg_b) ? mag : neg_b;
-wire signed [32:0] d       = a + b_ext;
-wire               unused_d = &{1'b0, d[32:21]};
+// Functions, called where the stage is valid: simulators evaluate wires of several uses in every cycle.
 
-// p2, p3: the factor
-wire signed [41:0] c_ext    = {{2{c_p2[39]}}, c_p2};
-wire signed [41:0] poly     = sq_p2 + c_ext;
-wire signed [41:0] signed_poly = (x_p2 == 32'sd0) ? 42'sd0 : (x_p2[31] ? -poly : poly);
-wire signed [41:0] g        = signed_poly >>> 14;
-wire               unused_g = &{1'b0, g[41:28]};
-wire signed [27:0] shift_ext = {{4{shift_p2[23]}}, shift_p2};
+// a + b with a = min(|x|, -b). |-2^31| = 2^31 needs 33 bits signed; the result needs 20.
+function signed [20:0] clamp_add(input signed [31:0] x, input signed [19:0] b);
+    reg signed [32:0] mag, limit;
+    begin
+        mag   = {x[31], x};
+        limit = -$signed({{13{b[19]}}, b});
+        if (x[31]) mag = -mag;
+        clamp_add = (mag < limit) ? mag[20:0] - limit[20:0] : 21'd0;
+    end
+endfunction
+
+// ((sign(x) * (sq + c)) >> 14) + shift
+function signed [27:0] factor(
+    input negative, input zero, input signed [41:0] sq, input signed [39:0] c, input signed [23:0] shift
+);
+    reg signed [41:0] poly;
+    begin
+        poly = sq + $signed({{2{c[39]}}, c});
+        if (negative) poly = -poly;
+        if (zero)     poly = 42'sd0;
+        factor = poly[41:14] + {{4{shift[23]}}, shift};
+    end
+endfunction
 
 // p5: one saturation
 wire               fits    = prod_p4[63:47] == {17{prod_p4[63]}};
@@ -61,7 +70,7 @@ always @(posedge clk) begin
         x_p1     <= s_x;
         c_p1     <= s_c;
         shift_p1 <= s_shift;
-        d_p1     <= d[20:0];
+        d_p1     <= clamp_add(s_x, s_b);
     end
     if (valid_p1) begin
         gelu_p2  <= gelu_p1;
@@ -73,7 +82,7 @@ always @(posedge clk) begin
     if (valid_p2) begin
         gelu_p3 <= gelu_p2;
         x_p3    <= x_p2;
-        gs_p3   <= g[27:0] + shift_ext;
+        gs_p3   <= factor(x_p2[31], x_p2 == 32'sd0, sq_p2, c_p2, shift_p2);
     end
     if (valid_p3) begin
         // $signed: a bare concatenation would make the product unsigned

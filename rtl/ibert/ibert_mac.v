@@ -41,9 +41,9 @@ reg [32*N1-1:0] pa_p2, pb_p2, pc_p2, pd_p2;
 reg [32*N1-1:0] l1_p3;
 reg [32*N2-1:0] l2_p4;
 reg [31:0]      acc_p5;
-reg [31:0]      total;
+wire [31:0]     sum_p4;   // used once, so that simulators evaluate it only where en_p4
 
-integer k, j;
+integer k;
 
 always @(posedge clk) begin
     if (en_p1) begin
@@ -60,13 +60,18 @@ always @(posedge clk) begin
         for (k = 0; k < N2; k = k + 1)
             l2_p4[32*k +: 32] <= ($signed(l1_p3[128*k      +: 32]) + $signed(l1_p3[128*k + 32 +: 32]))
                                + ($signed(l1_p3[128*k + 64 +: 32]) + $signed(l1_p3[128*k + 96 +: 32]));
-    if (en_p4) acc_p5 <= total;
+    if (en_p4) acc_p5 <= (first_p4 ? bias : acc_p5) + sum_p4;
 end
 
-always @* begin
-    total = first_p4 ? bias : acc_p5;
-    for (j = 0; j < N2; j = j + 1) total = total + l2_p4[32*j +: 32];
+generate
+if (N2 == 4) begin : g_sum4
+    assign sum_p4 = (l2_p4[31:0] + l2_p4[63:32]) + (l2_p4[95:64] + l2_p4[127:96]);
+end else if (N2 == 2) begin : g_sum2
+    assign sum_p4 = l2_p4[31:0] + l2_p4[63:32];
+end else begin : g_sum1
+    assign sum_p4 = l2_p4[31:0];
 end
+endgenerate
 
 assign acc = acc_p5;
 

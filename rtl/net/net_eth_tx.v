@@ -8,7 +8,7 @@
 //
 // Dropped and counted: a message for no node; a peer that PEER does not know (the other peers get theirs); a malformed message: longer than a
 // cell, tkeep not contiguous from byte 0 or not all ones before the last beat, or empty and not of type control (an empty frame would carry nothing).
-// Latency last beat in -> header at mac_tx 6 cycles; one beat a cycle, no idle cycle between the frames of waiting messages.
+// Latency last beat in -> header at mac_tx 7 cycles; one beat a cycle, no idle cycle between the frames of waiting messages.
 // With all cells in use tready falls between messages. It does not retransmit and does not act on credits.
 //
 // Configuration: memory 0 PEERS[kernel] {nodes 64}, memory 1 PEER[node] {mac 48, ip 32, valid 1}. Entries never written are 0.

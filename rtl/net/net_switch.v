@@ -50,7 +50,8 @@ module net_switch #(
     output wire                  sts_busy
 );
 
-localparam Q = PORTS + 1;
+localparam Q   = PORTS + 1;
+localparam Q_W = $clog2(PORTS + 1);
 
 wire [PORTS*512-1:0]       cell_tdata;
 wire [PORTS*64-1:0]        cell_tkeep;
@@ -62,7 +63,7 @@ wire [PORTS-1:0]           arrived, idle, grant, in_busy;
 wire [PORTS*Q-1:0]         head_valid;
 wire [PORTS*Q*STAMP_W-1:0] head_stamp;
 wire [PORTS*PORTS-1:0]     head_mask;
-wire [PORTS*3-1:0]         grant_q;
+wire [PORTS*Q_W-1:0]       grant_q;
 wire [PORTS-1:0]           out_tready;  // of the output registers
 wire [PORTS*160-1:0]       in_count;
 reg  [STAMP_W-1:0]         stamp_reg;
@@ -87,9 +88,9 @@ always @* begin
         if (move[i] && cell_tlast[i]) out_done = out_done | cell_mask[i*PORTS +: PORTS];
         if (grant[i]) begin
             for (o = 0; o < PORTS; o = o + 1) begin
-                if (grant_q[i*3 +: 3] == o[2:0]) out_start[o] = 1'b1;
+                if (grant_q[i*Q_W +: Q_W] == o[Q_W-1:0]) out_start[o] = 1'b1;
             end
-            if (grant_q[i*3 +: 3] == PORTS[2:0]) out_start = out_start | head_mask[i*PORTS +: PORTS];
+            if (grant_q[i*Q_W +: Q_W] == PORTS[Q_W-1:0]) out_start = out_start | head_mask[i*PORTS +: PORTS];
         end
     end
 end
@@ -122,7 +123,7 @@ for (g = 0; g < PORTS; g = g + 1) begin : g_in
         .s_axis_tlast(s_axis_tlast[g]), .s_axis_tvalid(s_axis_tvalid[g]), .s_axis_tready(s_axis_tready[g]),
         .stamp(stamp_reg), .arrived(arrived[g]),
         .head_valid(head_valid[g*Q +: Q]), .head_stamp(head_stamp[g*Q*STAMP_W +: Q*STAMP_W]), .head_mask(head_mask[g*PORTS +: PORTS]),
-        .idle(idle[g]), .grant(grant[g]), .grant_q(grant_q[g*3 +: 3]),
+        .idle(idle[g]), .grant(grant[g]), .grant_q(grant_q[g*Q_W +: Q_W]),
         .m_axis_tdata(cell_tdata[g*512 +: 512]), .m_axis_tkeep(cell_tkeep[g*64 +: 64]), .m_axis_tuser(cell_tuser[g*80 +: 80]),
         .m_axis_tlast(cell_tlast[g]), .m_axis_tvalid(cell_tvalid[g]), .m_axis_tready(move[g]), .m_axis_mask(cell_mask[g*PORTS +: PORTS]),
         .cfg_we(route_we), .cfg_index(cfg_addr[7:0]), .cfg_data(cfg_data),

@@ -25,11 +25,13 @@ module net_switch_arb #(
     input  wire [PORTS-1:0]                   idle,        // of inputs
     input  wire [PORTS-1:0]                   out_free,
     output reg  [PORTS-1:0]                   grant,
-    output reg  [PORTS*3-1:0]                 grant_q
+    output reg  [PORTS*$clog2(PORTS+1)-1:0]   grant_q
 );
 
 localparam Q = PORTS + 1;
-localparam [2:0] MULTI_Q = PORTS;
+localparam Q_W = $clog2(PORTS + 1);
+localparam I_W = $clog2(PORTS);
+localparam [Q_W-1:0] MULTI_Q = PORTS[Q_W-1:0];
 
 generate
 if (PORTS < 2 || PORTS > 7) begin : g_ports
@@ -44,13 +46,13 @@ reg [PORTS*PORTS-1:0] won;        // won[i*PORTS + o]: input i's unicast head fo
 reg [PORTS*PORTS-1:0] won_multi;  // the same for its multicast head
 reg [STAMP_W-1:0]     best, this_stamp, age, ahead;
 reg                   found;
-reg [2:0]             best_i;
+reg [I_W-1:0]         best_i;
 reg                   best_multi;
 integer i, o, k;
 
 always @* begin
     grant      = {PORTS{1'b0}};
-    grant_q    = {PORTS*3{1'b0}};
+    grant_q    = {PORTS*Q_W{1'b0}};
     won        = {PORTS*PORTS{1'b0}};
     won_multi  = {PORTS*PORTS{1'b0}};
     best       = {STAMP_W{1'b0}};
@@ -58,7 +60,7 @@ always @* begin
     age        = {STAMP_W{1'b0}};
     ahead      = {STAMP_W{1'b0}};
     found      = 1'b0;
-    best_i     = 3'd0;
+    best_i     = {I_W{1'b0}};
     best_multi = 1'b0;
     if (head_valid != {PORTS*Q{1'b0}}) begin
         for (o = 0; o < PORTS; o = o + 1) begin
@@ -72,7 +74,7 @@ always @* begin
                         if ((idle[i] || age != {STAMP_W{1'b0}}) && (!found || ahead[STAMP_W-1])) begin
                             found      = 1'b1;
                             best       = this_stamp;
-                            best_i     = i[2:0];
+                            best_i     = i[I_W-1:0];
                             best_multi = (k == 1);
                         end
                     end
@@ -94,7 +96,7 @@ always @* begin
                             found               = 1'b1;
                             best                = this_stamp;
                             grant[i]            = 1'b1;
-                            grant_q[i*3 +: 3]   = o[2:0];
+                            grant_q[i*Q_W +: Q_W] = o[Q_W-1:0];
                         end
                     end
                 end
@@ -103,7 +105,7 @@ always @* begin
                     ahead      = this_stamp - best;
                     if (!found || ahead[STAMP_W-1]) begin
                         grant[i]          = 1'b1;
-                        grant_q[i*3 +: 3] = MULTI_Q;
+                        grant_q[i*Q_W +: Q_W] = MULTI_Q;
                     end
                 end
             end

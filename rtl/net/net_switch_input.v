@@ -39,7 +39,7 @@ module net_switch_input #(
     output wire [PORTS-1:0]             head_mask,    // outputs of the multicast head
     output wire                         idle,         // a grant is possible
     input  wire                         grant,
-    input  wire [2:0]                   grant_q,
+    input  wire [$clog2(PORTS+1)-1:0]   grant_q,
 
     output wire [511:0]                 m_axis_tdata,
     output wire [63:0]                  m_axis_tkeep,
@@ -63,7 +63,8 @@ localparam BEAT_W = $clog2(BEATS);
 localparam INFO_W = 64 + 80 + BEAT_W;
 localparam LINK_W = CELL_W + STAMP_W + PORTS;
 localparam [PORTS-1:0] ALLOW_MASK = ALLOW;
-localparam [2:0]       MULTI_Q    = PORTS;
+localparam QUEUE_W = $clog2(PORTS + 1);
+localparam [QUEUE_W-1:0] MULTI_Q = PORTS[QUEUE_W-1:0];
 
 generate
 if (CELLS < 2 || (1 << CELL_W) != CELLS) begin : g_cells
@@ -115,7 +116,7 @@ axis_lutram #(.DATA_W(CELL_W), .DEPTH(CELLS)) u_ring (
 reg                       push_reg;
 reg  [CELL_W-1:0]         push_cell_reg;
 reg  [PORTS-1:0]          push_mask_reg;
-reg  [2:0]                push_q;
+reg  [QUEUE_W-1:0]        push_q;
 reg  [QUEUES-1:0]         head_valid_reg;
 reg  [QUEUES*CELL_W-1:0]  head_cell_reg;
 reg  [QUEUES*CELL_W-1:0]  tail_cell_reg;
@@ -138,7 +139,7 @@ always @* begin
     push_q = MULTI_Q;
     if ((push_mask_reg & (push_mask_reg - {{(PORTS-1){1'b0}}, 1'b1})) == {PORTS{1'b0}}) begin
         for (q = 0; q < PORTS; q = q + 1) begin
-            if (push_mask_reg[q]) push_q = q[2:0];
+            if (push_mask_reg[q]) push_q = q[QUEUE_W-1:0];
         end
     end
 end

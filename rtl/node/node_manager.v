@@ -8,7 +8,7 @@
 // dropped and counted. One request is served at a time, in order of arrival; further ones wait in a FIFO of DEPTH beats and then in the switch.
 // Each word is sampled in the cycle it is copied: the words of a reply are not one instant.
 //
-// Latency request in -> header beat out 5 cycles; then 17 cycles a beat of 16 words. It does not write anything.
+// Latency request in -> header beat out 4 cycles; then 17 cycles a beat of 16 words. It does not write anything.
 // sts_count: requests, READs answered, error replies, messages dropped.
 `resetall
 `timescale 1ns/1ps

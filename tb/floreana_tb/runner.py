@@ -399,6 +399,4 @@ def _judge(results: Path, wanted: Sequence[str], trouble: str, label: str, log: 
             bad or missing,
         )
     if bad or trouble:
-        raise TestsFailed(
-            f"{label}: {len(bad)} of {len(ran)} tests failed: {', '.join(bad)} {trouble}\n{_tail(log, 120)}", bad
-        )
+        raise TestsFailed(f"{label}: {len(bad)} of {len(ran)} tests failed: {', '.join(bad)} {trouble}\n{_tail(log, 120)}", bad)

@@ -86,9 +86,7 @@ def packet_beats(payload: bytes, user: int | None, beat_bytes: int = BEAT_BYTES)
 class StreamSource(BusDriver):
     """Drives beats; ``stalls`` (a Pattern or an iterator of bool) says in which cycles the next beat is held back."""
 
-    def __init__(
-        self, dut: Any, prefix: str, clock: Any, stalls: Pattern | Iterator[bool] | None = None
-    ) -> None:
+    def __init__(self, dut: Any, prefix: str, clock: Any, stalls: Pattern | Iterator[bool] | None = None) -> None:
         self._signals = ["tvalid", *_present(dut, prefix, _OPTIONAL)]
         self._stalls = stalls.stalls if isinstance(stalls, Pattern) else stalls
         self._prefix = prefix
@@ -323,9 +321,7 @@ class PacketMonitor(ProtocolMonitor):
             if len(self.received) >= packets:
                 return
             await RisingEdge(self.clock)
-        raise AssertionError(
-            f"{self._prefix}: {len(self.received)} of {packets} packets after {cycles} cycles"
-        )
+        raise AssertionError(f"{self._prefix}: {len(self.received)} of {packets} packets after {cycles} cycles")
 
     async def wait_quiet(self, cycles: int = 100) -> None:
         """Wait until no beat was transferred for ``cycles`` cycles: shows that nothing more comes."""
@@ -442,9 +438,7 @@ class Scoreboard(_BusScoreboard):
                 f"{self.name}: {missing} expected items never came, {surplus} came unexpected; first: {first!r:.400}"
             )
         if self.checked < at_least or self.equal != self.checked:
-            raise AssertionError(
-                f"{self.name}: checked {self.checked} items, equal {self.equal}, demanded at least {at_least}"
-            )
+            raise AssertionError(f"{self.name}: checked {self.checked} items, equal {self.equal}, demanded at least {at_least}")
 
 
 def _difference(got: Any, expected: Any) -> str:

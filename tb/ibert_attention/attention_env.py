@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
 from floreana.cluster import layout
 from floreana.cluster.layout import Header, pack
 from floreana.ibert import ops
@@ -30,6 +31,8 @@ REQ_WORDS = int(os.environ.get("REQ_WORDS", "32"))
 ROWS = 1 << ROW_W
 SLOTS = 1 << SLOT_W
 
+Message = tuple[Header, bytes]
+
 ID_CLUSTER, ID_KERNEL = 0x5A, 0xC3
 COUNTS = ("messages", "beats", "edge", "row", "slice", "rows", "busy", "waiting", "stalled")
 
@@ -45,6 +48,8 @@ TINY = SoftmaxParams(x0=-6931, b=27073, c=1 << 20, m=1 << 30, e=80)
 ZERO = SoftmaxParams(x0=-6931, b=27073, c=279_200_000, m=0, e=60)
 # every constant at its bound
 BOUND = SoftmaxParams(x0=-65535, b=-(1 << 19), c=(1 << 31) - 1, m=(1 << 31) - 1, e=80)
+# what is clamped to 30*x0 still counts
+CLAMPED = SoftmaxParams(x0=-1, b=1000, c=(1 << 31) - 1, m=(1 << 31) - 1, e=50)
 SATURATED = SoftmaxParams(x0=-1, b=(1 << 19) - 1, c=(1 << 31) - 1, m=(1 << 31) - 1, e=30)
 NEGATIVE = SoftmaxParams(x0=-65535, b=(1 << 19) - 1, c=-(1 << 31), m=1 << 30, e=60)
 
@@ -119,7 +124,7 @@ def make_tables(contexts: Iterable[Context], seed: int) -> Tables:
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence_:
+class Rows:
     """Rows of one sequence in one context; q, k, v (n, 64*beats) int8."""
 
     ctx: Context
@@ -133,9 +138,9 @@ class Sequence_:
     def n(self) -> int:
         return self.q.shape[0]
 
-    def messages(self, rng: random.Random, split: bool = True, last_roles: Sequence[int] = (0, 1, 2)) -> list[tuple[Header, bytes]]:
-        """Every row of Q, K and V, some cut into slices, in order; every message of the last row is flagged (of ``last_roles``)."""
-        out: list[tuple[Header, bytes]] = []
+    def messages(self, rng: random.Random, split: bool = True, last_roles: Sequence[int] = (0, 1, 2)) -> list[Message]:
+        """Every row of Q, K and V in order, some cut into slices; messages of the last row are flagged (of ``last_roles``)."""
+        out: list[Message] = []
         for row in range(self.n):
             for role, rows in enumerate((self.q, self.k, self.v)):
                 data = rows[row].astype(np.int8).tobytes()
@@ -164,10 +169,10 @@ class Sequence_:
         return Header(**{**values, **changes})
 
 
-def random_sequence(ctx: Context, slot: int, n: int, rng: random.Random, low: int = -128, high: int = 127) -> Sequence_:
+def random_sequence(ctx: Context, slot: int, n: int, rng: random.Random) -> Rows:
     gen = np.random.default_rng(rng.getrandbits(64))
-    q, k, v = (gen.integers(low, high, (n, 64 * ctx.beats), np.int64, endpoint=True) for _ in range(3))
-    return Sequence_(ctx, slot, rng.randrange(16), q, k, v)
+    q, k, v = (gen.integers(-128, 127, (n, 64 * ctx.beats), np.int64, endpoint=True) for _ in range(3))
+    return Rows(ctx, slot, rng.randrange(16), q, k, v)
 
 
 class Model:
@@ -308,7 +313,8 @@ class Env:
             write(layout.MEM_MESSAGE, index, pack(layout.MESSAGE, message))
         for row, owner in enumerate(tables.owner):
             write(layout.MEM_OWNER, row, owner)
-        used = sorted({c for ctx in tables.contexts.values() for c in range(64 * ctx.req_base, 64 * (ctx.req_base + ctx.beats))})
+        words = {w for ctx in tables.contexts.values() for w in range(ctx.req_base, ctx.req_base + ctx.beats)}
+        used = [64 * w + lane for w in sorted(words) for lane in range(64)]
         rq = tables.requant
         for c in used:
             word = pack(layout.REQUANT, {"m": int(rq.m[c]), "e": int(rq.e[c]), "off": int(rq.off[c])})
@@ -328,7 +334,7 @@ class Env:
     def count(self, name: str) -> int:
         return (int(self.dut.sts_count.value) >> (32 * COUNTS.index(name))) & 0xFFFF_FFFF
 
-    async def finish(self, at_least: int = 1, cycles: int = 400_000) -> None:
+    async def finish(self, at_least: int = 1, cycles: int = 60_000) -> None:
         """Wait for every expected output; then queues empty, counters right, the input never stalled."""
         await self.source.wait_idle(cycles)
         await self.monitor.wait_quiet(8)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real heads through the default kernel: published integer vectors of an I-BERT encoder (folder in VECTORS).
 
-The published sequence has 41 tokens and 87 of padding, masked there by the least int32. A masked key's exponential requantises to 0,
-so the kernel, which knows no padding, must give the published rows from the 41 tokens alone. The same operands are then run as 128
-tokens without a mask, against the model. Heads 1, 2, 3 and 10 hold a probability that the dump's 32-bit floats rounded by one and
-are left out of the published comparison.
+The published sequence has 41 tokens and 87 of padding, masked there by the least int32. A masked key's exponential is 0 after
+requantisation, so the kernel, which knows no padding, must give the published rows from the 41 tokens alone. The same operands
+are then run as 128 tokens without a mask, against the model. Heads 1, 2, 3 and 10 hold a probability that the dump's 32-bit
+floats rounded by one and are left out of the published comparison.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from attention_env import Context, Env, Sequence_, make_tables
+from attention_env import Context, Env, Rows, make_tables
+
 from floreana.ibert.params import IntArray, SoftmaxParams
 
 PAIRS = ((0, 4), (5, 6), (7, 8), (9, 11))
@@ -48,7 +49,7 @@ async def real_heads(dut: Any) -> None:
     for n in (TOKENS, 128):
         for heads in PAIRS if n == TOKENS else PAIRS[:1]:
             q, k = pair("attention_matmul/input_q", heads)[:n], pair("attention_matmul/input_k", heads)[:n]
-            messages = Sequence_(ctx, 1, 9, q, k, pair("softmax_matmul/input_v", heads)[:n]).messages(rng)
+            messages = Rows(ctx, 1, 9, q, k, pair("softmax_matmul/input_v", heads)[:n]).messages(rng)
             rng.shuffle(messages)
             base = len(bench.sink.received)
             await bench.send(messages)

@@ -10,13 +10,18 @@ from typing import Any
 
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
+
 from floreana_tb import clocks
 
 LATENCY = 14
 
 
-def reference(s: int, top: int, x0: int, b: int, c: int, m: int, e: int) -> int:
+Constants = tuple[int, int, int, int, int]
+
+
+def reference(s: int, top: int, constants: Constants) -> int:
     """ea of one score. Python's round of a Fraction is half to even."""
+    x0, b, c, m, e = constants
     x = max(s - top, 30 * x0)
     q = x // x0
     r = x - q * x0
@@ -24,7 +29,7 @@ def reference(s: int, top: int, x0: int, b: int, c: int, m: int, e: int) -> int:
     return max(-32768, min(32767, round(Fraction(z * m, 1 << (e - 30 + q)))))
 
 
-def constants(rng: random.Random) -> tuple[int, int, int, int, int]:
+def constants(rng: random.Random) -> Constants:
     """x0, b, c, m, e: bounds, real shapes, anything."""
     if rng.random() < 0.5:
         scale = 10 ** -rng.uniform(1.0, 4.9)
@@ -66,7 +71,8 @@ async def run(dut: Any, rng: random.Random, sets: int, each: int, gap: float) ->
         sample()
 
     for _ in range(sets):
-        x0, b, c, m, e = constants(rng)
+        chosen = constants(rng)
+        x0, b, c, m, e = chosen
         dut.x0n.value, dut.lim.value, dut.b.value, dut.c.value, dut.m.value, dut.e.value = -x0, -30 * x0, b, c, m, e
         top = rng.choice([(1 << 31) - 1, 0, rng.randint(-(1 << 20), 1 << 20)])
         for _ in range(each):
@@ -83,7 +89,7 @@ async def run(dut: Any, rng: random.Random, sets: int, each: int, gap: float) ->
             s = max(top - max(below, 0), -(1 << 31))
             dut.s_valid.value, dut.s_score.value, dut.s_max.value = 1, s, top
             # driven after this edge, taken by the next: visible LATENCY edges later
-            expected.append((cycle + 1 + LATENCY, reference(s, top, x0, b, c, m, e)))
+            expected.append((cycle + 1 + LATENCY, reference(s, top, chosen)))
             await step()
         dut.s_valid.value = 0
         for _ in range(LATENCY + 1):

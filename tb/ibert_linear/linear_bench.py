@@ -331,7 +331,7 @@ class Bench:
                     self.source.send(header, payload)
                 waiting = []
 
-    async def drain(self, cycles: int = 200_000) -> None:
+    async def drain(self, cycles: int = 20_000) -> None:
         await self.source.wait_idle(cycles)
         await ClockCycles(self.dut.clk, 8)
         await self.sink.wait(self.expected_messages, cycles)

@@ -134,6 +134,27 @@ async def array_has_no_bubble(dut: Any) -> None:
     assert not gaps, f"idle cycles between words: {[gap - 1 for gap in gaps]}"
 
 
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+async def rows_of_a_node(dut: Any) -> None:
+    """The four operators of a sixth of MiniLM (default size): the array is busy in every cycle, so neither port nor output stage binds."""
+    bench = Bench(dut)
+    contexts = [
+        random_context(bench.rng, 0, REQUANT, 6, 192, prio=1),
+        random_context(bench.rng, 1, PARTIAL, 1, 384, prio=0),
+        random_context(bench.rng, 2, GELU, 6, 256, prio=2),
+        random_context(bench.rng, 3, PARTIAL, 4, 384, prio=3),
+    ]
+    await bench.start(contexts)
+    bench.watch_busy = True
+    rows = bench.rng.sample(range(128), 16)
+    bench.send_rows([(context, row, row & 1) for row in rows for context in contexts], whole=True)
+    count = await bench.finish()
+    cycles = bench.busy_cycles
+    gaps = [b - a for a, b in zip(cycles, cycles[1:], strict=False) if b - a != 1]
+    print(f"array: {bench.words} words in {cycles[-1] - cycles[0] + 1} cycles")
+    assert not gaps and count["blocked"] == 0, gaps
+
+
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def rows_of_one_beat_at_full_rate(dut: Any) -> None:
     """Smallest rows: one beat in; words, and one output beat, follow without an idle cycle."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -60,9 +60,7 @@ def _refuse(limit: str, remedy: str) -> PydanticCustomError:
 
 def _parse_name(value: object) -> object:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise _refuse(
-            "a name is a lower-case letter, then at most 31 lower-case letters, digits or _", "choose such a name"
-        )
+        raise _refuse("a name is a lower-case letter, then at most 31 lower-case letters, digits or _", "choose such a name")
     return value
 
 
@@ -353,9 +351,7 @@ class _Source:
             return section()
         raw = self.value[key]
         if not isinstance(raw, dict):
-            self.add(
-                (key,), raw, "a mapping of keys to values is needed", f"write the keys below it: {_known(section)}"
-            )
+            self.add((key,), raw, "a mapping of keys to values is needed", f"write the keys below it: {_known(section)}")
             return None
         try:
             return section.model_validate(raw)
@@ -484,8 +480,8 @@ def load_project(path: Path | str, nodes: int | None = None) -> Project:
         if name is None:
             source.add(("name",), None, "this key is required", "add name: the name of the project's folder")
         else:
-            assert error.context is not None
-            source.add(("name",), name, str(error.context["limit"]), str(error.context["remedy"]))
+            context = error.context or {}
+            source.add(("name",), name, str(context["limit"]), str(context["remedy"]))
 
     if nodes is not None:
         cluster_raw = source.value.setdefault("cluster", {})
@@ -515,7 +511,8 @@ def load_project(path: Path | str, nodes: int | None = None) -> Project:
             source.add(("cluster", "nodes"), len(cluster.nodes), limit, remedy)
     if source.problems:
         raise ProjectError(source.problems)
-    assert isinstance(name, str) and model is not None
+    assert isinstance(name, str)
+    assert model is not None
     return Project(name=name, model=model, cluster=cluster, mapping=mapping, build=build)
 
 

@@ -218,9 +218,7 @@ def _write_linear(writes: _Writes, plan: Plan, node: NodePlan, context: ContextP
     words = _rows(weight, channels).reshape(f["groups"], out_n, steps, k_lanes).transpose(0, 2, 1, 3)
     word = np.arange(f["groups"] * steps, dtype=np.int64)[:, None] + f["w_base"]
     indices = (word << 6 | np.arange(out_n)).reshape(-1)
-    writes.block(
-        layout.UNIT_LINEAR, layout.MEM_WEIGHT, indices, words.reshape(-1, k_lanes).astype(np.int8).view(np.uint8)
-    )
+    writes.block(layout.UNIT_LINEAR, layout.MEM_WEIGHT, indices, words.reshape(-1, k_lanes).astype(np.int8).view(np.uint8))
     segments = np.ascontiguousarray(_rows(bias, channels).reshape(-1, 16).astype("<i4")).view(np.uint8)
     word = np.arange(f["groups"], dtype=np.int64)[:, None] + f["bias_base"]
     writes.block(
@@ -258,9 +256,7 @@ def _write_kernel_params(writes: _Writes, plan: Plan, node: NodePlan, context: C
         )
     elif context.name in ("ln1", "ln2"):
         rq, res, norm, out = (
-            (p.out_rq, p.out_res_rq, p.ln1, p.ln1_rq)
-            if context.name == "ln1"
-            else (p.ffn2_rq, p.ffn2_res_rq, p.ln2, p.ln2_rq)
+            (p.out_rq, p.out_res_rq, p.ln1, p.ln1_rq) if context.name == "ln1" else (p.ffn2_rq, p.ffn2_res_rq, p.ln2, p.ln2_rq)
         )
         writes.columns(
             layout.UNIT_ADD_NORM,
@@ -337,14 +333,14 @@ def write_images(plan: Plan, params: ModelParams, folder: Path) -> Path:
             files[name] = {"lines": lines, "sha256": hashlib.sha256(text).hexdigest()}
         manifest = {"project": plan.project, "params": params.name, "files": files}
         (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        old = temporary.with_name(f"{temporary.name}.old")
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(old)
         temporary.rename(target)
         temporary = None
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise EnvironmentError_(
-            f"{target}: cannot be written: {error.strerror}; free space or choose another place"
-        ) from None
+        raise EnvironmentError_(f"{target}: cannot be written: {error.strerror}; free space or choose another place") from None
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)

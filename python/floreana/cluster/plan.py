@@ -178,14 +178,15 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as stream:
                 stream.write(text)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
+            temporary.chmod(0o644)
+            temporary.replace(path)
         except BaseException:
-            os.unlink(temporary)
+            temporary.unlink()
             raise
     except OSError as error:
         raise EnvironmentError_(f"{path}: cannot be written: {error.strerror}; free or choose another place") from None
@@ -260,9 +261,7 @@ class _MessageTable:
 
     def __init__(self, what: str) -> None:
         self.entries: list[MessageEntry] = []
-        self.allocator = Allocator(
-            f"{what} MESSAGE entries", MESSAGES_N, "8-bit msg_base", "fewer encoders, or shorter rows"
-        )
+        self.allocator = Allocator(f"{what} MESSAGE entries", MESSAGES_N, "8-bit msg_base", "fewer encoders, or shorter rows")
 
     def place(self, run: Sequence[MessageEntry], owner: str) -> int:
         for base in range(len(self.entries) - len(run) + 1):
@@ -273,7 +272,7 @@ class _MessageTable:
 
 
 def _row_messages(
-    kernel: int, edge: int, row_bytes: int, kind: int, by_owner: bool = False, cut: int = layout.MESSAGE_BYTES
+    kernel: int, edge: int, row_bytes: int, kind: int, *, by_owner: bool = False, cut: int = layout.MESSAGE_BYTES
 ) -> list[MessageEntry]:
     """The messages of one row (or of one slice that the receiver numbers from 0): a cut every ``cut`` bytes."""
     return [
@@ -406,14 +405,10 @@ class _Mapper:
     ) -> tuple[list[ContextPlan], dict[int, EdgeEntry]]:
         build = self.build
         wider = "more nodes, or fewer encoders"
-        weight = Allocator(
-            "linear weight words", 1 << 16, "16-bit w_base", f"{wider}, or a wider array (k_lanes, out_n)"
-        )
+        weight = Allocator("linear weight words", 1 << 16, "16-bit w_base", f"{wider}, or a wider array (k_lanes, out_n)")
         bias = Allocator("linear bias words", 1 << 14, "14-bit bias_base", f"{wider}, or a larger out_n")
         post = Allocator("linear requant words", 1 << 16, "16-bit post_base", f"{wider}, or more post_lanes")
-        store = Allocator(
-            "linear row store beats", 1 << 16, "16-bit in_base", "more nodes, fewer max_tokens, or one slot"
-        )
+        store = Allocator("linear row store beats", 1 << 16, "16-bit in_base", "more nodes, fewer max_tokens, or one slot")
         count = Allocator("linear contexts", LINEAR_CONTEXTS, "4 an encoder", "at most 16 encoders")
         priorities = self.project.mapping.priorities
         sizes = {  # inputs and outputs of this node's part, in bytes and channels
@@ -423,8 +418,7 @@ class _Mapper:
             "ffn2": (self.ffn_slice, self.hidden, REGION_FFN2, layout.LINEAR_PARTIAL, priorities.ffn2),
         }
         in_base = {
-            name: store.take(self.row_indices * (inputs // layout.BEAT_BYTES), name)
-            for name, (inputs, *_) in sizes.items()
+            name: store.take(self.row_indices * (inputs // layout.BEAT_BYTES), name) for name, (inputs, *_) in sizes.items()
         }
         contexts: list[ContextPlan] = []
         edges: dict[int, EdgeEntry] = {}
@@ -436,13 +430,9 @@ class _Mapper:
                     for part in ("q", "k", "v")
                     for message in _row_messages(kernels["attention"], edge[part], self.slice, layout.TYPE_INT8)
                 ],
-                "out": _row_messages(
-                    ADD_NORM_BASE, edge["out_part"], 4 * self.hidden, layout.TYPE_INT32, by_owner=True
-                ),
+                "out": _row_messages(ADD_NORM_BASE, edge["out_part"], 4 * self.hidden, layout.TYPE_INT32, by_owner=True),
                 "ffn1": _row_messages(kernels["linear"], edge["ffn1"], self.ffn_slice, layout.TYPE_INT8),
-                "ffn2": _row_messages(
-                    ADD_NORM_BASE, edge["ffn2_part"], 4 * self.hidden, layout.TYPE_INT32, by_owner=True
-                ),
+                "ffn2": _row_messages(ADD_NORM_BASE, edge["ffn2_part"], 4 * self.hidden, layout.TYPE_INT32, by_owner=True),
             }
             incoming = {
                 "qkv": self.entry_edge[encoder],
@@ -532,15 +522,14 @@ class _Mapper:
         channel = Allocator("add_norm channel words", 1 << 14, "14-bit chan_base", "more norm_lanes, or fewer encoders")
         count = Allocator("add_norm contexts", ADD_NORM_CONTEXTS, "1, and 2 an encoder", "at most 15 encoders")
         int32_bytes = 4 * self.hidden
-        acc_base = {
-            name: acc.take(self.local_indices * int32_bytes // layout.BEAT_BYTES, name) for name in ("ln1", "ln2")
-        }
+        acc_base = {name: acc.take(self.local_indices * int32_bytes // layout.BEAT_BYTES, name) for name in ("ln1", "ln2")}
         res_base = {name: residual.take(self.local_indices * self.beats, name) for name in ("ln1", "ln2")}
         contexts: list[ContextPlan] = []
         edges: dict[int, EdgeEntry] = {}
 
-        def add(name: str, encoder: int, edge: int, role: int, run: list[MessageEntry], fields: dict[str, int]) -> None:
+        def add(name: str, encoder: int, incoming: tuple[int, int], run: list[MessageEntry], fields: dict[str, int]) -> None:
             index = count.take(1, name)
+            edge, role = incoming
             edges[edge] = EdgeEntry(index, role)
             fields |= {"beats": self.beats, "msg_base": table.place(run, name), "msg_count": len(run)}
             contexts.append(ContextPlan("add_norm", index, name, encoder, fields))
@@ -551,8 +540,7 @@ class _Mapper:
         add(
             "entry",
             0,
-            self.host_entry,
-            layout.ROLE_DATA,
+            (self.host_entry, layout.ROLE_DATA),
             multicast(self.entry_edge[0]),
             {
                 "mode": layout.NORM_ENTRY,
@@ -593,7 +581,7 @@ class _Mapper:
                     "chan_base": channel.take(self.hidden // lanes, name),
                     "h": self.hidden,
                 }
-                add(name, encoder, self.edge[encoder][part], layout.ROLE_PART, run, fields)
+                add(name, encoder, (self.edge[encoder][part], layout.ROLE_PART), run, fields)
         for allocator in (acc, residual, channel, count):
             self.problems += allocator.problems()
         shape |= {
@@ -704,9 +692,7 @@ def render(plan: Plan, width: int = 110) -> str:
         edges.add_column(column)
     for encoder in range(plan.encoders):
         numbers = {
-            tensor: ",".join(
-                str(number) for number, edge in sorted(plan.edges.items()) if edge == EdgePlan(encoder, tensor)
-            )
+            tensor: ",".join(str(number) for number, edge in sorted(plan.edges.items()) if edge == EdgePlan(encoder, tensor))
             for tensor in TENSORS
         }
         edges.add_row(str(encoder), *(numbers[tensor] for tensor in TENSORS))

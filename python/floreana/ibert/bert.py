@@ -27,7 +27,7 @@ class FloatLinear:
     bias: Array
 
     def __call__(self, x: Array) -> Array:
-        return x @ self.weight.T + self.bias
+        return np.asarray(x @ self.weight.T + self.bias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,10 @@ class FloatNorm:
     def standardise(self, x: Array) -> Array:
         """Zero mean, unit variance per row."""
         v = x - x.mean(axis=-1, keepdims=True)
-        return v / np.sqrt((v * v).mean(axis=-1, keepdims=True) + self.eps)
+        return np.asarray(v / np.sqrt((v * v).mean(axis=-1, keepdims=True) + self.eps))
 
     def __call__(self, x: Array) -> Array:
-        return self.standardise(x) * self.gamma + self.beta
+        return np.asarray(self.standardise(x) * self.gamma + self.beta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ _ERF_BLOCK = 1 << 14  # values at a time: these stay in the processor's cache
 
 
 def erf(x: Array) -> Array:
-    """The error function, to 1e-14: a table of exact values, then the Taylor series about the nearest point to its fourth term."""
+    """The error function, to 1e-14: a table of exact values, then four terms of the Taylor series about the nearest point."""
     flat = np.ascontiguousarray(x).reshape(-1)
     out = np.empty_like(flat)
     for start in range(0, flat.size, _ERF_BLOCK):
@@ -148,7 +148,9 @@ def embed(weights: BertWeights, ids: list[int]) -> Array:
         raise InputError(f"{len(ids)} tokens; the model takes 1 to {weights.max_tokens}. Shorten the text.")
     if min(ids) < 0 or max(ids) >= len(weights.words):
         worst = min(ids) if min(ids) < 0 else max(ids)
-        raise InputError(f"token {worst} is outside the vocabulary of {len(weights.words)}. Tokeniser and weights do not match.")
+        raise InputError(
+            f"token {worst} is outside the vocabulary of {len(weights.words)}. Tokeniser and weights do not match."
+        )
     x = weights.words[np.array(ids)] + weights.positions[: len(ids)] + weights.types[0]
     return weights.norm(x)
 

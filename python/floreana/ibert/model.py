@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The integer model: one encoder, or a stack of them, with every tensor that ever crosses a wire.
 
-The tensor-parallel split is part of the trace, since nodes exchange partial sums: part p of P holds columns [p*H/P, (p+1)*H/P) of
-the attention's context and [p*F/P, (p+1)*F/P) of the FFN, and the bias of OUT and FFN2 enters in part 0. The sum over the parts,
-and with it every later tensor, does not depend on P.
+The tensor-parallel split is part of the trace, since nodes exchange partial sums: part p of P holds columns
+[p*H/P, (p+1)*H/P) of the attention's context and [p*F/P, (p+1)*F/P) of the FFN, and the bias of OUT and FFN2 enters in part 0.
+The sum over the parts, and with it every later tensor, does not depend on P.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The integer arithmetic of an I-BERT encoder, one function per hardware unit, exact and vectorised.
 
-Everything is numpy int64; no value ever passes through a float, except inside :func:`matmul`, whose docstring states why that is
-exact. Every function checks the range of its operands and raises :class:`RangeError` naming the value and the limit: the hardware
-has no more bits than these. docs/integer-semantics.md states the same formulas in prose.
+Everything is numpy int64; no value ever passes through a float, except inside :func:`matmul`, whose docstring states why that
+is exact. Every function checks the range of its operands and raises :class:`RangeError` naming the value and the limit: the
+hardware has no more bits than these. docs/integer-semantics.md states the same formulas in prose.
 """
 
 from __future__ import annotations
@@ -141,8 +141,8 @@ def matmul(a: IntArray, b: IntArray) -> IntArray:
     """Exact ``a @ b`` of operands of at most 9 bits (int8, or probabilities 0..255).
 
     Computed by the floating-point BLAS, where that is exact: with |a| <= A, |b| <= B and K terms every partial sum, in whatever
-    order and fused or not, is an integer of magnitude at most K*A*B. float32 holds every integer up to 2**24, float64 up to 2**53;
-    the narrower type is taken only where K*A*B <= 2**24. K is limited to 2**16, so K*A*B stays below 2**32.
+    order and fused or not, is an integer of magnitude at most K*A*B. float32 holds every integer up to 2**24, float64 up to
+    2**53; the narrower type is taken only where K*A*B <= 2**24. K is limited to 2**16, so K*A*B stays below 2**32.
     """
     a = check("matmul left operand", a, (-255, 255))
     b = check("matmul right operand", b, (-255, 255))
@@ -219,7 +219,7 @@ def round_half_even_div(total: IntArray, count: int) -> IntArray:
     """round_half_even(total / count), count > 0."""
     q = total // count
     twice = 2 * (total - q * count)
-    return q + ((twice > count) | ((twice == count) & ((q & 1) == 1)))
+    return np.asarray(q + ((twice > count) | ((twice == count) & ((q & 1) == 1))))
 
 
 def layer_norm(y: IntArray, p: LayerNormParams) -> IntArray:

@@ -7,7 +7,8 @@ What is chosen, and on what (docs/integer-semantics.md has the reasons and the a
 * the rows between encoders, the rows between the two halves of an encoder, the context and the GELU output with one scale per
   channel, folded into the weights of the next linear layer before these are quantised; q, k with one scale each, v with one per
   channel (the context's requantisation undoes it);
-* scales by least squared error over the calibration texts;
+* scales by least squared error over the calibration texts, but v and the last row by their maximum;
+* a head's context scaled up by what the flooring of its probabilities loses;
 * int32 biases corrected, in one pass of the integer model, by a robust mean of the difference to the float model.
 
 The float arithmetic here runs once, on the host; what it makes is integers only. Deterministic for the same weights and texts.
@@ -18,7 +19,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +37,11 @@ from floreana.ibert.params import (
     SoftmaxParams,
 )
 
-VERSION = 1  # part of the cache key: raise it whenever the same input would give other parameters
-
 # exponent of the activation's range against the weights' when a per-channel scale is chosen (see _channel_scale)
-NORM_SHARE = 0.7
+NORM_SHARE = 0.8
 GELU_SHARE = 0.8
 CONTEXT_SHARE = 0.7
+MOST_GAIN = 1.3  # of a head's context, against what the flooring of its probabilities loses
 DEAD_GAMMA = 1e-6  # a LayerNorm channel below this is constant
 Y_TARGET = float(1 << 20)  # the calibrated extreme of a LayerNorm input: an eighth of what 24 bits hold
 TRIM = 0.1  # part of the samples left out at each end by the robust mean
@@ -55,18 +54,20 @@ LEAST_GELU_SCALE = 8e-6  # below it GELU's b, c, shift leave 20, 40, 24 bits
 _TINY = 1e-12
 
 
-# --- scales --------------------------------------------------------------------------------------------------------------------
+# --- scales ---------------------------------------------------------------------------------------
 
 
 def to_requant(ratio: Array, off: IntArray | None = None) -> RequantParams:
     """m and e with m / 2**e = ratio to 31 bits (fewer where e would leave 0..80); m negative where ratio is."""
     ratio = np.asarray(ratio, np.float64)
-    fraction, exponent = np.frexp(ratio)  # ratio = fraction * 2**exponent, 1/2 <= |fraction| < 1
+    _, exponent = np.frexp(ratio)  # ratio = fraction * 2**exponent, 1/2 <= |fraction| < 1
     e = np.clip(31 - exponent, 0, ops.E_MAX).astype(np.int64)
     m = np.rint(np.ldexp(ratio, e)).astype(np.int64)
     full = np.abs(m) >= 1 << 31  # the fraction rounded up to 1
     if (full & (e == 0)).any():
-        raise InputError(f"a requantisation factor of {float(np.abs(ratio).max()):.3g} is beyond 32 bits. The model's scales are unusable.")
+        raise InputError(
+            f"a requantisation factor of {float(np.abs(ratio).max()):.3g} is beyond 32 bits. The model's scales are unusable."
+        )
     m = np.where(full, m >> 1, m)
     e = np.where(full, e - 1, e)
     return RequantParams(m, e, np.zeros_like(m) if off is None else off)
@@ -116,7 +117,7 @@ def _sample(x: Array, rows: int = 768) -> Array:
         return x
     index = np.linspace(0, len(x) - 1, rows).astype(np.int64)
     peaks = np.unique(np.abs(x).argmax(axis=0))[: rows // 4]
-    return x[np.union1d(index, peaks)]
+    return np.asarray(x[np.union1d(index, peaks)])
 
 
 def robust_mean(x: Array) -> Array:
@@ -126,7 +127,7 @@ def robust_mean(x: Array) -> Array:
     return np.asarray(ordered[cut : len(x) - cut].mean(axis=0))
 
 
-# --- layers --------------------------------------------------------------------------------------------------------------------
+# --- layers ---------------------------------------------------------------------------------------
 
 
 def _linear(layer: FloatLinear, in_scale: Array, least: float = 0.0) -> tuple[LinearParams, Array]:
@@ -150,7 +151,11 @@ def softmax_params(score_scale: float) -> SoftmaxParams:
     c = math.floor(EXP_C / score_scale**2)
     rq = to_requant(np.array([32767.0 / (c * float(1 << ops.SOFTMAX_N))]))
     return SoftmaxParams(
-        x0=math.floor(-math.log(2) / score_scale), b=math.floor(EXP_B / score_scale), c=c, m=int(rq.m[0]), e=int(rq.e[0])
+        x0=math.floor(-math.log(2) / score_scale),
+        b=math.floor(EXP_B / score_scale),
+        c=c,
+        m=int(rq.m[0]),
+        e=int(rq.e[0]),
     )
 
 
@@ -185,7 +190,7 @@ def _norm(norm: FloatNorm, y: IntArray, out_scale: Array) -> tuple[LayerNormPara
     return LayerNormParams(shift, bias.astype(np.int64)), rq
 
 
-# --- the pass ------------------------------------------------------------------------------------------------------------------
+# --- the pass -------------------------------------------------------------------------------------
 
 
 class _Texts:
@@ -203,6 +208,17 @@ def _qkv(layer: bert.FloatEncoder) -> list[Array]:
     return [layer.q.weight, layer.k.weight, layer.v.weight]
 
 
+def _head_gain(want: Array, got: Array, heads: int) -> Array:
+    """Per channel of the context, the factor of its head that brings the integers closest to the float model.
+
+    Probabilities are floored to multiples of 1/256, so that a row of them adds up to less than one; with many keys much less.
+    """
+    shape = (len(want), heads, -1)
+    product = (want * got).reshape(shape).sum(axis=(0, 2))
+    square = np.maximum((got * got).reshape(shape).sum(axis=(0, 2)), _TINY)
+    return np.asarray(np.repeat(np.clip(product / square, 1.0, MOST_GAIN), want.shape[1] // heads))
+
+
 def _encoder(
     layer: bert.FloatEncoder,
     f: bert.EncoderFloats,
@@ -217,7 +233,6 @@ def _encoder(
     Every correction sees the integers that the layers before it, already corrected, really make.
     """
     hidden = rows.shape[1]
-    zero = np.zeros(hidden, np.int64)
 
     # q, k, v
     q, q_acc = _linear(layer.q, in_scale)
@@ -243,6 +258,9 @@ def _encoder(
     # attention, output projection, first LayerNorm
     context_scale = _channel_scale(f.context, [layer.out.weight], CONTEXT_SHARE)
     context_rq = to_requant(v_scale / 256 / context_scale)
+    context = texts.attention(qi, ki, vi, softmax, context_rq, heads)
+    gain = _head_gain(f.context, context * context_scale, heads)
+    context_rq = to_requant(gain * v_scale / 256 / context_scale)
     context = texts.attention(qi, ki, vi, softmax, context_rq, heads)
     out, out_acc = _linear(layer.out, context_scale)
     out = _corrected(out, out_acc, f.y1 - rows * in_scale - ops.linear(context, out) * out_acc)
@@ -275,7 +293,7 @@ def _encoder(
         k_rq=k_rq,
         v_rq=v_rq,
         softmax=softmax,
-        context_rq=replace(context_rq, off=zero),
+        context_rq=context_rq,
         out=out,
         out_rq=out_rq,
         out_res_rq=out_res_rq,
@@ -334,7 +352,7 @@ def quantise(
     return result
 
 
-# --- the float ends ------------------------------------------------------------------------------------------------------------
+# --- the float ends -------------------------------------------------------------------------------
 
 
 def embed_rows(params: ModelParams, weights: BertWeights, ids: list[int]) -> IntArray:
@@ -347,12 +365,14 @@ def pool(params: ModelParams, rows: IntArray) -> Array:
     return bert.pool(rows * params.output_scale)
 
 
-# --- cache ---------------------------------------------------------------------------------------------------------------------
+# --- cache ----------------------------------------------------------------------------------------
 
 
 def fingerprint(weights: BertWeights, calibration: list[list[int]], name: str) -> str:
-    """SHA-256 of everything the parameters depend on."""
-    h = hashlib.sha256(f"floreana {VERSION} {name} {weights.hidden} {weights.heads} {weights.ffn}\n".encode())
+    """SHA-256 of everything the parameters depend on, the code that makes them included."""
+    h = hashlib.sha256(f"{name} {weights.hidden} {weights.heads} {weights.ffn} numpy {np.__version__}\n".encode())
+    for module in ("bert", "model", "ops", "params", "quantise", "store"):
+        h.update((Path(__file__).parent / f"{module}.py").read_bytes())
 
     def add(array: Array) -> None:
         h.update(f"{array.shape}".encode())

@@ -8,7 +8,6 @@ Keys: ``meta`` (JSON text as bytes: format, name, hidden, heads, ffn, encoders),
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -154,7 +153,7 @@ def save_params(path: Path, params: ModelParams) -> None:
             temporary = Path(handle.name)
             np.savez(handle, allow_pickle=False, **arrays)  # type: ignore[arg-type]
         temporary.chmod(0o644)
-        os.replace(temporary, path)
+        temporary.replace(path)
         temporary = None
     except OSError as error:
         raise EnvironmentError_(

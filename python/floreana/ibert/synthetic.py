@@ -12,7 +12,7 @@ POSITIONS = 512
 
 
 def synthetic_bert(seed: int, hidden: int, heads: int, ffn: int, encoders: int, vocab: int) -> BertWeights:
-    """A BERT of the given sizes whose activations stay in the range trained ones have. Raises ValueError where heads do not divide."""
+    """A BERT whose activations stay in the range trained ones have. Raises ValueError for sizes that do not divide."""
     if min(hidden, heads, ffn, encoders, vocab) < 1 or hidden % heads:
         raise ValueError(f"hidden size {hidden} is not a multiple of {heads} heads, or a size is below 1")
     rng = np.random.default_rng(seed)

@@ -12,11 +12,32 @@ from floreana.cluster.plan import Plan
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render_tops(plan: Plan, hier: bool) -> dict[str, str]:
-    """File name -> text. ``hier`` marks the node as a block that Verilator compiles once for all nodes."""
-    environment = Environment(
+def _environment() -> Environment:
+    return Environment(
         loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
+
+
+def render_arrays(plan: Plan) -> dict[str, str]:
+    """File name -> text of the bare multiplier arrays of a plan, for measuring."""
+    environment = _environment()
+    k_lanes = plan.shape["K_LANES"]
+    values = {
+        "project": plan.project,
+        "count": len(plan.nodes),
+        "k_lanes": k_lanes,
+        "out_n": plan.shape["OUT_N"],
+        "group": max(plan.hidden // k_lanes, 1),
+    }
+    return {
+        f"{plan.project}_{name}.v": environment.get_template(f"{name}.v.j2").render(values)
+        for name in ("array", "arrays")
+    }
+
+
+def render_tops(plan: Plan, hier: bool) -> dict[str, str]:
+    """File name -> text. ``hier`` marks the node as a block that Verilator compiles once for all nodes."""
+    environment = _environment()
     values = {"project": plan.project, "nodes": plan.nodes, "shape": list(plan.shape.items()), "hier": hier}
     return {
         f"{plan.project}_node.v": environment.get_template("node.v.j2").render(values),

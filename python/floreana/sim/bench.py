@@ -251,7 +251,7 @@ def _ranges(numbers: list[int]) -> str:
 async def cluster(dut: Any) -> None:
     """One run of the cluster; the outcome goes to the job's outcome file whatever happens."""
     job = Job.load(Path(os.environ["FLOREANA_JOB"]))
-    begin = time.monotonic()
+    begin, cpu_begin = time.monotonic(), time.process_time()
     error: str | None = None
     horizon, bench_seconds, last_line, load_seconds = 0, 0.0, 0.0, 0.0
     bench = Bench(dut, job)
@@ -265,7 +265,7 @@ async def cluster(dut: Any) -> None:
                 if horizon == 0:
                     if "1" not in dut.cycle._handle.get_signal_val_binstr():
                         continue  # time 0: in an event simulator the first value is a change, too
-                    load_seconds, begin = now - begin, now
+                    load_seconds, begin, cpu_begin = now - begin, now, time.process_time()
                 horizon += job.window
                 done = bench.window(horizon)
                 if done or now - last_line > 0.2:
@@ -276,6 +276,7 @@ async def cluster(dut: Any) -> None:
                     break
         except RunError as stop:
             error = str(stop)
+    seconds, cpu_seconds = time.monotonic() - begin, time.process_time() - cpu_begin
     write_capture(
         Path(job.capture),
         bench.names,
@@ -289,9 +290,9 @@ async def cluster(dut: Any) -> None:
         load_writes=tuple(writes >> 32 * k & 0xFFFFFFFF for k in range(len(job.nodes))),
         cycles=horizon,
         frames=bench.frames,
-        seconds=time.monotonic() - begin,
+        seconds=seconds,
         load_seconds=load_seconds,
-        cpu_seconds=time.process_time(),
+        cpu_seconds=cpu_seconds,
         bench_seconds=bench_seconds,
         sentences=tuple(
             SentenceOutcome(s.start, s.end, s.slot, s.generation, tuple(bytes(row).hex() for row in s.out))

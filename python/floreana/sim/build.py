@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import platform
@@ -95,11 +96,12 @@ def _identity(kind: str, env: Mapping[str, str]) -> str:
     return f"{found.stdout.splitlines()[0] if found.stdout else path}; cocotb {version('cocotb')}"
 
 
-def verilator_flags(optimise: str) -> list[str]:
-    """Common flags of every Verilator build: arithmetic loops vectorised by the C++ compiler."""
+def verilator_flags(optimise: str, bare: bool) -> list[str]:
+    """Flags of every Verilator build: arithmetic loops vectorised by the C++ compiler. ``bare``: no cocotb, Verilator's own main."""
     name, make_values = VERILATOR_MAKEFLAGS
     return [
-        *("--cc", "--exe", "--timing", "--language", "1364-2005", "--vpi", "--prefix", "Vtop", "-Wno-fatal", "-Wno-WIDTHEXPAND"),
+        *(("--main",) if bare else ("--vpi",)),
+        *("--cc", "--exe", "--timing", "+1364-2005ext+v", "--prefix", "Vtop", "-Wno-fatal", "-Wno-WIDTHEXPAND"),
         *("-CFLAGS", f"{optimise} -march=native -std=gnu++20"),
         *(name, f"{make_values} OPT_FAST= OPT_SLOW= OPT_GLOBAL=-O1"),
     ]
@@ -116,6 +118,7 @@ def build(
     hier: bool,
     folders: list[Path] | None = None,
     optimise: str = "-O3",
+    bare: bool = False,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Simulator:
     """Build ``top`` below ``folder``, or find it there. ``tell`` gets a short line whenever there is progress."""
@@ -123,17 +126,36 @@ def build(
     sources = sources_of(top, own, rtl_folders() if folders is None else folders)
     digest = hashlib.sha256()
     for part in (
-        *(kind, top, str(hier), optimise, _identity(kind, env), _cpu() if kind == "verilator" else ""),
-        *(str(cocotb_tools.config.libs_dir), Path(__file__).read_text()),
+        *(kind, top, str(hier), str(bare), optimise, _identity(kind, env), _cpu() if kind == "verilator" else ""),
+        *(str(cocotb_tools.config.libs_dir), *verilator_flags(optimise, bare)),
     ):
         digest.update(part.encode() + b"\0")
     for name, text in sources.items():
         digest.update(name.encode() + b"\0" + text + b"\0")
-    target = folder / f"{kind}-{digest.hexdigest()[:16]}"
-    simulator = Simulator(kind, top, target, 0.0)
+    target = folder / f"{kind}-{top}-{digest.hexdigest()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f".{kind}-{top}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building the same: wait for it
+        return _build(kind, top, sources, target, log, env, jobs, hier, optimise, bare, tell)
+
+
+def _build(
+    kind: str,
+    top: str,
+    sources: Mapping[str, bytes],
+    target: Path,
+    log: Path,
+    env: Mapping[str, str],
+    jobs: int,
+    hier: bool,
+    optimise: str,
+    bare: bool,
+    tell: Callable[[str], None],
+) -> Simulator:
     if (target / "complete").exists():
         tell(f"{kind}: built already")
-        return simulator
+        return Simulator(kind, top, target, 0.0)
+    folder = target.parent
     begin = time.monotonic()
     scratch = folder / f".{target.name}.{os.getpid()}"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -144,14 +166,16 @@ def build(
             (source_folder / f"{name}.v").write_bytes(text)
         files = [f"src/{name}.v" for name in sources]
         if kind == "verilator":
-            _build_verilator(top, files, scratch, log, env, jobs, hier, optimise, tell)
+            _build_verilator(top, files, scratch, log, env, jobs, hier, optimise, bare, tell)
         else:
             tell("icarus: compiling")
             command = ["iverilog", "-g2005", "-s", top, "-o", "sim.vvp", *files]
             if run_logged([find_tool("iverilog", env) or "", *command[1:]], log=log, env=env, cwd=scratch):
                 raise FloreanaError(f"Icarus could not build {top}; the log {log} ends with\n{tail(log)}")
+        for leftover in scratch.rglob("*.o"):
+            leftover.unlink()
         (scratch / "complete").write_text("")
-        for old in folder.glob(f"{kind}-*"):
+        for old in folder.glob(f"{kind}-{top}-*"):
             shutil.rmtree(old, ignore_errors=True)
         scratch.rename(target)
     finally:
@@ -168,17 +192,19 @@ def _build_verilator(
     jobs: int,
     hier: bool,
     optimise: str,
+    bare: bool,
     tell: Callable[[str], None],
 ) -> None:
     libs = cocotb_tools.config.libs_dir
     main = Path(cocotb_tools.config.share_dir) / "lib" / "verilator" / "verilator.cpp"
     tell("verilator: translating Verilog to C++")
     command: list[str | Path] = [find_tool("verilator", env) or ""]
-    command += verilator_flags(optimise)
+    command += verilator_flags(optimise, bare)
     command += ["--build", "-j", str(jobs), "-Mdir", "obj", "--top-module", top, "-o", "sim"]
-    command += ["-LDFLAGS", f"-Wl,-rpath,{libs} -L{libs} -lcocotbvpi_verilator"]
     command += ["--hierarchical"] if hier else []
-    command += [main, *files]
+    if not bare:
+        command += ["-LDFLAGS", f"-Wl,-rpath,{libs} -L{libs} -lcocotbvpi_verilator", main]
+    command += files
     objects = scratch / "obj"
     begin, shown = time.monotonic(), ""
 

@@ -91,7 +91,7 @@ class Outcome:
     frames: int
     seconds: float  # wall time of the traffic
     load_seconds: float
-    cpu_seconds: float  # CPU time of the whole simulator process
+    cpu_seconds: float  # CPU time of the traffic
     bench_seconds: float  # of the wall time, spent in the bench's Python
     sentences: tuple[SentenceOutcome, ...]
 

@@ -34,8 +34,8 @@ from floreana.sim.run import DEFAULT_DELAY, check_window, default_window, run
 
 DEFAULT_PROJECT = "minilm_6"
 DEFAULT_TEXT = "Finches crossed the water, and every island taught them another way to live."
-DEFAULT_TOKENS = 8
-CALIBRATION_SEQUENCES = 8
+DEFAULT_TOKENS = 8  # of a project without a tokenizer
+CALIBRATION_SEQUENCES = 8  # of random tokens, there too
 QUIET_CYCLES = 20_000  # besides twice the multipliers' own time, before a run without a frame is given up
 
 
@@ -59,10 +59,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What tests break on purpose: the images once written, and frames in the switch."""
+    """What tests change: the images once written, frames in the switch, and where built simulators are kept."""
 
     images: Callable[[Path], None] = lambda folder: None
     faults: tuple[Fault, ...] = ()
+    builds: Path | None = None
 
 
 class Teller(Protocol):
@@ -73,6 +74,16 @@ class Teller(Protocol):
     def progress(self, line: dict[str, Any], sentences: int, rows: int) -> None: ...
     def sentence(self, number: int, report: SentenceReport, plan: Plan) -> None: ...
     def summary(self, content: dict[str, Any], analysis: Analysis, outcome: Outcome, folder: Path) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that was compared and written."""
+
+    content: dict[str, Any]
+    outcome: Outcome
+    plan: Plan
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +266,7 @@ def make_simulator(plan: Plan, kind: str, folder: Path, log: Path, jobs: int, te
         kind=kind,
         top=cluster_top(plan),
         own=render_tops(plan, hier),
-        folder=folder / "sim",
+        folder=folder,
         log=log,
         jobs=jobs,
         hier=hier,
@@ -263,8 +274,8 @@ def make_simulator(plan: Plan, kind: str, folder: Path, log: Path, jobs: int, te
     )
 
 
-def simulate(options: Options, teller: Teller, version: str, hooks: Hooks | None = None) -> dict[str, Any]:
-    """Run everything; returns result.json's content. DiffersError (exit 1) names the first difference."""
+def simulate(options: Options, teller: Teller, version: str, hooks: Hooks | None = None) -> Finished:
+    """Run everything. DiffersError (exit 1) names the first difference."""
     hooks = Hooks() if hooks is None else hooks
     check_options(options)
     project = load_project(find_project(options.project), nodes=options.nodes)
@@ -287,7 +298,7 @@ def simulate(options: Options, teller: Teller, version: str, hooks: Hooks | None
         images = write_images(plan, params, folder)
         hooks.images(images)
         prepared = time.monotonic()
-        simulator = make_simulator(plan, options.sim, folder, log, options.jobs, teller.stage)
+        simulator = make_simulator(plan, options.sim, hooks.builds or sim, log, options.jobs, teller.stage)
         teller.built(simulator)
         rows = [embed_rows(params, workload.weights, ids) for ids in workload.ids]
         job = make_job(plan, rows, options, folder, hooks.faults)
@@ -343,7 +354,7 @@ def simulate(options: Options, teller: Teller, version: str, hooks: Hooks | None
         teller.summary(content, analysis, outcome, folder)
         if analysis.first is not None:
             raise DiffersError(f"{analysis.first}\nthe RTL and the integer model differ; capture: {capture}; log: {log}")
-        return content
+        return Finished(content, outcome, plan, folder)
 
 
 def verify(folder: Path) -> tuple[Plan, Analysis]:

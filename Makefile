@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make` prints what there is. Each variable in capitals is the option of the same name of the command `floreana`.
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help env env-test sim plan verify bench-sim test lint clean distclean
+.NOTPARALLEL:
+
+# ---------------------------------------------------------------- variables that become options
+# A value goes through the environment and is never expanded by make or by the shell: any text is safe. Only variables given on make's
+# command line count, so that a SIM or OUT that happens to be in the environment changes nothing.
+OPTIONS := PROJECT TEXT TEXT_FILE TOKENS SEED SIM LINK_DELAY LOSS DUP REORDER CORRUPT VECTORS RANKS HOSTFILE WINDOW WAVES JOBS \
+           OUT CHECK MODEL NODES
+GIVEN := $(foreach name,$(OPTIONS),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+unexport $(OPTIONS)
+
+# option_of: LINK_DELAY -> link-delay
+lower = $(subst A,a,$(subst B,b,$(subst C,c,$(subst D,d,$(subst E,e,$(subst F,f,$(subst G,g,$(subst H,h,$(subst I,i,$(subst J,j,\
+$(subst K,k,$(subst L,l,$(subst M,m,$(subst N,n,$(subst O,o,$(subst P,p,$(subst Q,q,$(subst R,r,$(subst S,s,$(subst T,t,\
+$(subst U,u,$(subst V,v,$(subst W,w,$(subst X,x,$(subst Y,y,$(subst Z,z,$(1)))))))))))))))))))))))))))
+option_of = --$(subst _,-,$(strip $(call lower,$(1))))="$$FLOREANA_$(1)"
+define export_value
+export FLOREANA_$(1) := $$(value $(1))
+endef
+$(foreach name,$(GIVEN),$(eval $(call export_value,$(name))))
+
+arguments = $(foreach name,$(filter $(1),$(GIVEN)),$(call option_of,$(name)))
+
+# make's own settings must not reach the makefile that Verilator writes
+FLOREANA := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES $(VENV)/bin/floreana
+
+# ---------------------------------------------------------------- targets
+help:
+	@echo 'Floreana: integer-only transformers on simulated FPGAs that talk Ethernet'
+	@echo
+	@echo '  make sim                       six FPGAs turn a sentence into its embedding, bit for bit'
+	@echo '  make sim TEXT="any sentence"   another sentence (or TEXT_FILE=file, one a line)'
+	@echo '  make sim PROJECT=tiny_2 SIM=icarus   two nodes, under Icarus Verilog'
+	@echo '  make verify                    compare the capture of the last run with the model once more'
+	@echo '  make plan                      who computes what, and where it lies'
+	@echo '  make bench-sim                 speed of the simulation against its bare multipliers'
+	@echo
+	@echo '  make test                      all benches and Python tests (ARGS="-k skid" chooses)'
+	@echo '  make lint                      dialect gate on every module, ruff, mypy, SPDX'
+	@echo '  make env                       make the environment .venv only'
+	@echo '  make clean                     remove build/      make distclean   remove .venv too'
+	@echo
+	@echo 'Variables of sim (on the command line; floreana sim --help explains them):'
+	@echo '  $(OPTIONS)' | fold -s -w 100
+	@echo 'PYTHON=python3.12 chooses the Python that .venv is made with (3.11 or newer).'
+
+# The version is looked at here, in words that any Python reads; the rest python/bootstrap.py checks before it writes anything.
+define check_python
+command -v $(PYTHON) > /dev/null 2>&1 || { echo 'error: $(PYTHON) is missing: Debian, Ubuntu `apt install python3`, Fedora `dnf install python3`' >&2; exit 3; }; \
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'error: $(PYTHON) is older than 3.11: Debian, Ubuntu `apt install python3.11`, Fedora `dnf install python3.11`, then make PYTHON=python3.11 ...' >&2; exit 3; }
+endef
+
+env:
+	@$(check_python)
+	@$(PYTHON) python/bootstrap.py
+
+env-test:
+	@$(check_python)
+	@$(PYTHON) python/bootstrap.py --icarus
+
+# Icarus is seen to only where it is asked for: a machine without it runs everything else
+sim: $(if $(filter icarus,$(value SIM)),env-test,env)
+	@$(FLOREANA) sim $(call arguments,$(OPTIONS))
+
+plan: env
+	@$(FLOREANA) plan $(call arguments,PROJECT NODES OUT)
+
+verify: env
+	@$(FLOREANA) verify "$${FLOREANA_OUT:-build}/$${FLOREANA_PROJECT:-minilm_6}"
+
+bench-sim: env
+	@$(FLOREANA) bench-sim $(call arguments,PROJECT TEXT MODEL JOBS OUT NODES)
+
+# Two workers; ARGS= goes to pytest, for example ARGS="-k linear"
+test: env-test
+	@mkdir -p build/test
+	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES $(PY) -m pytest tests -n 2 --dist=worksteal --durations=15 \
+	    --junitxml=build/test/junit.xml $(ARGS)
+
+lint: env-test
+	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(PY) tb/lint_gate.py
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+clean:
+	rm -rf build
+
+distclean: clean
+	rm -rf .venv .venv.tmp-* .venv.old-* .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

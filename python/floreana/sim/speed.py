@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`floreana bench-sim`: what simulating the whole cluster costs beside its bare multiplier arrays, both measured in one run."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from floreana.cluster.plan import Plan
+from floreana.environment import tool_environment
+from floreana.errors import FloreanaError
+from floreana.project.tops import render_arrays
+from floreana.sim.build import build
+from floreana.sim.process import run_logged, tail
+from floreana.sim.session import Options, Teller, simulate
+
+LEAST_RATIO = 1 / 8
+LEAST_CYCLES = 50_000
+
+
+def _children_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def arrays_speed(plan: Plan, folder: Path, cycles: int, jobs: int, teller: Teller) -> tuple[int, float]:
+    """(cycles, CPU seconds) of the multiplier arrays of all nodes, always busy, in a simulation of their own."""
+    log = folder / "sim" / "arrays.log"
+    log.write_bytes(b"")
+    simulator = build(
+        kind="verilator",
+        top=f"{plan.project}_arrays",
+        own=render_arrays(plan),
+        folder=folder / "sim",
+        log=log,
+        jobs=jobs,
+        hier=True,
+        bare=True,
+        tell=lambda text: teller.stage(f"bare arrays: {text}"),
+    )
+    teller.built(simulator)
+    cycles = max(cycles, LEAST_CYCLES)
+    before = _children_seconds()
+    command = [simulator.folder / "obj" / "sim", f"+cycles={cycles}"]
+    if run_logged(command, log=log, env=tool_environment(), cwd=folder / "sim"):
+        raise FloreanaError(f"the simulation of the bare arrays failed; the log {log} ends with\n{tail(log)}")
+    return cycles, _children_seconds() - before
+
+
+def bench_sim(options: Options, teller: Teller, version: str, console: Console) -> int:
+    """Print both speeds and their ratio; 1 where the ratio is below an eighth."""
+    done = simulate(options, teller, version)
+    outcome, plan = done.outcome, done.plan
+    cycles, seconds = arrays_speed(plan, done.folder, outcome.cycles, options.jobs, teller)
+    whole, bare = outcome.cycles / outcome.cpu_seconds, cycles / seconds
+    ratio = whole / bare
+    table = Table(title=f"{plan.project}: {len(plan.nodes)} nodes", title_justify="left")
+    for column in ("simulation", "cycles", "CPU seconds", "cycles per CPU second"):
+        table.add_column(column, justify="left" if column == "simulation" else "right")
+    table.add_row("whole cluster", f"{outcome.cycles:,}", f"{outcome.cpu_seconds:.2f}", f"{whole:,.0f}")
+    table.add_row("bare multiplier arrays", f"{cycles:,}", f"{seconds:.2f}", f"{bare:,.0f}")
+    console.print(table)
+    enough = ratio >= LEAST_RATIO
+    console.print(
+        f"the whole cluster runs at {ratio:.3f} of the arrays' speed ({'at least' if enough else 'BELOW'} 1/8 = {LEAST_RATIO}); "
+        f"{100 * outcome.bench_seconds / max(outcome.seconds, 1e-9):.0f} % of its time is the bench's Python",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0 if enough else 1
