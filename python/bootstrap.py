@@ -31,7 +31,12 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
+from typing import Any
+
+Command = Sequence[object]
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV_NAME = ".venv"
@@ -58,7 +63,12 @@ class BootstrapError(Exception):
 # ------------------------------------------------------------------ what must be there
 
 
-def missing_requirements(which=shutil.which, version=sys.version_info, machine=None, system=None) -> list[str]:
+def missing_requirements(
+    which: Callable[[str], str | None] = shutil.which,
+    version: Sequence[Any] = sys.version_info,
+    machine: str | None = None,
+    system: str | None = None,
+) -> list[str]:
     """One line for each thing that is missing, with what brings it. Writes nothing."""
     lines = []
     machine = platform.machine() if machine is None else machine
@@ -78,9 +88,7 @@ def missing_requirements(which=shutil.which, version=sys.version_info, machine=N
         )
     for command, (purpose, debian, fedora) in TOOLS.items():
         if which(command) is None:
-            lines.append(
-                f"{command} is missing ({purpose}): Debian, Ubuntu `apt install {debian}`, Fedora `dnf install {fedora}`"
-            )
+            lines.append(f"{command} is missing ({purpose}): Debian, Ubuntu `apt install {debian}`, Fedora `dnf install {fedora}`")
     return lines
 
 
@@ -120,12 +128,12 @@ class _Links(html.parser.HTMLParser):
         super().__init__()
         self.links: list[str] = []
 
-    def handle_starttag(self, tag, attrs) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "a":
             self.links.extend(value for name, value in attrs if name == "href" and value)
 
 
-def pip_settings(env) -> dict[str, list[str]]:
+def pip_settings(env: Mapping[str, str]) -> dict[str, list[str]]:
     """index-url, extra-index-url, find-links, cert as pip would read them: files first, the environment above them."""
     names = ("index-url", "extra-index-url", "find-links", "cert")
     values: dict[str, list[str]] = {}
@@ -154,12 +162,12 @@ def pip_settings(env) -> dict[str, list[str]]:
     return values
 
 
-def _open(url: str, cert: str | None):
+def _open(url: str, cert: str | None) -> Any:
     context = ssl.create_default_context(cafile=cert) if url.startswith("https:") else None
-    return urllib.request.urlopen(url, timeout=120, context=context)  # noqa: S310 - URLs are the user's own settings
+    return urllib.request.urlopen(url, timeout=120, context=context)
 
 
-def find_wheel(filename: str, settings: dict[str, list[str]], project: str):
+def find_wheel(filename: str, settings: dict[str, list[str]], project: str) -> Iterator[str]:
     """Places that offer ``filename``, in pip's order: local folders first, then each index's page of the project."""
     pages = []
     for place in settings.get("find-links", []):
@@ -170,7 +178,7 @@ def find_wheel(filename: str, settings: dict[str, list[str]], project: str):
             pages.append(place)
     for index in [*settings["index-url"], *settings.get("extra-index-url", [])]:
         pages.append(f"{index.rstrip('/')}/{project}/")
-    cert = (settings.get("cert") or [None])[0]
+    cert = next(iter(settings.get("cert", [])), None)
     for page in pages:
         url = page
         if page.startswith("file:") and Path(urllib.parse.unquote(urllib.parse.urlparse(page).path)).is_dir():
@@ -189,11 +197,11 @@ def find_wheel(filename: str, settings: dict[str, list[str]], project: str):
                 yield target
 
 
-def fetch_pip(version: str, digests: set[str], folder: Path, env) -> Path:
+def fetch_pip(version: str, digests: set[str], folder: Path, env: Mapping[str, str]) -> Path:
     """The pinned pip wheel, its SHA-256 checked. ``python wheel/pip`` runs it."""
     filename = f"pip-{version}-py3-none-any.whl"
     settings = pip_settings(env)
-    cert = (settings.get("cert") or [None])[0]
+    cert = next(iter(settings.get("cert", [])), None)
     tried = []
     for url in find_wheel(filename, settings, "pip"):
         try:
@@ -218,7 +226,7 @@ def fetch_pip(version: str, digests: set[str], folder: Path, env) -> Path:
 # ------------------------------------------------------------------ the environment
 
 
-def clean_environment(env) -> dict[str, str]:
+def clean_environment(env: Mapping[str, str]) -> dict[str, str]:
     """Environment for pip: the user's index settings stay, what would redirect the installation goes."""
     drop = {"PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV"}
     drop |= {"PIP_NO_BINARY", "PIP_CONSTRAINT", "PIP_REQUIREMENT", "PIP_DRY_RUN", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV"}
@@ -231,7 +239,14 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def run_logged(command, log: Path, env, failure: str, cwd: Path | None = None, watch=None) -> None:
+def run_logged(
+    command: Command,
+    log: Path,
+    env: Mapping[str, str],
+    failure: str,
+    cwd: Path | None = None,
+    watch: Callable[[str], None] | None = None,
+) -> None:
     """Run a command, its output into ``log``; on failure say which, why, and show the end of the log."""
     with log.open("a", encoding="utf-8", errors="replace") as handle:
         handle.write(f"$ {' '.join(str(part) for part in command)}\n")
@@ -312,16 +327,14 @@ def make_venv(root: Path, temporary: Path) -> None:
     site = next((temporary / "lib").glob("python*/site-packages"))
     (site / "floreana.pth").write_text(f"{root / 'python'}\n", encoding="utf-8")
     script = temporary / "bin" / "floreana"
-    script.write_text(
-        f"#!{final / 'bin' / 'python'}\nimport sys\nfrom floreana.cli import main\nsys.exit(main())\n", encoding="utf-8"
-    )
+    script.write_text(f"#!{final / 'bin' / 'python'}\nimport sys\nfrom floreana.cli import main\nsys.exit(main())\n", encoding="utf-8")
     script.chmod(0o755)
     relocate(temporary, final)
     (temporary / STAMP).write_text(stamp_text(root), encoding="utf-8")
     say(f"  installed in {time.monotonic() - started:.0f} s")
 
 
-def _quiet(command, env, log: Path) -> bool:
+def _quiet(command: Command, env: Mapping[str, str], log: Path) -> bool:
     try:
         run_logged(command, log, env, "")
     except BootstrapError:
@@ -362,17 +375,15 @@ exec "$here/root/usr/bin/{name}" {flag} "$here/root/usr/lib/{triple}/ivl" "$@"
 ICARUS_REMEDY = "install Icarus Verilog: Debian, Ubuntu `apt install iverilog`, Fedora `dnf install iverilog`"
 
 
-def runs(command) -> bool:
+def runs(command: Command) -> bool:
     try:
-        done = subprocess.run(
-            [str(part) for part in command], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60
-        )
+        done = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
 
 
-def icarus_version(command) -> tuple[int, int] | None:
+def icarus_version(command: str | Path) -> tuple[int, int] | None:
     try:
         text = subprocess.run([str(command), "-V"], stdin=subprocess.DEVNULL, capture_output=True, check=False).stdout
     except OSError:
@@ -391,7 +402,7 @@ def have_icarus(root: Path, path: str | None = None) -> bool:
     return False
 
 
-def unpack_debian(packages, folder: Path, log: Path, remedy: str) -> None:
+def unpack_debian(packages: Sequence[str], folder: Path, log: Path, remedy: str) -> None:
     """Download Debian packages as an ordinary user and unpack them below ``folder``."""
     for tool in ("apt-get", "dpkg"):
         if shutil.which(tool) is None:
@@ -455,9 +466,7 @@ def make_libpython(root: Path) -> None:
     name = f"libpython{sys.version_info[0]}.{sys.version_info[1]}"
     remedy = f"install Python's shared library: Debian, Ubuntu `apt install {name}`, Fedora `dnf install python3-libs`"
     if Path(sys.base_prefix) != Path("/usr"):
-        raise BootstrapError(
-            f"{sys.executable} has no shared libpython, which cocotb needs: use the system's python3, or {remedy}"
-        )
+        raise BootstrapError(f"{sys.executable} has no shared libpython, which cocotb needs: use the system's python3, or {remedy}")
     final = root / VENV_NAME / "libpython"
     temporary = final.with_name(f"libpython.tmp-{os.getpid()}")
     say(f"this Python has no shared library: unpacking Debian's {name} into .venv/libpython (no root needed)")
@@ -493,9 +502,7 @@ def ensure(root: Path, icarus: bool) -> None:
             raise BootstrapError("Floreana needs what is not here; nothing was written:\n  " + "\n  ".join(missing))
         free = shutil.disk_usage(root).free
         if free < NEED_BYTES:
-            raise BootstrapError(
-                f"{root} has {free / 1e6:.0f} MB free, the environment needs {NEED_BYTES / 1e6:.0f} MB: free some space"
-            )
+            raise BootstrapError(f"{root} has {free / 1e6:.0f} MB free, the environment needs {NEED_BYTES / 1e6:.0f} MB: free some space")
     libpython = root / VENV_NAME / "libpython" / "libpython.so"
     if ready and not icarus:
         return
@@ -530,13 +537,13 @@ def ensure(root: Path, icarus: bool) -> None:
         os.close(handle)
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--icarus", action="store_true", help="see to Icarus Verilog too")
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
 
-    def stop(_number, _frame):
+    def stop(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)

@@ -151,7 +151,7 @@ def unwaived(tool: str, code: int, text: str, waivers: Sequence[Waiver], used: s
     """What is left of a run's output; a failing exit code with all messages waived is only Verilator's count of warnings."""
     left = []
     for message in split_messages(text):
-        if message.startswith("%Error: Exiting due to") or message.startswith("- "):
+        if message.startswith(("%Error: Exiting due to", "- ")):
             continue
         covering = [waiver for waiver in waivers if waiver.covers(tool, message)]
         used.update(covering)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from floreana_tb import BuildError, TestsFailed, mutate, run_unit
 
 SMALL = {"ROW_W": 5, "SLOT_W": 1, "LROW_W": 3, "ACC_BEATS": 512, "RES_WORDS": 128, "CHAN_WORDS": 128, "CTX_N": 8}

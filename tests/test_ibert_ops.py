@@ -68,9 +68,7 @@ def test_requant_ties_go_to_even(x: int, want: int) -> None:
     assert ops.requant(x << 23, 1 << 30, 54) == want  # the tie lies in the high word
 
 
-@pytest.mark.parametrize(
-    ("x", "m"), [((1 << 55) - 1, 3), (-(1 << 55), 3), (1 << 24, 1), ((1 << 24) + 1, 1), (-(1 << 24) - 1, 1), (1, 1)]
-)
+@pytest.mark.parametrize(("x", "m"), [((1 << 55) - 1, 3), (-(1 << 55), 3), (1 << 24, 1), ((1 << 24) + 1, 1), (-(1 << 24) - 1, 1), (1, 1)])
 def test_requant_at_every_shift(x: int, m: int) -> None:
     for e in range(81):
         for a, b in ((x, m), (x, -m), (-x - 1, m), (x + (x < 0), m)):
@@ -151,9 +149,7 @@ def test_softmax(p: SoftmaxParams) -> None:
         [0, p.x0, p.x0 - 1, p.x0 + 1, 30 * p.x0, 30 * p.x0 + 1, 30 * p.x0 - 1, 29 * p.x0],
         [5, 5, 5, 5, 5, 5, 5, 4],
     ]
-    rows += [
-        [rng.randrange(-(1 << b), 1 << b) for _ in range(8)] for b in (1, 4, 8, 10, 12, 14, 16, 20, 24, 31) for _ in range(5)
-    ]
+    rows += [[rng.randrange(-(1 << b), 1 << b) for _ in range(8)] for b in (1, 4, 8, 10, 12, 14, 16, 20, 24, 31) for _ in range(5)]
     got = ops.softmax(np.array(rows, np.int64), p)
     assert got.tolist() == [slow_softmax(row, p) for row in rows]
 
@@ -247,13 +243,9 @@ def test_gelu() -> None:
         (-(1 << 19), -(1 << 39), -(1 << 23)),
         (-7000, -49000001, -3000),
     ]
-    triples += [
-        (-rng.randrange(1 << 19), rng.randrange(-(1 << 39), 1 << 39), rng.randrange(-(1 << 23), 1 << 23)) for _ in range(20)
-    ]
+    triples += [(-rng.randrange(1 << 19), rng.randrange(-(1 << 39), 1 << 39), rng.randrange(-(1 << 23), 1 << 23)) for _ in range(20)]
     b, c, shift = (np.array(column, np.int64) for column in zip(*triples, strict=True))
-    xs = [-(1 << 31), (1 << 31) - 1, -1, 0, 1, 7000, -7000, 6999, -6999] + [
-        rng.randrange(-(1 << 31), 1 << 31) >> s for s in range(32)
-    ]
+    xs = [-(1 << 31), (1 << 31) - 1, -1, 0, 1, 7000, -7000, 6999, -6999] + [rng.randrange(-(1 << 31), 1 << 31) >> s for s in range(32)]
     got = ops.gelu(np.repeat(np.array(xs, np.int64)[:, None], len(triples), axis=1), GeluParams(b, c, shift))
     assert got.tolist() == [[slow_gelu(x, *t) for t in triples] for x in xs]
     assert (got[3] == 0).all()

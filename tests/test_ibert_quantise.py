@@ -202,10 +202,8 @@ def test_minilm_accuracy() -> None:
     assert store.problems(params) == []
     got = cosines(params, weights, sentences)
     # the same sentences joined to texts of about a hundred tokens: more keys, smaller probabilities
-    joined_ids = [
-        tokenizer.encode(" ".join(quantise.shipped_sentences()[a:b])) for a, b in ((0, 9), (9, 15), (12, 18), (16, 20))
-    ]
-    assert min(map(len, joined_ids)) > 80
+    joined_ids = [tokenizer.encode(" ".join(quantise.shipped_sentences()[a:b])) for a, b in ((0, 9), (9, 15), (12, 18), (16, 20))]
+    assert min(map(len, joined_ids)) > 70
     assert max(map(len, joined_ids)) <= 128
     joined = cosines(params, weights, joined_ids)
     print(f"joined to {[len(ids) for ids in joined_ids]} tokens: {[round(c, 4) for c in joined]}")

@@ -5,16 +5,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import lint_gate
 import pytest
+
+import lint_gate
 from floreana.environment import tool_environment
 from floreana_tb.runner import candidate_sources, reached
 from lint_gate import Case, Waiver
 
 PARAMETERS = lint_gate.load_parameters()
-ILLEGAL = [
-    case for module, path in lint_gate.rtl_files().items() for case in lint_gate.illegal_cases(module, path, PARAMETERS)[0]
-]
+ILLEGAL = [case for module, path in lint_gate.rtl_files().items() for case in lint_gate.illegal_cases(module, path, PARAMETERS)[0]]
 
 CLEAN = """// SPDX-License-Identifier: Apache-2.0
 `resetall
@@ -94,9 +93,7 @@ def test_an_illegal_value_must_fail_by_its_own_rule(tmp_path: Path) -> None:
 
 
 def test_every_rule_has_an_illegal_set() -> None:
-    complaints = [
-        text for module, path in lint_gate.rtl_files().items() for text in lint_gate.illegal_cases(module, path, PARAMETERS)[1]
-    ]
+    complaints = [text for module, path in lint_gate.rtl_files().items() for text in lint_gate.illegal_cases(module, path, PARAMETERS)[1]]
     assert complaints == []
     assert ILLEGAL
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from floreana_tb import BuildError, TestsFailed, mutate, run_unit
+from floreana_tb import TestsFailed, mutate, run_unit
 
 SMALL = {"CELLS": 4, "OVERDUE_W": 3}
 SMALL_ENV = {"SWITCH_CELLS": "4", "SWITCH_OVERDUE": "3"}
@@ -46,7 +46,12 @@ MUTATIONS = {
         "conservation",
     ),
     "an output is free too early": ("net_switch", "(~out_busy_reg | out_done)", "({PORTS{1'b1}})", "conservation"),
-    "a freed cell is lost": ("net_switch_input", "if (release_en) ring_wr_reg", "if (release_en && rd_len_reg[0]) ring_wr_reg", "conservation"),
+    "a freed cell is lost": (
+        "net_switch_input",
+        "if (release_en) ring_wr_reg",
+        "if (release_en && rd_len_reg[0]) ring_wr_reg",
+        "conservation",
+    ),
     "queue end forgotten": ("net_switch_input", "(pop && pop_last && same_q)", "1'b0", "permutation_rate"),
     "overdue never": ("net_switch_arb", "age != {STAMP_W{1'b0}}", "1'b0", "an_overdue_message_holds_its_output"),
     "a beat refused inside a message": (
@@ -66,9 +71,3 @@ def test_mutation_turns_the_bench_red(name: str, tmp_path: Path) -> None:
         run_unit(
             "net_switch_tb", "net_switch.test_net_switch", sources=[mutated], parameters=SMALL, extra_env=SMALL_ENV, expected_tests=[test]
         )
-
-
-@pytest.mark.parametrize("illegal", [{"CELLS": 12}, {"STAMP_W": 6, "OVERDUE_W": 5}])
-def test_illegal_parameters_stop_the_build(illegal: dict[str, int]) -> None:
-    with pytest.raises(BuildError):
-        run_unit("net_switch_tb", "net_switch.test_net_switch", parameters=illegal, expected_tests=["oldest_first"])

@@ -31,9 +31,7 @@ ROW_BYTES = 128
 
 
 def _plan() -> Any:
-    nodes = tuple(
-        SimpleNamespace(index=k, name=f"node{k}", mac=0x02F10E000000 + k, ip=0x0A110001 + k) for k in range(NODES)
-    )
+    nodes = tuple(SimpleNamespace(index=k, name=f"node{k}", mac=0x02F10E000000 + k, ip=0x0A110001 + k) for k in range(NODES))
     return SimpleNamespace(project="echo", nodes=nodes, shape={"DEPTH_W": 8})
 
 
@@ -67,8 +65,7 @@ class Echo:
             window=200,
             stall=3000,
             rows=tuple(
-                tuple(bytes((17 * s + 5 * t + i) % 256 for i in range(ROW_BYTES)).hex() for t in range(rows))
-                for s in range(sentences)
+                tuple(bytes((17 * s + 5 * t + i) % 256 for i in range(ROW_BYTES)).hex() for t in range(rows)) for s in range(sentences)
             ),
             capture=str(folder / "traffic.pcapng"),
             outcome=str(folder / "outcome.json"),

@@ -34,7 +34,9 @@ def case() -> tuple[Plan, ModelParams]:
 
 
 def _edge(plan: Plan, encoder: int, tensor: str) -> int:
-    return next(number for number, edge in plan.edges.items() if (edge.encoder, edge.tensor) == (encoder, tensor) and number != plan.entry.edge)
+    return next(
+        number for number, edge in plan.edges.items() if (edge.encoder, edge.tensor) == (encoder, tensor) and number != plan.entry.edge
+    )
 
 
 def _rows(seed: int) -> IntArray:
@@ -67,7 +69,9 @@ class _Wire:
         for t, row in enumerate(rows):
             owner = plan.owners[t]
             kernel = plan.entry.kernel_base + owner
-            self.send(2, owner, header(kernel, HOST_KERNEL, plan.entry.edge, t, TYPE_INT8), row.astype(np.int8).tobytes(), start + 2 + 10 * t)
+            self.send(
+                2, owner, header(kernel, HOST_KERNEL, plan.entry.edge, t, TYPE_INT8), row.astype(np.int8).tobytes(), start + 2 + 10 * t
+            )
         for e, tensors in enumerate(trace):
             at = start + 500 + 1000 * e
             for t in range(len(rows)):
@@ -77,7 +81,16 @@ class _Wire:
                     linear = plan.nodes[other].kernels["linear"]
                     payload = parts[other, t].astype("<i4").tobytes()
                     self.send(other, owner, header(norm, linear, _edge(plan, e, tensor), t, TYPE_INT32), payload, at + t)
-                self.send(owner, other, header(GROUP_LINEAR, norm, _edge(plan, e, "ln1"), t, TYPE_INT8), tensors.ln1[t].astype(np.int8).tobytes(), at + t)
+                self.send(
+                    owner,
+                    other,
+                    header(GROUP_LINEAR, norm, _edge(plan, e, "ln1"), t, TYPE_INT8),
+                    tensors.ln1[t].astype(np.int8).tobytes(),
+                    at + t,
+                )
+            for t in range(len(rows)):
+                owner = plan.owners[t]
+                other, norm = 1 - owner, plan.nodes[owner].kernels["add_norm"]
                 out = tensors.ln2[t].astype(np.int8).tobytes()
                 if e + 1 < plan.encoders:
                     self.send(owner, other, header(GROUP_LINEAR, norm, _edge(plan, e + 1, "entry"), t, TYPE_INT8), out, at + 400 + t)
@@ -128,16 +141,31 @@ def test_a_flipped_bit_is_named_where_it_is(case: tuple[Plan, ModelParams], enco
     owner = plan.owners[row]
     node, kind = (1 - owner, "linear") if tensor.endswith("part") else (owner, "add_norm")
     text = str(first)
-    for word in (f"encoder {encoder},", f"node{node}.{kind} (number", f"({tensor})", f"row {row},", f"column {column}:", f"frame {index + 1} of"):
+    for word in (
+        f"encoder {encoder},",
+        f"node{node}.{kind} (number",
+        f"({tensor})",
+        f"row {row},",
+        f"column {column}:",
+        f"frame {index + 1} of",
+    ):
         assert word in text, text
     assert analyse(plan, params, records).sentences[0].equal == [encoder != 0, encoder != 1]
 
 
 def test_the_first_of_many_is_the_one_that_flows_first(case: tuple[Plan, ModelParams]) -> None:
     plan, params = case
-    other = replace(params, encoders=(replace(params.encoders[0], ln1=replace(params.encoders[0].ln1, bias=params.encoders[0].ln1.bias + 10**7)), params.encoders[1]))
+    other = replace(
+        params,
+        encoders=(
+            replace(params.encoders[0], ln1=replace(params.encoders[0].ln1, bias=params.encoders[0].ln1.bias + 10**7)),
+            params.encoders[1],
+        ),
+    )
     analysis = analyse(plan, other, _capture(plan, params))
-    assert analysis.first is not None and "encoder 0, kernel node0.add_norm" in str(analysis.first) and "(ln1), row 0" in str(analysis.first)
+    assert (
+        analysis.first is not None and "encoder 0, kernel node0.add_norm" in str(analysis.first) and "(ln1), row 0" in str(analysis.first)
+    )
     assert [d.encoder for d in analysis.differences] == [0, 1]
 
 
@@ -152,7 +180,13 @@ def test_a_row_that_never_came_is_a_difference(case: tuple[Plan, ModelParams]) -
 
 def test_wrong_headers_are_differences(case: tuple[Plan, ModelParams]) -> None:
     plan, params = case
-    for at, value, word in ((56, 250, "no such message"), (61, 9, "row 9 of a sentence of 3"), (63, 0x08, "last-row flag 1, expected 0"), (62, 2, "bytes 32 to 160"), (42, 0, "not a frame of ours")):
+    for at, value, word in (
+        (56, 250, "no such message"),
+        (61, 9, "row 9 of a sentence of 3"),
+        (63, 0x08, "last-row flag 1, expected 0"),
+        (62, 2, "bytes 32 to 160"),
+        (42, 0, "not a frame of ours"),
+    ):
         records = _capture(plan, params)
         index = next(i for i, r in enumerate(records) if not r.outbound and r.data[56] == _edge(plan, 0, "ln1") and r.data[61] == 0)
         data = bytearray(records[index].data)

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from floreana_tb import BenchError, BuildError, TestsFailed, mutate, run_unit, runner
 
 
@@ -58,9 +59,7 @@ def test_a_test_that_did_not_run_fails(tmp_path: Path) -> None:
         runner._judge(results, [], "", "label", log)
     with pytest.raises(TestsFailed, match="no results written"):
         runner._judge(tmp_path / "none.xml", ["a"], "", "label", log)
-    results.write_text(
-        '<testsuites><testsuite><testcase name="a"><skipped/></testcase></testsuite></testsuites>', encoding="utf-8"
-    )
+    results.write_text('<testsuites><testsuite><testcase name="a"><skipped/></testcase></testsuite></testsuites>', encoding="utf-8")
     with pytest.raises(TestsFailed, match="1 of 1 tests failed: a"):
         runner._judge(results, ["a"], "", "label", log)
 

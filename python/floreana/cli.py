@@ -94,7 +94,12 @@ def _parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=examples, formatter_class=raw)
 
     def project_options(command: argparse.ArgumentParser) -> None:
-        command.add_argument("--project", default="minilm_6", metavar="NAME", help="a project of fpga_projects/, or a folder with a project.yaml (default minilm_6)")
+        command.add_argument(
+            "--project",
+            default="minilm_6",
+            metavar="NAME",
+            help="a project of fpga_projects/, or a folder with a project.yaml (default minilm_6)",
+        )
         command.add_argument("--nodes", type=int, metavar="N", help="another node count than the project's")
         command.add_argument("--out", type=Path, metavar="FOLDER", help="where <project>/ is made (default build/)")
 
@@ -156,7 +161,9 @@ class _Screen:
 
     def built(self, simulator: Any) -> None:
         if simulator.seconds:
-            self.console.print(f"built the {simulator.kind} simulation in {simulator.seconds:.0f} s (kept: the next run starts at once)", highlight=False)
+            self.console.print(
+                f"built the {simulator.kind} simulation in {simulator.seconds:.0f} s (kept: the next run starts at once)", highlight=False
+            )
 
     def progress(self, line: dict[str, Any], sentences: int, rows: int) -> None:
         if line["stage"] == "loading":

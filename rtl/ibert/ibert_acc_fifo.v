@@ -57,16 +57,20 @@ axis_fifo #(.DATA_W(DESC_W), .DEPTH(GROUPS), .STYLE("distributed")) u_desc (
     .sts_level(unused_level)
 );
 
-wire [511:0] seg_data [0:SEG_N-1];
+wire [511:0] seg_data [0:3];
 
 genvar s;
 generate
-for (s = 0; s < SEG_N; s = s + 1) begin : g_seg
-    axis_ram #(.DATA_W(512), .DEPTH(GROUPS), .FWD_EN(0), .STYLE("distributed")) u_ram (
-        .clk(clk),
-        .wr_en(grp_valid), .wr_addr(wr_ptr_reg[PTR_W-1:0]), .wr_data(grp_data[512*s +: 512]),
-        .rd_en(rd_en && seg_reg == s), .rd_addr(rd_ptr_reg[PTR_W-1:0]), .rd_data(seg_data[s])
-    );
+for (s = 0; s < 4; s = s + 1) begin : g_seg
+    if (s < SEG_N) begin : g_ram
+        axis_ram #(.DATA_W(512), .DEPTH(GROUPS), .FWD_EN(0), .STYLE("distributed")) u_ram (
+            .clk(clk),
+            .wr_en(grp_valid), .wr_addr(wr_ptr_reg[PTR_W-1:0]), .wr_data(grp_data[512*s +: 512]),
+            .rd_en(rd_en && seg_reg == s), .rd_addr(rd_ptr_reg[PTR_W-1:0]), .rd_data(seg_data[s])
+        );
+    end else begin : g_none
+        assign seg_data[s] = 512'd0;
+    end
 end
 endgenerate
 

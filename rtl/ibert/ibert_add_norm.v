@@ -14,7 +14,7 @@
 // rowindex = {slot, LOCAL_ROW[row]}. What completes a row, and what is dropped: ibert_add_norm_rx.
 //
 // Input: one beat a cycle always (tready falls only while the records are zeroed after reset). The LayerNorm pass reads the
-// accumulator store in cycles without a part beat. Output row rate: one per 2*H/LANES + 62 cycles (the first pass of a row
+// accumulator store in cycles without a part beat. Output row rate: one per 2*H/LANES + 54 cycles (the first pass of a row
 // overlaps the others of the row before), latency 3*H/LANES + at most 120 cycles from the last part beat to the first output beat.
 //
 // Complete rows wait in a FIFO of 2^(SLOT_W+LROW_W+2) entries, one per record: a row of (region, rowindex) cannot complete again

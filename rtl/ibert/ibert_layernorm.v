@@ -8,7 +8,7 @@
 // `>>` is arithmetic (floor), the requant rounds half to even. LANES channels a cycle in each pass; y words and channel
 // words are read in order from memories of one cycle latency. The third pass starts when out_room says that a whole row fits
 // behind out_we, and does not stall. Output beat b holds channels 64*b .. 64*b+63, channel 64*b in the low byte.
-// Rate: a row takes 2*H/LANES + 60 cycles from start to `idle` (plus the wait for out_room).
+// Rate: a row takes at most 2*H/LANES + 54 cycles from start to the next start (plus the wait for out_room).
 //
 // Does not: compute the mean (ibert_residual_sum), hold output beats, or accept a start unless idle.
 

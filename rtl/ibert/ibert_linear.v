@@ -10,8 +10,8 @@
 //   rate    input one beat a cycle, always taken (but for the 2**(3+SLOT_W+ROW_W) cycles after reset that clear the counts);
 //           array one word of K_LANES x OUT_N a cycle, no idle cycle between passes, rows, contexts while rows are ready;
 //           partial sums 16 int32 a cycle; int8 results POST_LANES a cycle; output one beat a cycle
-//   latency last beat of a row in -> first beat out: 20 + ksteps (mode 0), 34 + 64/POST_LANES + about 4 words of k (modes 1, 2:
-//           a beat needs 64 outputs, ceil(64/OUT_N) groups), with the output idle
+//   latency last beat of a row in -> first beat out, with the output idle: 20 + ksteps (mode 0); in modes 1 and 2 at most
+//           34 + n*ksteps + 64/POST_LANES, n = ceil(64/OUT_N) groups, which the first 64 results need
 //   depth   row store STORE_BEATS x 512; ready rows 4 x 2**(3+SLOT_W+ROW_W); accumulators 2 x ACC_FIFO_GROUPS x OUT_N int32;
 //           int8 beats 16
 //   width   products and sums int32 (|acc| <= 2^14*K + |bias|), GELU output 48, requant product 80, results 8
@@ -22,6 +22,7 @@
 // sts_count, 32 bits each, wrapping, from bit 0: 0 messages in, 1 beats in, 2 messages dropped: unknown edge, 3 ... row or slot out of
 // range, 4 ... beat beyond the row, 5 ... not int8, not whole beats, 6 rows dropped: sent again while waiting, queue full, 7 array busy,
 // 8 array idle: no row ready, 9 array idle: output blocked, 10 rows sent, 11 messages out, 12 beats out.
+// EDGE entries never written are undefined until the loader writes them (LUT memory of an FPGA starts at 0, not valid).
 // Does not: check generations, flush slots, look at msg_count (a row's end ends its messages), or detect a beat that comes twice.
 `resetall
 `timescale 1ns/1ps

@@ -8,7 +8,7 @@
 // LANES channels a cycle. The accumulator store is shared: acc_req asks for beat acc_addr, and the beat is read in a cycle
 // where acc_gnt answers; acc_data follows one cycle later. The residual and channel memories are read by nobody else.
 // y words leave in order with y_we. `done` pulses once mu is valid; mu holds until the next start.
-// Rate: a row takes H/LANES + ceil(SUM_W/2) + 12 cycles from start to done, plus the cycles in which acc_gnt was refused.
+// Rate: a row takes at most H/LANES + ceil(SUM_W/2) + 12 cycles from start to done, plus the cycles in which acc_gnt was refused.
 //
 // Does not: keep y (the user writes it to a row buffer), check addresses, or accept a start while busy.
 

@@ -51,6 +51,9 @@ reg                   best_multi;
 integer i, o, k;
 
 always @* begin
+    i          = 0;
+    o          = 0;
+    k          = 0;
     grant      = {PORTS{1'b0}};
     grant_q    = {PORTS*Q_W{1'b0}};
     won        = {PORTS*PORTS{1'b0}};

@@ -8,6 +8,7 @@ from typing import Any
 import cocotb
 from axis.beats import Bench, beat
 from cocotb.triggers import ClockCycles, RisingEdge
+
 from floreana_tb import clocks, stalls
 
 

@@ -19,8 +19,8 @@ from cocotb.triggers import ClockCycles, Event, RisingEdge
 from cocotb_bus.drivers import BusDriver
 from cocotb_bus.monitors import BusMonitor
 from cocotb_bus.scoreboard import Scoreboard as _BusScoreboard
-from floreana.cluster.layout import BEAT_BYTES, MESSAGE_BEATS, Header
 
+from floreana.cluster.layout import BEAT_BYTES, MESSAGE_BEATS, Header
 from floreana_tb.stalls import Pattern
 
 _OPTIONAL = ("tdata", "tkeep", "tuser", "tlast", "tready")
@@ -77,10 +77,7 @@ def _as_int(handle: Any, what: str) -> int:
 def packet_beats(payload: bytes, user: int | None, beat_bytes: int = BEAT_BYTES) -> list[Beat]:
     """Cut a payload into beats; an empty one is one beat with tkeep 0, a part beat has its low tkeep bits set."""
     chunks = [payload[i : i + beat_bytes] for i in range(0, len(payload), beat_bytes)] or [b""]
-    return [
-        Beat(int.from_bytes(chunk, "little"), (1 << len(chunk)) - 1, user, i == len(chunks) - 1)
-        for i, chunk in enumerate(chunks)
-    ]
+    return [Beat(int.from_bytes(chunk, "little"), (1 << len(chunk)) - 1, user, i == len(chunks) - 1) for i, chunk in enumerate(chunks)]
 
 
 class StreamSource(BusDriver):
@@ -129,7 +126,8 @@ class StreamSource(BusDriver):
 
     def abort(self) -> None:
         """Drop what is queued and in flight, at once: for a reset in mid-packet."""
-        self._thread.cancel()
+        thread: Any = getattr(self, "_thread")  # noqa: B009 - the untyped base class makes it
+        thread.cancel()
         self.clear()
         self._outstanding = 0
         self.bus.tvalid.value = 0
@@ -228,7 +226,7 @@ class ProtocolMonitor(BusMonitor):
         bus = self.bus
         edge = RisingEdge(self.clock)
         covered = [name for name in ("tdata", "tkeep", "tuser", "tlast") if name in self._signals]
-        handles = {name: getattr(bus, name)._handle for name in covered}
+        handles: dict[str, Any] = {name: getattr(bus, name)._handle for name in covered}
         valid, ready = bus.tvalid, bus.tready if "tready" in self._signals else None
         reset = self._reset
         stalled: dict[str, str] | None = None
@@ -306,9 +304,7 @@ class PacketMonitor(ProtocolMonitor):
 
     def _on_packet(self, beats: list[Beat]) -> None:
         size = (len(self.bus.tdata) + 7) // 8 if "tdata" in self._signals else 0
-        payload = b"".join(
-            beat.data.to_bytes(size, "little")[: size if beat.keep is None else beat.keep.bit_length()] for beat in beats
-        )
+        payload = b"".join(beat.data.to_bytes(size, "little")[: size if beat.keep is None else beat.keep.bit_length()] for beat in beats)
         item = self._item(Packet(beats[0].user, payload, len(beats)))
         self.received.append(item)
         self.arrival.append(self.cycle)
@@ -434,9 +430,7 @@ class Scoreboard(_BusScoreboard):
         print(f"{self.name}: checked {self.checked} equal {self.equal}", flush=True)
         if missing or surplus:
             first = next((q[0] for q in [*self._expected.values(), *self._got.values()] if q), None)
-            raise AssertionError(
-                f"{self.name}: {missing} expected items never came, {surplus} came unexpected; first: {first!r:.400}"
-            )
+            raise AssertionError(f"{self.name}: {missing} expected items never came, {surplus} came unexpected; first: {first!r:.400}")
         if self.checked < at_least or self.equal != self.checked:
             raise AssertionError(f"{self.name}: checked {self.checked} items, equal {self.equal}, demanded at least {at_least}")
 

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 from cocotb.triggers import RisingEdge
+from norm_exact import add_norm_row
+
 from floreana.cluster import layout
 from floreana.cluster.layout import Header
 from floreana.ibert import ops
 from floreana.ibert.params import LayerNormParams, RequantParams
 from floreana_tb import clocks, stalls, streams
-from norm_exact import add_norm_row
 
 CLUSTER, KERNEL = 7, 133
 COUNTERS = (

@@ -20,14 +20,8 @@ def requant(x: int, m: int, e: int, off: int, bits: int) -> int:
 def add_norm_row(acc: Sequence[int], res: Sequence[int], chan: Sequence[dict[str, int]], shift: int) -> list[int]:
     """One row: int32 accumulators, int8 residual, channel constants (layout.CHANNEL names, signed) -> int8."""
     h = len(acc)
-    y = [
-        clamp(requant(a, c["m"], c["e"], 0, 32) + requant(r, c["m1"], c["e1"], 0, 32), 24)
-        for a, r, c in zip(acc, res, chan, strict=True)
-    ]
+    y = [clamp(requant(a, c["m"], c["e"], 0, 32) + requant(r, c["m1"], c["e1"], 0, 32), 24) for a, r, c in zip(acc, res, chan, strict=True)]
     mu = round(Fraction(sum(y), h))
     var = min(sum(((v - mu) >> shift) ** 2 for v in y), (1 << 32) - 1)
     f = (1 << 31) // max(isqrt(var) << shift, 1)
-    return [
-        requant(clamp((((v - mu) * f) >> 1) + c["bias"], 36), c["om"], c["oe"], c["ooff"], 8)
-        for v, c in zip(y, chan, strict=True)
-    ]
+    return [requant(clamp((((v - mu) * f) >> 1) + c["bias"], 36), c["om"], c["oe"], c["ooff"], 8) for v, c in zip(y, chan, strict=True)]

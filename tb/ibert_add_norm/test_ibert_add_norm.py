@@ -8,9 +8,10 @@ import os
 import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
+from norm_bench import Bench, Context, channels, make_context, same_channels
+
 from floreana.cluster import layout
 from floreana_tb import stalls
-from norm_bench import Bench, Context, channels, make_context, same_channels
 
 ENTRY, LN1, LN2, BY_MESSAGE = 10, 11, 12, 13
 BY_MESSAGE_RES = 14
@@ -355,7 +356,7 @@ async def rate_and_latency(dut):
     period = [b - a for a, b in zip(bench.sink.arrival[-6:], bench.sink.arrival[-5:], strict=False)]
     print(f"H {s.hidden} LANES {s.lanes}: latency {latency} cycles, a row every {max(period)} cycles", flush=True)
     assert latency <= 3 * passes + 120 + s.beats
-    assert max(period) <= 2 * passes + 64
+    assert max(period) <= 2 * passes + 54
     bench.finish(2 * len(rows))
 
 

@@ -8,6 +8,7 @@ import random
 
 import cocotb
 from cocotb.triggers import FallingEdge, RisingEdge
+
 from floreana_tb import clocks
 
 SEED = int(os.environ.get("COCOTB_RANDOM_SEED", "1"))

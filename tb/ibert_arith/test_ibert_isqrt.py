@@ -9,6 +9,7 @@ from math import isqrt
 
 import cocotb
 from cocotb.triggers import FallingEdge
+
 from floreana_tb import clocks
 
 SEED = int(os.environ.get("COCOTB_RANDOM_SEED", "1"))

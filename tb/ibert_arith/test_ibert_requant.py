@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import cocotb
 from cocotb.triggers import FallingEdge
+
 from floreana.ibert import ops
 from floreana_tb import clocks
 

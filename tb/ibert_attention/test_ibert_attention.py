@@ -314,7 +314,7 @@ async def rate(dut: Any) -> None:
         mean = sum(gaps) / len(gaps) if gaps else 0.0
         print(f"rate: N {n}: latency {latency}, interval mean {mean:.2f} worst {worst}", flush=True)
         assert worst <= max(n, 17) + 16, f"N {n}: {worst} cycles between head beats"
-        assert latency <= 3 * n + 82, f"N {n}: latency {latency}"
+        assert latency <= 3 * n + 77, f"N {n}: latency {latency}"
         if n >= 40:
             assert worst == n, f"N {n}: {worst} cycles between head beats, nothing hides there"
     await bench.finish(4)

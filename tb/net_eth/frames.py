@@ -35,7 +35,9 @@ def station(node: int) -> Station:
     return Station(node, 0x02_46_4C_00_00_10 + node, 0x0A_01_FE_10 + 0x1357 * node)
 
 
-def transport(source: int, seq: int, ack: int, header: Header, credit: int = 64, kind: int = 0, version: int = 1, epochs: bytes = b"\1\1") -> bytes:
+def transport(
+    source: int, seq: int, ack: int, header: Header, credit: int = 64, kind: int = 0, version: int = 1, epochs: bytes = b"\1\1"
+) -> bytes:
     """Bytes 42 to 63."""
     return (
         struct.pack(">BBH", version << 5 | kind, credit, source)

@@ -22,12 +22,9 @@ class Bench:
         self.dut = dut
         self.boards = [streams.Scoreboard("a to b"), streams.Scoreboard("b to a")]
         self.sources = [streams.MessageSource(dut, f"s{x}_axis", dut.clk, source) for x in "ab"]
-        self.seen = [
-            streams.Monitor(dut, f"s{x}_axis", dut.clk, callback=board.expect) for x, board in zip("ab", self.boards, strict=True)
-        ]
+        self.seen = [streams.Monitor(dut, f"s{x}_axis", dut.clk, callback=board.expect) for x, board in zip("ab", self.boards, strict=True)]
         self.sinks = [
-            streams.MessageSink(dut, f"m{x}_axis", dut.clk, None, callback=board.got)
-            for x, board in zip("ba", self.boards, strict=True)
+            streams.MessageSink(dut, f"m{x}_axis", dut.clk, None, callback=board.got) for x, board in zip("ba", self.boards, strict=True)
         ]
         self.cable = streams.PacketMonitor(dut, "ab", dut.clk, max_beats=17)
         self.config = streams.ConfigBus(dut, dut.clk)

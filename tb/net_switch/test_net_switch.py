@@ -42,12 +42,8 @@ class Bench:
     def __init__(self, dut: Any, patterns: list[stalls.Pattern], max_beats: int | None = 16) -> None:
         self.dut = dut
         self.sources = [streams.MessageSource(dut, f"s{i}_axis", dut.clk, patterns[i]) for i in range(PORTS)]
-        self.sinks = [
-            streams.MessageSink(dut, f"m{i}_axis", dut.clk, patterns[i], callback=self._deliver(i)) for i in range(PORTS)
-        ]
-        self.seen = [
-            streams.Monitor(dut, f"s{i}_axis", dut.clk, callback=self._arrive(i), max_beats=max_beats) for i in range(PORTS)
-        ]
+        self.sinks = [streams.MessageSink(dut, f"m{i}_axis", dut.clk, patterns[i], callback=self._deliver(i)) for i in range(PORTS)]
+        self.seen = [streams.Monitor(dut, f"s{i}_axis", dut.clk, callback=self._arrive(i), max_beats=max_beats) for i in range(PORTS)]
         self.config = streams.ConfigBus(dut, dut.clk)
         self.board = streams.Scoreboard("net_switch", key=lambda item: item[0])
         self.arrived: list[list[Sent]] = [[] for _ in range(PORTS)]  # per input
@@ -246,9 +242,7 @@ async def multicast_is_one_act(dut: Any) -> None:
     await bench.drain()
     bench.finish(120)
     for k, mask in enumerate((31, 31, 19, 5)):
-        cycles = {
-            out: cycle for out in range(PORTS) for number, cycle in bench.delivered[out] if number == start + k
-        }
+        cycles = {out: cycle for out in range(PORTS) for number, cycle in bench.delivered[out] if number == start + k}
         assert set(cycles) == {out for out in range(4) if mask >> out & 1}, "eth never sends to itself"
         assert len(set(cycles.values())) == 1, f"multicast {k} left at cycles {cycles}"
         # 30 messages of 2 beats and a gap wait in each queue before it at most; it is older than what comes later

@@ -96,7 +96,19 @@ async def edges_of_the_range(dut: Any) -> None:
     bench = Bench(dut, stalls.none())
     await clocks.start(dut)
     big = (1 << 32) - 1
-    cases = [(0, min(128, WORDS)), (0, 129), (WORDS, 0), (WORDS, 1), (WORDS - 1, 1), (WORDS - 1, 2), (big, 1), (big, big), (1, big), (65536, 1), (0, 0)]
+    cases = [
+        (0, min(128, WORDS)),
+        (0, 129),
+        (WORDS, 0),
+        (WORDS, 1),
+        (WORDS - 1, 1),
+        (WORDS - 1, 2),
+        (big, 1),
+        (big, big),
+        (1, big),
+        (65536, 1),
+        (0, 0),
+    ]
     for number, (first, count) in enumerate(cases):
         bench.source.send(request(number), ask(first, count, tag=number))
     await bench.finish(len(cases))

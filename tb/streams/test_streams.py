@@ -8,6 +8,7 @@ from typing import Any
 
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
+
 from floreana.cluster.layout import TYPE_CONTROL, TYPE_INT8, Header
 from floreana_tb import clocks, stalls
 from floreana_tb.streams import ConfigBus, MessageSink, MessageSource, Monitor, ProtocolError, Scoreboard

@@ -46,13 +46,9 @@ def checksum(header: bytes) -> int:
     return ~total & 0xFFFF
 
 
-def build(
-    source: Station, target: Station, header: Header, payload: bytes, sequence: int, acknowledged: int, credit: int = 255
-) -> bytes:
+def build(source: Station, target: Station, header: Header, payload: bytes, sequence: int, acknowledged: int, credit: int = 255) -> bytes:
     """The frame that carries one message from ``source`` to ``target``."""
-    ip = struct.pack(
-        ">BBHHHBBHII", 0x45, 0, 50 + len(payload), 0, 0x4000, 64, 17, 0, source.ip, target.ip
-    )
+    ip = struct.pack(">BBHHHBBHII", 0x45, 0, 50 + len(payload), 0, 0x4000, 64, 17, 0, source.ip, target.ip)
     ip = ip[:10] + checksum(ip).to_bytes(2, "big") + ip[12:]
     return b"".join(
         (

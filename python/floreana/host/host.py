@@ -68,9 +68,7 @@ class Host:
 
     def __init__(self, config: HostConfig, sentences: Sequence[Sequence[bytes]]) -> None:
         self._config = config
-        self.sentences = [
-            Sentence(rows, i % config.slots, i // config.slots % 16) for i, rows in enumerate(sentences)
-        ]
+        self.sentences = [Sentence(rows, i % config.slots, i // config.slots % 16) for i, rows in enumerate(sentences)]
         self.current = 0
         self._pacer = Pacer()
         self._queue: list[tuple[int, int, int]] = []  # first beat, last beat, row

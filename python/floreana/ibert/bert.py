@@ -148,9 +148,7 @@ def embed(weights: BertWeights, ids: list[int]) -> Array:
         raise InputError(f"{len(ids)} tokens; the model takes 1 to {weights.max_tokens}. Shorten the text.")
     if min(ids) < 0 or max(ids) >= len(weights.words):
         worst = min(ids) if min(ids) < 0 else max(ids)
-        raise InputError(
-            f"token {worst} is outside the vocabulary of {len(weights.words)}. Tokeniser and weights do not match."
-        )
+        raise InputError(f"token {worst} is outside the vocabulary of {len(weights.words)}. Tokeniser and weights do not match.")
     x = weights.words[np.array(ids)] + weights.positions[: len(ids)] + weights.types[0]
     return weights.norm(x)
 

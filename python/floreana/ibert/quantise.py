@@ -65,9 +65,7 @@ def to_requant(ratio: Array, off: IntArray | None = None) -> RequantParams:
     m = np.rint(np.ldexp(ratio, e)).astype(np.int64)
     full = np.abs(m) >= 1 << 31  # the fraction rounded up to 1
     if (full & (e == 0)).any():
-        raise InputError(
-            f"a requantisation factor of {float(np.abs(ratio).max()):.3g} is beyond 32 bits. The model's scales are unusable."
-        )
+        raise InputError(f"a requantisation factor of {float(np.abs(ratio).max()):.3g} is beyond 32 bits. The model's scales are unusable.")
     m = np.where(full, m >> 1, m)
     e = np.where(full, e - 1, e)
     return RequantParams(m, e, np.zeros_like(m) if off is None else off)
@@ -415,7 +413,7 @@ def quantise_cached(
 
 def _lines(name: str) -> list[str]:
     text = (Path(__file__).parent / "texts" / name).read_text(encoding="utf-8")
-    return [line for line in text.splitlines() if line.strip()]
+    return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 
 def shipped_sentences() -> list[str]:

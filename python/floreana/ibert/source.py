@@ -90,9 +90,7 @@ def fetch_minilm(cache: Path, expected: Mapping[str, str] | None = None) -> Path
                 if not target.is_dir():  # somebody else may have been faster
                     raise
     except OSError as error:
-        raise EnvironmentError_(
-            f"cannot store the model in {cache}: {error.strerror or error}. About 200 MB are needed there."
-        ) from error
+        raise EnvironmentError_(f"cannot store the model in {cache}: {error.strerror or error}. About 200 MB are needed there.") from error
     verify_files(target, expected, f"Delete {target} and run again: the files are fetched anew.")
     return target
 
@@ -168,9 +166,7 @@ def _config(path: Path) -> dict[str, Any]:
     if isinstance(eps, bool) or not isinstance(eps, int | float) or not 0 < eps < 1:
         found.append(f"layer_norm_eps is {eps!r}, a number between 0 and 1 is needed")
     if not found and config["hidden_size"] % config["num_attention_heads"]:
-        found.append(
-            f"hidden_size {config['hidden_size']} is not a multiple of num_attention_heads {config['num_attention_heads']}"
-        )
+        found.append(f"hidden_size {config['hidden_size']} is not a multiple of num_attention_heads {config['num_attention_heads']}")
     if found:
         raise InputError(f"{path}: {'; '.join(found)}. Choose a BERT encoder.")
     return config
@@ -185,9 +181,7 @@ class _Tensors:
         try:
             self.tensors: dict[str, NDArray[Any]] = load_file(path)
         except FileNotFoundError as error:
-            raise InputError(
-                f"{path}: no such file. A model folder needs config.json, model.safetensors and tokenizer.json."
-            ) from error
+            raise InputError(f"{path}: no such file. A model folder needs config.json, model.safetensors and tokenizer.json.") from error
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} is not a readable tensor file ({error}). Fetch the file again.") from error
         # checkpoints of whole task models put the encoder below "bert."
@@ -220,9 +214,7 @@ def load_bert(folder: Path) -> tuple[BertWeights, Tokenizer]:
         raise InputError(f"{folder}: no such folder. A model folder holds config.json, model.safetensors and tokenizer.json.")
     missing = [name for name in sorted(MINILM_SHA256) if not (folder / name).is_file()]
     if missing:
-        raise InputError(
-            f"{folder}: {', '.join(missing)} missing. A model folder holds config.json, model.safetensors and tokenizer.json."
-        )
+        raise InputError(f"{folder}: {', '.join(missing)} missing. A model folder holds config.json, model.safetensors and tokenizer.json.")
     config = _config(folder / "config.json")
     hidden, ffn = config["hidden_size"], config["intermediate_size"]
     eps = float(config.get("layer_norm_eps", 1e-12))
@@ -254,13 +246,10 @@ def load_bert(folder: Path) -> tuple[BertWeights, Tokenizer]:
     )
     if t.found:
         more = f" (and {len(t.found) - 8} more)" if len(t.found) > 8 else ""
-        raise InputError(
-            f"{t.path}: {'; '.join(t.found[:8])}{more}. The tensors do not match config.json: fetch the files again."
-        )
+        raise InputError(f"{t.path}: {'; '.join(t.found[:8])}{more}. The tensors do not match config.json: fetch the files again.")
     tokenizer = Tokenizer(folder / "tokenizer.json")
     if tokenizer.vocabulary > len(weights.words):
         raise InputError(
-            f"{folder}: the tokenizer knows {tokenizer.vocabulary} tokens, the weights {len(weights.words)}. "
-            "Both must come from one model."
+            f"{folder}: the tokenizer knows {tokenizer.vocabulary} tokens, the weights {len(weights.words)}. Both must come from one model."
         )
     return weights, tokenizer

@@ -156,9 +156,7 @@ def save_params(path: Path, params: ModelParams) -> None:
         temporary.replace(path)
         temporary = None
     except OSError as error:
-        raise EnvironmentError_(
-            f"cannot write {path}: {error.strerror or error}. Free some space or choose another folder."
-        ) from error
+        raise EnvironmentError_(f"cannot write {path}: {error.strerror or error}. Free some space or choose another folder.") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -192,9 +190,7 @@ def load_params(path: Path) -> ModelParams:
                     values[name] = int(array) if scalar else array.astype(np.int64)
                 fields[field] = _KINDS[kind](**values)
             layers.append(EncoderParams(**fields))
-        params = ModelParams(
-            str(meta["name"]), hidden, heads, ffn, tuple(layers), arrays["input_scale"], arrays["output_scale"]
-        )
+        params = ModelParams(str(meta["name"]), hidden, heads, ffn, tuple(layers), arrays["input_scale"], arrays["output_scale"])
     except (KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: damaged, {error}. {remedy}") from error
     _refuse(str(path), problems(params))

@@ -13,9 +13,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
-    )
+    return Environment(loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
 
 
 def render_arrays(plan: Plan) -> dict[str, str]:
@@ -29,10 +27,7 @@ def render_arrays(plan: Plan) -> dict[str, str]:
         "out_n": plan.shape["OUT_N"],
         "group": max(plan.hidden // k_lanes, 1),
     }
-    return {
-        f"{plan.project}_{name}.v": environment.get_template(f"{name}.v.j2").render(values)
-        for name in ("array", "arrays")
-    }
+    return {f"{plan.project}_{name}.v": environment.get_template(f"{name}.v.j2").render(values) for name in ("array", "arrays")}
 
 
 def render_tops(plan: Plan, hier: bool) -> dict[str, str]:

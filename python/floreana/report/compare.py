@@ -152,9 +152,7 @@ class _Comparison:
         self.sentences = sentences
         self.parts = len(plan.nodes)
         self.starts = [s.start for s in sentences]
-        self.sources = {
-            number: (node.index, f"{node.name}.{kind}") for node in plan.nodes for kind, number in node.kernels.items()
-        }
+        self.sources = {number: (node.index, f"{node.name}.{kind}") for node in plan.nodes for kind, number in node.kernels.items()}
         self.traces = [
             model(
                 params,
@@ -193,7 +191,9 @@ class _Comparison:
         except ValueError as error:
             current = max(bisect_right(self.starts, record.cycle) - 1, 0)
             self.add(
-                Difference(current, 0, 0, record.port, 0, 0, record.cycle, number, f"at port {record.port}", f"not a frame of ours: {error}")
+                Difference(
+                    current, 0, 0, record.port, 0, 0, record.cycle, number, f"at port {record.port}", f"not a frame of ours: {error}"
+                )
             )
             return
         header, plan = frame.header, self.plan

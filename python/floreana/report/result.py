@@ -48,9 +48,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         os.chmod(name, 0o644)
         os.replace(name, path)
     except OSError as error:
-        raise EnvironmentError_(
-            f"{path}: cannot be written: {error.strerror}; free space, or choose another folder with OUT="
-        ) from error
+        raise EnvironmentError_(f"{path}: cannot be written: {error.strerror}; free space, or choose another folder with OUT=") from error
     finally:
         Path(name).unlink(missing_ok=True)
 

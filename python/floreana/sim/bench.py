@@ -160,9 +160,7 @@ class Bench:
             try:
                 arrivals = self.switch.forward(sent)
             except KeyError as error:
-                raise RunError(
-                    f"a frame for MAC address {error.args[0]}, which no port has (before cycle {horizon})"
-                ) from error
+                raise RunError(f"a frame for MAC address {error.args[0]}, which no port has (before cycle {horizon})") from error
             for arrival in arrivals:
                 self.records.append(Record(arrival.cycle, arrival.port, False, arrival.data))
             self.delivery.add(arrivals)
@@ -295,7 +293,6 @@ async def cluster(dut: Any) -> None:
         cpu_seconds=cpu_seconds,
         bench_seconds=bench_seconds,
         sentences=tuple(
-            SentenceOutcome(s.start, s.end, s.slot, s.generation, tuple(bytes(row).hex() for row in s.out))
-            for s in bench.host.sentences
+            SentenceOutcome(s.start, s.end, s.slot, s.generation, tuple(bytes(row).hex() for row in s.out)) for s in bench.host.sentences
         ),
     ).save(Path(job.outcome))

@@ -47,10 +47,7 @@ def write_capture(path: Path, names: Sequence[str], comment: str, records: Seque
         out.write(
             _block(
                 _SECTION,
-                struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)
-                + _option(1, comment.encode())
-                + _option(4, b"floreana")
-                + end,
+                struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + _option(1, comment.encode()) + _option(4, b"floreana") + end,
             )
         )
         for name in names:

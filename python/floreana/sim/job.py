@@ -102,7 +102,5 @@ class Outcome:
     def load(cls, path: Path) -> Outcome:
         raw: dict[str, Any] = json.loads(path.read_text())
         raw["load_writes"] = tuple(raw["load_writes"])
-        raw["sentences"] = tuple(
-            SentenceOutcome(**{**item, "rows": tuple(item["rows"])}) for item in raw["sentences"]
-        )
+        raw["sentences"] = tuple(SentenceOutcome(**{**item, "rows": tuple(item["rows"])}) for item in raw["sentences"])
         return cls(**raw)

@@ -122,7 +122,9 @@ def read_texts(options: Options) -> list[str] | None:
     except UnicodeDecodeError as error:
         raise InputError(f"TEXT_FILE={options.text_file}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
     except OSError as error:
-        raise InputError(f"TEXT_FILE={options.text_file} cannot be read: {error.strerror}; name a text file, one sentence a line") from error
+        raise InputError(
+            f"TEXT_FILE={options.text_file} cannot be read: {error.strerror}; name a text file, one sentence a line"
+        ) from error
     texts = [line for line in lines if line.strip()]
     if not texts:
         raise InputError(f"TEXT_FILE={options.text_file} holds no text; write one sentence a line")
@@ -186,7 +188,9 @@ def prepare(project: Project, plan: Plan, options: Options, tell: Callable[[str]
             texts = [DEFAULT_TEXT]
     if texts is not None:
         if tokenizer is None:
-            raise InputError(f"project {project.name} has random weights and no tokenizer; use TOKENS=<count> in place of TEXT or TEXT_FILE")
+            raise InputError(
+                f"project {project.name} has random weights and no tokenizer; use TOKENS=<count> in place of TEXT or TEXT_FILE"
+            )
         ids = [tokenizer.encode(text) for text in texts]
     else:
         assert counts is not None
@@ -312,14 +316,16 @@ def simulate(options: Options, teller: Teller, version: str, hooks: Hooks | None
         teller.stage("comparing every message with the integer model")
         capture = folder / "traffic.pcapng"
         os.replace(job.capture, capture)
-        names, records = read_capture(capture)
+        _names, records = read_capture(capture)
         if outcome.error is not None:
             raise DiffersError(f"{outcome.error}\nframes up to there: {capture}; log: {log}")
         compared = time.monotonic()
         analysis = analyse(plan, params, records)
         for sentence, seen in zip(analysis.sentences, outcome.sentences, strict=True):
             if (sentence.start, sentence.end) != (seen.start, seen.end):
-                raise FloreanaError(f"capture and bench disagree on when a sentence began and ended: {sentence.start}, {sentence.end}; {seen.start}, {seen.end}")
+                raise FloreanaError(
+                    f"capture and bench disagree on when a sentence began and ended: {sentence.start}, {sentence.end}; {seen.start}, {seen.end}"
+                )
         reports = [
             SentenceReport(
                 text=text,

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Project tiny_2 from end to end on both simulators, what a run leaves behind, and errors planted in it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from floreana.cli import main
+from floreana.cluster import layout
+from floreana.environment import project_root
+from floreana.errors import DiffersError
+from floreana.ibert.model import model
+from floreana.ibert.quantise import embed_rows
+from floreana.ibert.store import load_params
+from floreana.ibert.synthetic import random_ids, synthetic_bert
+from floreana.report.compare import find_sentences
+from floreana.sim import session
+from floreana.sim.capture import read_capture
+from floreana.sim.job import Fault
+from floreana.sim.session import Finished, Hooks, Options, simulate
+
+BUILDS = project_root() / "build" / "test_sim"  # built simulators, found again by their content
+TOKENS = "3,2"
+
+
+class Quiet:
+    """A teller that only remembers."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+        self.progressed: list[dict[str, Any]] = []
+
+    def stage(self, text: str) -> None:
+        self.stages.append(text)
+
+    def built(self, simulator: Any) -> None:
+        self.stages.append(f"built {simulator.kind}")
+
+    def progress(self, line: dict[str, Any], sentences: int, rows: int) -> None:
+        self.progressed.append(line)
+
+    def sentence(self, number: int, report: Any, plan: Any) -> None:
+        self.stages.append(f"sentence {number}")
+
+    def summary(self, content: dict[str, Any], analysis: Any, outcome: Any, folder: Path) -> None:
+        self.stages.append("summary")
+
+
+def _options(out: Path, sim: str = "verilator", **changes: Any) -> Options:
+    return replace(Options(project="tiny_2", tokens=TOKENS, sim=sim, out=out), **changes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    patch = pytest.MonkeyPatch()
+    patch.setenv("FLOREANA_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+def _run(out: Path, sim: str) -> tuple[Finished, Quiet]:
+    teller = Quiet()
+    return simulate(_options(out, sim), teller, "test", Hooks(builds=BUILDS)), teller
+
+
+@pytest.fixture(scope="module")
+def verilator(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Quiet]:
+    return _run(tmp_path_factory.mktemp("verilator"), "verilator")
+
+
+@pytest.fixture(scope="module")
+def icarus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Quiet]:
+    return _run(tmp_path_factory.mktemp("icarus"), "icarus")
+
+
+def _plain(done: Finished) -> dict[str, Any]:
+    return {name: value for name, value in done.content.items() if name not in ("timing", "simulator")}
+
+
+def test_both_simulators_take_the_same_cycles_and_send_the_same_bits(
+    verilator: tuple[Finished, Quiet], icarus: tuple[Finished, Quiet]
+) -> None:
+    a, b = verilator[0], icarus[0]
+    assert a.content["bit_exact"] is True and _plain(a) == _plain(b)
+    for name in ("traffic.pcapng", "outputs.npz", "plan.json", "params.npz"):
+        assert (a.folder / name).read_bytes() == (b.folder / name).read_bytes(), name
+    for name in sorted(p.name for p in (a.folder / "images").iterdir()):
+        assert (a.folder / "images" / name).read_bytes() == (b.folder / "images" / name).read_bytes(), name
+
+
+def test_a_second_run_is_identical_apart_from_timing(verilator: tuple[Finished, Quiet], tmp_path: Path) -> None:
+    again, teller = _run(tmp_path, "verilator")
+    first = verilator[0]
+    assert "verilator: built already" in teller.stages
+    assert _plain(again) == _plain(first)
+    for name in ("traffic.pcapng", "outputs.npz"):
+        assert (again.folder / name).read_bytes() == (first.folder / name).read_bytes(), name
+
+
+def test_the_window_changes_nothing_but_speed(verilator: tuple[Finished, Quiet], tmp_path: Path) -> None:
+    other = simulate(_options(tmp_path, window=33), Quiet(), "test", Hooks(builds=BUILDS))
+    assert _plain(other) == _plain(verilator[0])
+    assert (other.folder / "traffic.pcapng").read_bytes() == (verilator[0].folder / "traffic.pcapng").read_bytes()
+
+
+def test_a_longer_link_delay_costs_cycles_and_no_bit(verilator: tuple[Finished, Quiet], tmp_path: Path) -> None:
+    other = simulate(_options(tmp_path, link_delay=400), Quiet(), "test", Hooks(builds=BUILDS))
+    assert other.content["link_delay"] == 400 and other.content["bit_exact"] is True
+    assert other.content["cycles"] > verilator[0].content["cycles"] + 2 * 180
+    with np.load(other.folder / "outputs.npz") as a, np.load(verilator[0].folder / "outputs.npz") as b:
+        assert all(np.array_equal(a[name], b[name]) for name in b)
+
+
+def test_result_follows_its_schema(verilator: tuple[Finished, Quiet]) -> None:
+    done = verilator[0]
+    schema = json.loads((project_root() / "docs" / "result.schema.json").read_text())
+    content = json.loads((done.folder / "result.json").read_text())
+    assert content == done.content
+    _validate(content, schema, "result")
+    broken = {**content, "extra": 1}
+    with pytest.raises(AssertionError):
+        _validate(broken, schema, "result")
+    with pytest.raises(AssertionError):
+        _validate({**content, "cycles": "many"}, schema, "result")
+
+
+def _validate(value: Any, schema: dict[str, Any], where: str) -> None:
+    """The part of JSON Schema that the file uses: type, const, enum, minimum, required, properties, additionalProperties, items."""
+    known = {"$schema", "$id", "title", "description", "type", "const", "enum", "minimum", "maximum", "required", "properties"}
+    assert set(schema) <= known | {"additionalProperties", "items", "minItems"}, where
+    kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
+    if "type" in schema:
+        types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        fits = [
+            (isinstance(value, int) and not isinstance(value, bool))
+            if kind == "integer"
+            else (isinstance(value, (int, float)) and not isinstance(value, bool))
+            if kind == "number"
+            else isinstance(value, kinds[kind])
+            for kind in types
+        ]
+        assert any(fits), f"{where}: {value!r} is not of type {types}"
+    assert "const" not in schema or value == schema["const"], where
+    assert "enum" not in schema or value in schema["enum"], where
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        assert schema.get("minimum", value) <= value <= schema.get("maximum", value), where
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        assert set(schema.get("required", ())) <= set(value), where
+        for name, item in value.items():
+            more = schema.get("additionalProperties", True)
+            assert name in properties or more is not False, f"{where}.{name}"
+            _validate(item, properties.get(name, more if isinstance(more, dict) else {}), f"{where}.{name}")
+    if isinstance(value, list):
+        assert len(value) >= schema.get("minItems", 0), where
+        for index, item in enumerate(value):
+            _validate(item, schema.get("items", {}), f"{where}[{index}]")
+
+
+def test_what_a_run_says_about_itself_adds_up(verilator: tuple[Finished, Quiet]) -> None:
+    done, teller = verilator
+    content, folder = done.content, done.folder
+    assert [s["tokens"] for s in content["sentences"]] == [3, 2] and content["tokens"] == 5
+    for sentence in content["sentences"]:
+        assert sum(sentence["cycles_per_encoder"]) == sentence["cycles"] > done.plan.mac_bound(sentence["tokens"])
+    assert content["cycles"] == sum(s["cycles"] for s in content["sentences"])
+    names, records = read_capture(folder / "traffic.pcapng")
+    assert names == ["node0", "node1", "host"]
+    outbound = [r for r in records if r.outbound]
+    assert content["frames"] == len(outbound) and content["wire_bytes"] == sum(len(r.data) for r in outbound)
+    # every frame that left arrived as it was, at least the delay later, its last beat in step with the line
+    left: dict[bytes, int] = {r.data: r.cycle for r in outbound}
+    assert len(left) == len(outbound)
+    for record in records:
+        assert record.outbound or record.cycle >= left.pop(record.data) + 220
+    assert not left
+    sentences = find_sentences(done.plan, records)
+    assert [(s.slot, s.generation) for s in sentences] == [(0, 0), (1, 0)] and sentences[0].start == 0
+    manifest = json.loads((folder / "images" / "manifest.json").read_text())
+    lines = [manifest["files"][f"node{k}.hex"]["lines"] for k in (0, 1)]
+    assert done.outcome.load_writes == tuple(lines)
+    assert content["load_cycles"] == max(lines) + 2
+    assert teller.stages[-3:] == ["sentence 0", "sentence 1", "summary"]
+    assert [line["stage"] for line in teller.progressed][:1] == ["loading"]
+    assert "floreana.sim.bench.cluster" in (folder / "sim" / "run.log").read_text()
+    # the rows in outputs.npz are those of the integer model, computed here once more
+    weights = synthetic_bert(1, 128, 2, 256, 2, 100)
+    params = load_params(folder / "params.npz")
+    with np.load(folder / "outputs.npz") as outputs:
+        for i, count in enumerate((3, 2)):
+            trace = model(params, embed_rows(params, weights, random_ids(1 + i, count, 100)))
+            for e in range(2):
+                assert np.array_equal(outputs[f"s{i}_e{e}_rtl"], trace[e].ln2)
+            assert abs(np.linalg.norm(outputs[f"s{i}_embedding"]) - 1) < 1e-12
+
+
+def test_nothing_half_written_is_left(verilator: tuple[Finished, Quiet]) -> None:
+    folder = verilator[0].folder
+    assert sorted(p.name for p in folder.iterdir()) == sorted(
+        [".lock", "images", "outputs.npz", "params.npz", "plan.json", "result.json", "sim", "traffic.pcapng"]
+    )
+
+
+def test_verify_agrees_in_a_process_of_its_own(
+    verilator: tuple[Finished, Quiet], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "tiny_2"
+    folder.mkdir()
+    for name in ("plan.json", "params.npz", "traffic.pcapng"):  # these and nothing else
+        shutil.copy(verilator[0].folder / name, folder)
+    assert main(["verify", str(folder)]) == 0
+    assert "equal" in capsys.readouterr().out
+    _names, records = read_capture(folder / "traffic.pcapng")
+    raw = bytearray((folder / "traffic.pcapng").read_bytes())
+    victim = next(r for r in records if r.outbound and r.port == 1)
+    at = raw.find(victim.data)
+    raw[at + 64 + 9] ^= 0x10
+    (folder / "traffic.pcapng").write_bytes(raw)
+    assert main(["verify", str(folder)]) == 1
+    error = capsys.readouterr().err
+    assert "first difference" in error and "kernel node1." in error
+
+
+# ----------------------------------------------------------------------------------------------------------------- planted errors
+
+
+def _flip_image(node: int, unit: int, mem: int, index: int, bit: int) -> Callable[[Path], None]:
+    """Flip one bit of what the configuration bus will write to one address."""
+
+    def plant(folder: Path) -> None:
+        path = folder / f"node{node}.hex"
+        lines = path.read_text().splitlines()
+        address = f"{layout.cfg_addr(unit, mem, index):08x}"
+        found = [i for i, line in enumerate(lines) if line[:8].lower() == address]
+        assert len(found) == 1, address
+        lines[found[0]] = f"{int(lines[found[0]], 16) ^ 1 << bit:0136x}"
+        path.write_text("\n".join(lines) + "\n")
+
+    return plant
+
+
+def _broken(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, hooks: Hooks) -> str:
+    """Run the command line on a planted error: it must exit with 1. Returns what it said."""
+    monkeypatch.setattr(session, "Hooks", lambda: replace(hooks, builds=BUILDS))
+    assert main(["sim", "--project", "tiny_2", "--tokens", TOKENS, "--out", str(tmp_path)]) == 1
+    return capsys.readouterr().err
+
+
+def test_a_flipped_weight_bit_is_found(
+    verilator: tuple[Finished, Quiet], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FFN2 of encoder 0 on node 1: output 21 (group 1, output 5), lane 7. It shows in the first row whose activation 7 is not 0."""
+    plan = verilator[0].plan
+    params = load_params(verilator[0].folder / "params.npz")
+    context = plan.nodes[1].context("ffn2", 0)
+    k_lanes, out_n = plan.shape["K_LANES"], plan.shape["OUT_N"]
+    steps = context.fields["in_beats"] * 64 // k_lanes
+    word, output = context.fields["w_base"] + 1 * steps, 5
+    rows = embed_rows(params, synthetic_bert(1, 128, 2, 256, 2, 100), random_ids(1, 3, 100))
+    trace = model(params, rows, parts=2)[0]
+    half = params.ffn // 2
+    row = int(np.flatnonzero(trace.ffn1[:, half + 7])[0])
+    change = int(trace.ffn1[row, half + 7]) * (64 if not int(params.encoders[0].ffn2.weight[out_n + 5, half + 7]) & 64 else -64)
+    expected = int(trace.ffn2_parts[1][row, out_n + 5])
+    hooks = Hooks(images=_flip_image(1, layout.UNIT_LINEAR, layout.MEM_WEIGHT, word << 6 | output, 8 * 7 + 6))
+    error = _broken(tmp_path, capsys, monkeypatch, hooks)
+    place = f"sentence 0, encoder 0, kernel node1.linear (number 2) (ffn2_part), row {row}, column {out_n + 5}:"
+    if plan.owners[row] == 1:  # that row's part stays in the node: the next place it shows is the owner's result
+        place = "sentence 0, encoder 0, kernel node"
+    else:
+        place += f" got {expected + change}, expected {expected}"
+    assert place in error, error
+    assert "row" in error and "column" in error
+
+
+def test_another_requant_constant_is_found(
+    verilator: tuple[Finished, Quiet], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """add_norm of node 0, LN1 of encoder 1, channel 9: the bit that doubles or halves its last requantisation."""
+    plan = verilator[0].plan
+    context = plan.nodes[0].context("ln1", 1)
+    index = context.fields["chan_base"] * plan.shape["NORM_LANES"] + 9
+    bit = 32 + 7 + 32 + 7 + 32 + 32  # the lowest bit of oe
+    error = _broken(tmp_path, capsys, monkeypatch, Hooks(images=_flip_image(0, layout.UNIT_ADD_NORM, layout.MEM_CHANNEL, index, bit)))
+    assert "sentence 0, encoder 1, kernel node0.add_norm (number 129) (ln1), row 0, column 9: got" in error, error
+    # and what was captured still says so
+    assert main(["verify", str(tmp_path / "tiny_2")]) == 1
+    assert "encoder 1, kernel node0.add_norm" in capsys.readouterr().err
+    assert json.loads((tmp_path / "tiny_2" / "result.json").read_text())["bit_exact"] is False
+
+
+def test_a_bit_flipped_on_the_wire_is_found(
+    verilator: tuple[Finished, Quiet], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Payload byte 77 of the first row that node 1 finishes for encoder 0 (row 1), on its way to node 0."""
+    edge = next(n for n, e in verilator[0].plan.edges.items() if (e.encoder, e.tensor) == (1, "entry"))
+    _, records = read_capture(verilator[0].folder / "traffic.pcapng")
+    sent = sorted((r for r in records if r.outbound), key=lambda r: (r.cycle, r.port))
+    number = next(i for i, r in enumerate(sent) if r.port == 1 and r.data[56] == edge)
+    hooks = Hooks(faults=(Fault("flip", number, 8 * (64 + 77) + 2),))
+    error = _broken(tmp_path, capsys, monkeypatch, hooks)
+    assert "sentence 0, encoder 0, kernel node1.add_norm (number 130) (ln2), row 1, column 77: got" in error, error
+    assert "(as it arrived)" in error
+
+
+@pytest.mark.parametrize(("kind", "word"), [("drop", "lost"), ("repeat", "repeated"), ("swap", "lost or overtaken")])
+def test_a_frame_out_of_step_between_nodes_stops_the_run(
+    verilator: tuple[Finished, Quiet],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    word: str,
+) -> None:
+    _, records = read_capture(verilator[0].folder / "traffic.pcapng")
+    sent = sorted((r for r in records if r.outbound), key=lambda r: (r.cycle, r.port))
+    ways = [i for i, r in enumerate(sent) if r.port == 0 and r.data[:6] == (0x02F10E000001).to_bytes(6, "big")]
+    error = _broken(tmp_path, capsys, monkeypatch, Hooks(faults=(Fault(kind, ways[1]),)))
+    expected, got = {"drop": (1, 2), "repeat": (2, 1), "swap": (1, 2)}[kind]
+    for text in ("sequence error at node1", "peer node0", f"expected sequence number {expected}, got {got}", word, "frame", "cycle"):
+        assert text in error, error
+    folder = tmp_path / "tiny_2"
+    assert (folder / "traffic.pcapng").exists() and not (folder / "result.json").exists() and not (folder / "outputs.npz").exists()
+
+
+def test_a_lost_image_is_an_error_and_no_hang(verilator: tuple[Finished, Quiet], tmp_path: Path) -> None:
+    """A node without weights never answers: the run ends, and says which rows it waited for."""
+    hooks = Hooks(images=lambda folder: (folder / "node1.hex").write_text("") and None, builds=BUILDS)
+    with pytest.raises(DiffersError) as caught:
+        simulate(_options(tmp_path), Quiet(), "test", hooks)
+    assert "lacks row(s)" in caught.value.message or "dropped" in caught.value.message, caught.value.message
