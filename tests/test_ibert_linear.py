@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from floreana_tb import BuildError, TestsFailed, mutate, run_unit
 
 SMALL = {
@@ -63,10 +64,11 @@ MUTATIONS = {
 def test_mutation_turns_the_bench_red(name: str, tmp_path: Path) -> None:
     module, old, new, test = MUTATIONS[name]
     mutated = mutate(module, old, new, tmp_path)
-    with pytest.raises(TestsFailed):
-        if test is None:
+    if test is None:
+        with pytest.raises(TestsFailed):
             run_unit(module, f"{module}.test_{module}", sources=[mutated])
-        else:
+    else:
+        with pytest.raises(TestsFailed):
             run(SMALL, sources=[mutated], expected_tests=[test])
 
 

@@ -36,6 +36,7 @@ VERILATOR_ARGS = (
     "--language", "1364-2005", "--x-initial", "unique", "--x-assign", "unique", *VERILATOR_MAKEFLAGS,
 )  # fmt: skip
 VERILATOR_OPT = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
+VERILATOR_MAKE_VARIABLES = VERILATOR_MAKEFLAGS[1].split()
 
 _IDENTIFIER = re.compile(r"\b[A-Za-z_]\w*\b")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -215,7 +216,8 @@ class _Verilator(cocotb_runner.Verilator):
         commands = super()._build_command()
         index = commands[0].index("--public-flat-rw")
         commands[0][index : index + 1] = ["--public-depth", "1"]
-        commands[1] = [*commands[1], *VERILATOR_OPT.split(" ", 2)]
+        # cocotb calls make itself: the flags that let g++ work without precompiled headers must be given here too
+        commands[1] = [*commands[1], *VERILATOR_OPT.split(" ", 2), *VERILATOR_MAKE_VARIABLES]
         return commands
 
     def _execute_cmds(self, cmds: Any, cwd: Any, stdout: TextIO | None = None) -> None:

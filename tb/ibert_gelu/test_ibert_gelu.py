@@ -9,6 +9,7 @@ from typing import Any
 import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
+
 from floreana.ibert import ops
 from floreana.ibert.params import GeluParams
 from floreana_tb import clocks

@@ -12,6 +12,7 @@ from typing import Any
 import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
+
 from floreana.cluster import layout
 from floreana.cluster.layout import Header
 from floreana.ibert import ops
@@ -22,9 +23,21 @@ from floreana_tb.streams import ConfigBus, MessageSink, MessageSource, Monitor, 
 
 PARTIAL, REQUANT, GELU = layout.LINEAR_PARTIAL, layout.LINEAR_REQUANT, layout.LINEAR_GELU
 CLUSTER, KERNEL = 0x5A, 0x21
-COUNTERS = (
-    "messages_in beats_in drop_edge drop_row drop_slice drop_format drop_queue busy no_row blocked rows_out messages_out beats_out"
-).split()
+COUNTERS = [
+    "messages_in",
+    "beats_in",
+    "drop_edge",
+    "drop_row",
+    "drop_slice",
+    "drop_format",
+    "drop_queue",
+    "busy",
+    "no_row",
+    "blocked",
+    "rows_out",
+    "messages_out",
+    "beats_out",
+]
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import Any
 import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
+from ibert_linear.linear_bench import GELU, KERNEL, PARTIAL, REQUANT, SHAPE, Bench, Context, random_context
+
 from floreana.cluster import layout
 from floreana.cluster.layout import Header
 from floreana.ibert.params import GeluParams, LinearParams, RequantParams
 from floreana_tb import stalls
-
-from ibert_linear.linear_bench import GELU, KERNEL, PARTIAL, REQUANT, SHAPE, Bench, Context, random_context
 
 
 def mixed(bench: Bench) -> list[Context]:
@@ -180,7 +180,7 @@ async def priorities(dut: Any) -> None:
     filler = random_context(bench.rng, 4, PARTIAL, 3, min(8 * SHAPE.OUT_N, 512), prio=3)
     await bench.start([*contexts, filler])
     rows = 1 << SHAPE.ROW_W
-    assert 3 <= rows
+    assert rows >= 3
     bench.send_rows([(filler, row, 0) for row in range(3)], whole=True)
     late = [(contexts[prio], row, 0) for row in range(2) for prio in (3, 1, 0, 2)]
     bench.send_rows(late, whole=True)

@@ -40,7 +40,7 @@ class Frame:
 
 def checksum(header: bytes) -> int:
     """Internet checksum (RFC 1071) of an even number of bytes; 0 over a header whose checksum field is right."""
-    total = sum(struct.unpack(f">{len(header) // 2}H", header))
+    total: int = sum(struct.unpack(f">{len(header) // 2}H", header))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

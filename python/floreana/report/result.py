@@ -45,8 +45,8 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     os.close(handle)
     try:
         write(Path(name))
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
     except OSError as error:
         raise EnvironmentError_(f"{path}: cannot be written: {error.strerror}; free space, or choose another folder with OUT=") from error
     finally:
@@ -101,7 +101,11 @@ def result(
 
 def write_result(path: Path, content: dict[str, Any]) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8") and None)
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    write_whole(path, write)
 
 
 def write_outputs(path: Path, sentences: Sequence[SentenceReport]) -> None:

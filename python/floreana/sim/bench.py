@@ -23,6 +23,7 @@ from floreana.host.frame import SEQUENCE_MODULUS, Station, fault
 from floreana.host.host import Host, HostConfig, RunError, sequence_message
 from floreana.sim.capture import Record, write_capture
 from floreana.sim.ethernet import BEAT_BYTES, MAX_BEATS, Arrival, Delivery, EthernetSwitch, Sent
+from floreana.sim.process import die_with_parent
 from floreana.sim.job import Fault, Job, Outcome, SentenceOutcome
 
 BOX_DEPTH = 256  # frames tb_port keeps in either direction
@@ -248,12 +249,13 @@ def _ranges(numbers: list[int]) -> str:
 @cocotb.test()
 async def cluster(dut: Any) -> None:
     """One run of the cluster; the outcome goes to the job's outcome file whatever happens."""
+    die_with_parent()
     job = Job.load(Path(os.environ["FLOREANA_JOB"]))
     begin, cpu_begin = time.monotonic(), time.process_time()
     error: str | None = None
     horizon, bench_seconds, last_line, load_seconds = 0, 0.0, 0.0, 0.0
     bench = Bench(dut, job)
-    with open(os.environ["FLOREANA_PROGRESS"], "a", buffering=1) as progress:
+    with Path(os.environ["FLOREANA_PROGRESS"]).open("a", buffering=1) as progress:
         progress.write(json.dumps({"stage": "loading"}) + "\n")
         tick = ValueChange(dut.tick)
         try:

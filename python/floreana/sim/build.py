@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Building the simulator of a cluster with Verilator or Icarus, once per content: a build is found again by the hash of all it depends on."""
+"""Building the simulator of a cluster with Verilator or Icarus, once: a build is found again by the hash of all it depends on."""
 
 from __future__ import annotations
 

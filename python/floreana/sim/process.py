@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Child processes that never outlive us: each in its own process group, ended with it whatever ends the parent."""
+"""Child processes that never outlive us: each in its own process group, which is ended when the wait for it is interrupted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _LIBC = ctypes.CDLL(None)
 POLL_SECONDS = 0.1
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Ask the kernel to end this process when its parent ends, however that happens (Linux)."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -59,7 +60,6 @@ def run_logged(
             env=dict(env),
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
         )
         try:
             while True:

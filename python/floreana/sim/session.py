@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One `floreana sim`: from a project's description and a text to the compared result. Everything wrong with the input is said before anything is written."""
+"""One `floreana sim`: from a project's description and a text to the compared result.
+
+Everything wrong with the input is said before anything is written.
+"""
 
 from __future__ import annotations
 
@@ -315,7 +318,7 @@ def simulate(options: Options, teller: Teller, version: str, hooks: Hooks | None
         outcome = run(simulator, job, images=images, folder=sim, log=log, seed=options.seed, progress=progress)
         teller.stage("comparing every message with the integer model")
         capture = folder / "traffic.pcapng"
-        os.replace(job.capture, capture)
+        Path(job.capture).replace(capture)
         _names, records = read_capture(capture)
         if outcome.error is not None:
             raise DiffersError(f"{outcome.error}\nframes up to there: {capture}; log: {log}")

@@ -44,7 +44,7 @@ def arrays_speed(plan: Plan, folder: Path, cycles: int, jobs: int, teller: Telle
     teller.built(simulator)
     cycles = max(cycles, LEAST_CYCLES)
     before = _children_seconds()
-    command = [simulator.folder / "obj" / "sim", f"+cycles={cycles}"]
+    command: list[str | Path] = [simulator.folder / "obj" / "sim", f"+cycles={cycles}"]
     if run_logged(command, log=log, env=tool_environment(), cwd=folder / "sim"):
         raise FloreanaError(f"the simulation of the bare arrays failed; the log {log} ends with\n{tail(log)}")
     return cycles, _children_seconds() - before
