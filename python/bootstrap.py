@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import configparser
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -26,7 +27,6 @@ import signal
 import ssl
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 import urllib.parse
@@ -239,6 +239,19 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def end_group(process: subprocess.Popen[str]) -> None:
+    """End a child and all its children, and wait until none of them can write any more."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for _ in range(100):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+
+
 def run_logged(
     command: Command,
     log: Path,
@@ -253,7 +266,7 @@ def run_logged(
         handle.flush()
         process = subprocess.Popen(
             [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=env, cwd=cwd, text=True, encoding="utf-8", errors="replace",
+            env=env, cwd=cwd, text=True, encoding="utf-8", errors="replace", start_new_session=True,
         )  # fmt: skip
         try:
             assert process.stdout is not None
@@ -263,8 +276,7 @@ def run_logged(
                     watch(line)
             code = process.wait()
         except BaseException:
-            process.terminate()
-            process.wait()
+            end_group(process)
             raise
     if code != 0:
         text = log.read_text(encoding="utf-8", errors="replace")
@@ -473,10 +485,9 @@ def make_libpython(root: Path) -> None:
     try:
         temporary.mkdir()
         unpack_debian([name], temporary, temporary / "bootstrap.log", remedy)
-        library = sysconfig.get_config_var("INSTSONAME") or f"{name}.so.1.0"
-        found = [p for p in (temporary / "root").rglob(f"{name}.so*") if p.is_file()]
+        found = [p for p in (temporary / "root").rglob(f"{name}.so*") if p.is_file() and not p.is_symlink()]
         if not found:
-            raise BootstrapError(f"Debian's {name} package holds no {library}: {remedy}")
+            raise BootstrapError(f"Debian's {name} package holds no shared library: {remedy}")
         found[0].rename(temporary / "libpython.so")
         shutil.rmtree(temporary / "root")
         replace_folder(temporary, final)

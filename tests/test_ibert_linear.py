@@ -14,7 +14,7 @@ SMALL = {
     "K_LANES": 64, "OUT_N": 16, "POST_LANES": 4, "W_WORDS": 128, "BIAS_WORDS": 64, "POST_WORDS": 128, "STORE_BEATS": 192,
     "ROW_W": 2, "SLOT_W": 1, "CTX_N": 64, "ACC_FIFO_GROUPS": 8,
 }  # fmt: skip
-ODD = {**SMALL, "K_LANES": 16, "OUT_N": 32, "POST_LANES": 16, "W_WORDS": 200, "SLOT_W": 0, "CTX_N": 32}
+ODD = {**SMALL, "K_LANES": 16, "OUT_N": 32, "POST_LANES": 16, "W_WORDS": 200, "SLOT_W": 0, "ROW_W": 3, "CTX_N": 32}
 HALF = {**SMALL, "K_LANES": 32, "OUT_N": 48, "POST_LANES": 8, "W_WORDS": 200, "ACC_FIFO_GROUPS": 16}
 SHAPE_TESTS = [
     "rows_of_all_contexts/pattern=4", "one_row", "extremes", "array_has_no_bubble", "rows_of_one_beat_at_full_rate", "priorities",

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from floreana_tb import TestsFailed, mutate, run_unit
 
 
@@ -30,14 +31,46 @@ def test_net_eth() -> None:
 
 
 MUTATIONS = {
-    "checksum without the second fold": ("net_eth_tx", "p2_fold[15:0] + {15'd0, p2_fold[16]}", "p2_fold[15:0]", "frames_equal_scapy"),
-    "cell freed after the first peer": ("net_eth_tx", "p1_end_reg   <= (rest_mask == 64'd0);", "p1_end_reg   <= 1'b1;", "frames_equal_scapy"),
-    "last beat dropped": ("net_eth_tx", "wire         pay_last = (pay_left_reg == 4'd0);", "wire         pay_last = (pay_left_reg == 4'd1);", "frames_equal_scapy"),
-    "checksum not checked": ("net_eth_rx", "fold2 != 16'hffff", "1'b0", "every_cause"),
-    "a frame too long is accepted": ("net_eth_rx", "(h_udp_len > 16'd1054)", "(h_udp_len > 16'd2054)", "every_cause"),
-    "a full store overwrites": ("net_eth_rx", "p2_valid_reg && !full &&", "p2_valid_reg &&", "full_cells_drop_whole_frames"),
-    "expected moves on an error": ("net_eth_rx", ".wr_en(accept), .wr_addr(p2_node_reg[5:0])", ".wr_en(accept || seq_error), .wr_addr(p2_node_reg[5:0])", "sequence_errors"),
-    "the last sequence error is kept": ("net_eth_rx", "if (seq_error && !sts_seq_error) begin", "if (seq_error) begin", "sequence_errors"),
+    "checksum without the second fold": (
+        "net_eth_tx",
+        "p2_fold[15:0] + {15'd0, p2_fold[16]}",
+        "p2_fold[15:0]",
+        "every_payload_length"),
+    "cell freed after the first peer": (
+        "net_eth_tx",
+        "p1_end_reg   <= (rest_mask == 64'd0);",
+        "p1_end_reg   <= 1'b1;",
+        "frames_equal_scapy"),
+    "last beat dropped": (
+        "net_eth_tx",
+        "wire         pay_last = (pay_left_reg == 4'd0);",
+        "wire         pay_last = (pay_left_reg == 4'd1);",
+        "frames_equal_scapy"),
+    "checksum not checked": (
+        "net_eth_rx",
+        "fold != 17'h0ffff",
+        "1'b0",
+        "every_cause"),
+    "a frame too long is accepted": (
+        "net_eth_rx",
+        "(h_udp_len > 16'd1054)",
+        "(h_udp_len > 16'd2054)",
+        "every_cause"),
+    "a full store overwrites": (
+        "net_eth_rx",
+        "p2_valid_reg && !full &&",
+        "p2_valid_reg &&",
+        "full_cells_drop_whole_frames"),
+    "expected moves on an error": (
+        "net_eth_rx",
+        ".wr_en(accept), .wr_addr(p2_node_reg[5:0])",
+        ".wr_en(accept || seq_error), .wr_addr(p2_node_reg[5:0])",
+        "sequence_errors"),
+    "the last sequence error is kept": (
+        "net_eth_rx",
+        "if (seq_error && !sts_seq_error) begin",
+        "if (seq_error) begin",
+        "sequence_errors"),
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from floreana_tb import TestsFailed, mutate, run_unit
 
 SMALL = {"CELLS": 4, "OVERDUE_W": 3}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cluster bench itself, with nodes that only send every frame back: timing, independence of the window, both simulators, broken networks."""
+"""The cluster bench itself, with nodes that only send every frame back: timing, windows, broken networks."""
 
 from __future__ import annotations
 
@@ -98,12 +98,6 @@ def icarus(tmp_path_factory: pytest.TempPathFactory) -> Echo:
     return Echo(_build("icarus", folder), folder)
 
 
-@pytest.fixture(scope="module")
-def verilator(tmp_path_factory: pytest.TempPathFactory) -> Echo:
-    folder = tmp_path_factory.mktemp("verilator")
-    return Echo(_build("verilator", folder), folder)
-
-
 def _frames(records: list[Record], **want: Any) -> list[Record]:
     return [r for r in records if all(getattr(r, name) == value for name, value in want.items())]
 
@@ -145,11 +139,11 @@ def test_results_do_not_depend_on_the_window(icarus: Echo, window: int) -> None:
     assert _same(reference, outcome) and records == other
 
 
-def test_verilator_and_icarus_agree_and_repeat(icarus: Echo, verilator: Echo) -> None:
-    a, of_a = icarus.run("agree", sentences=3)
-    b, of_b = verilator.run("agree", sentences=3)
-    c, of_c = verilator.run("again", sentences=3)
-    assert a.error is None and _same(a, b) and _same(a, c) and of_a == of_b == of_c
+def test_a_run_repeats(icarus: Echo) -> None:
+    """Verilator and Icarus are held against each other with the real node, in test_sim_tiny.py."""
+    a, of_a = icarus.run("once", sentences=3)
+    b, of_b = icarus.run("again", sentences=3)
+    assert a.error is None and _same(a, b) and of_a == of_b
 
 
 def test_delay_moves_every_arrival(icarus: Echo) -> None:

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 import floreana
 from floreana.errors import FloreanaError
@@ -173,7 +174,8 @@ class _Screen:
         encoder = next((e for e, count in enumerate(done) if count < rows), len(done) - 1)
         which = f"sentence {min(line['sentence'] + 1, sentences)} of {sentences}, " if sentences > 1 else ""
         self._show(
-            f"{which}encoder {encoder + 1} of {len(done)}: {done[encoder]} of {rows} rows; cycle {line['cycle']:,}, {line['frames']:,} frames",
+            f"{which}encoder {encoder + 1} of {len(done)}: {done[encoder]} of {rows} rows; "
+            f"cycle {line['cycle']:,}, {line['frames']:,} frames",
             often=True,
         )
 
@@ -181,7 +183,7 @@ class _Screen:
         a = report.analysis
         bound = plan.mac_bound(a.tokens)
         share = bound / plan.encoders
-        table = Table(title=f"{number}: {report.text}", title_justify="left", title_style="bold")
+        table = Table(title=Text(f"{number}: {report.text}"), title_justify="left", title_style="bold")
         for column in ("encoder", "cycles", "multipliers' bound", "integer model"):
             table.add_column(column, justify="right" if column != "integer model" else "left")
         for encoder, cycles in enumerate(a.cycles_per_encoder):
@@ -191,7 +193,8 @@ class _Screen:
         table.add_row("all", f"{a.cycles:,}", f"{bound:,}", "equal" if report.bit_exact else "DIFFERS", style="bold")
         self.console.print(table)
         self.console.print(
-            f"{a.tokens} tokens, {a.cycles:,} cycles = {1e6 * a.cycles / CLOCK_HZ:,.1f} us at 200 MHz ({bound / a.cycles:.0%} of them the multipliers' own); "
+            f"{a.tokens} tokens, {a.cycles:,} cycles = {1e6 * a.cycles / CLOCK_HZ:,.1f} us at 200 MHz "
+            f"({bound / a.cycles:.0%} of them the multipliers' own); "
             f"{a.frames:,} frames, {a.wire_bytes:,} bytes on the wire; cosine to fp32 {report.cosine:.4f}",
             highlight=False,
             soft_wrap=True,

@@ -194,15 +194,15 @@ reg             full_reg;                   // the frame in p2 found no cell
 wire [CELL_W:0] stored = wr_ptr_reg - rd_ptr_reg;
 wire            full   = p2_first_reg ? stored[CELL_W] : full_reg;
 wire            finish = p2_valid_reg && p2_last_reg;
-wire [10:0]     frame_bytes = {p2_beat_reg, 6'd0} + {4'd0, p2_bytes_reg};  // right up to 31 beats; a longer frame stays above 1,088
+wire [10:0]     frame_bytes = {p2_beat_reg, 6'd0} + {4'd0, p2_bytes_reg};  // right up to 31 beats; of a longer frame 0 or above 1,088: never right
 wire            length_bad = p2_size_bad_reg || p2_gap_reg || ({5'd0, frame_bytes} != p2_udp_reg + 16'd34);
-wire [16:0]     fold1  = {1'b0, p2_sum_reg[15:0]} + {13'd0, p2_sum_reg[19:16]};
-wire [15:0]     fold2  = fold1[15:0] + {15'd0, fold1[16]};
+// a right header sums to n * 65535 with 1 <= n <= 10: one fold gives exactly 65535, and nothing else does
+wire [16:0]     fold   = {1'b0, p2_sum_reg[15:0]} + {13'd0, p2_sum_reg[19:16]};
 wire [23:0]     expected;
 wire            seq_bad = (p2_seq_reg != expected);
 
 wire [CAUSES-1:0] causes = {seq_bad, full, p2_empty_bad_reg, p2_epoch_bad_reg, p2_source_bad_reg, p2_unknown_reg, length_bad, p2_kind_bad_reg,
-                            p2_port_bad_reg, p2_dst_bad_reg, fold2 != 16'hffff, p2_proto_bad_reg, p2_frag_reg, p2_ver_bad_reg, p2_type_bad_reg,
+                            p2_port_bad_reg, p2_dst_bad_reg, fold != 17'h0ffff, p2_proto_bad_reg, p2_frag_reg, p2_ver_bad_reg, p2_type_bad_reg,
                             p2_mac_bad_reg, p2_bad_reg};
 wire            accept = finish && (causes == {CAUSES{1'b0}});
 wire            seq_error = finish && (causes == {1'b1, {(CAUSES-1){1'b0}}});

@@ -82,7 +82,7 @@ net_switch_arb #(.PORTS(PORTS), .STAMP_W(STAMP_W), .OVERDUE_W(OVERDUE_W)) u_arb 
 );
 
 always @* begin
-    o         = 0;
+    o         = 0;  // a loop variable too must not be kept: no latch
     out_done  = {PORTS{1'b0}};
     out_start = {PORTS{1'b0}};
     for (i = 0; i < PORTS; i = i + 1) begin

@@ -53,7 +53,7 @@ integer i, o, k;
 always @* begin
     i          = 0;
     o          = 0;
-    k          = 0;
+    k          = 0;  // a loop variable too must not be kept: no latch
     grant      = {PORTS{1'b0}};
     grant_q    = {PORTS*Q_W{1'b0}};
     won        = {PORTS*PORTS{1'b0}};

@@ -136,7 +136,7 @@ wire [PORTS-1:0]   next_mask;
 integer q;
 
 always @* begin
-    q      = 0;
+    q      = 0;  // a loop variable too must not be kept: no latch
     push_q = MULTI_Q;
     if ((push_mask_reg & (push_mask_reg - {{(PORTS-1){1'b0}}, 1'b1})) == {PORTS{1'b0}}) begin
         for (q = 0; q < PORTS; q = q + 1) begin

@@ -104,7 +104,7 @@ integer k;
 
 // 4 bytes a word; the header beat and full beats are whole
 always @* begin
-    k        = 0;
+    k        = 0;  // a loop variable too must not be kept: no latch
     out_keep = {64{1'b1}};
     if (state_reg == S_SEND) begin
         for (k = 0; k < 16; k = k + 1) out_keep[4*k +: 4] = {4{k[4:0] < lane_reg}};

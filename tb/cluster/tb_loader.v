@@ -22,6 +22,8 @@ module tb_loader #(
     output reg  [ 31:0] writes
 );
 
+  localparam NOTHING = 2;  // no line was read yet: 1 is a line, anything else the end
+
   reg     [8*1024-1:0] folder;
   reg     [8*1040-1:0] path;
   reg     [     543:0] word;
@@ -34,7 +36,7 @@ module tb_loader #(
     cfg_data = 512'd0;
     done = 1'b0;
     writes = 32'd0;
-    got = 0;
+    got = NOTHING;
     word = 544'd0;
     if ($value$plusargs("images=%s", folder) == 0) begin
       $display("tb_loader: +images=<folder> is missing");
@@ -48,10 +50,12 @@ module tb_loader #(
     end
   end
 
+  // a line is read while the clock is low and played at the next edge
+  always @(negedge clk) if (start && !done) got <= $fscanf(file, "%h", word);
+
   always @(posedge clk) begin
     cfg_we <= 1'b0;
-    if (start && !done) begin
-      got = $fscanf(file, "%h", word);
+    if (start && !done && got != NOTHING) begin
       if (got == 1) begin
         cfg_we   <= 1'b1;
         cfg_addr <= word[543:512];
@@ -59,7 +63,6 @@ module tb_loader #(
         writes   <= writes + 32'd1;
       end else begin
         done <= 1'b1;
-        $fclose(file);
       end
     end
   end

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import cocotb
@@ -129,7 +130,7 @@ async def array_has_no_bubble(dut: Any) -> None:
     await bench.finish()
     cycles = bench.busy_cycles
     assert len(cycles) == bench.words
-    gaps = [b - a for a, b in zip(cycles, cycles[1:], strict=False) if b - a != 1]
+    gaps = [b - a for a, b in itertools.pairwise(cycles) if b - a != 1]
     print(f"array: {bench.words} words, {len(gaps)} gaps")
     assert not gaps, f"idle cycles between words: {[gap - 1 for gap in gaps]}"
 
@@ -150,7 +151,7 @@ async def rows_of_a_node(dut: Any) -> None:
     bench.send_rows([(context, row, row & 1) for row in rows for context in contexts], whole=True)
     count = await bench.finish()
     cycles = bench.busy_cycles
-    gaps = [b - a for a, b in zip(cycles, cycles[1:], strict=False) if b - a != 1]
+    gaps = [b - a for a, b in itertools.pairwise(cycles) if b - a != 1]
     print(f"array: {bench.words} words in {cycles[-1] - cycles[0] + 1} cycles")
     assert not gaps and count["blocked"] == 0, gaps
 

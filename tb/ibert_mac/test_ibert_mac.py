@@ -8,7 +8,7 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import ClockCycles, RisingEdge
 
 from floreana.ibert import ops
 from floreana.ibert.params import LinearParams
@@ -22,6 +22,7 @@ async def run(dut: Any, groups: list[tuple[np.ndarray, np.ndarray, int]], gaps: 
     for name in ("en_p1", "en_p2", "en_p3", "en_p4", "first_p4", "x", "w", "bias"):
         getattr(dut, name).value = 0
     clocks.start_clock(dut)
+    await ClockCycles(dut.clk, 2)
     words: list[tuple[bytes, bytes, bool, bool, int] | None] = []
     want = []
     for x, w, bias in groups:

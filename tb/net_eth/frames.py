@@ -6,10 +6,11 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from floreana.cluster.layout import Header
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
+
+from floreana.cluster.layout import Header
 
 UDP_PORT = 17996
 

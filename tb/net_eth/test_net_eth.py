@@ -8,9 +8,10 @@ from typing import Any
 
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
+from net_eth.frames import station
+
 from floreana.cluster.layout import PEER, TYPE_CONTROL, TYPE_INT8, Header, pack
 from floreana_tb import clocks, stalls, streams
-from net_eth.frames import station
 
 TO_A, TO_B = 10, 20
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
+
 from floreana.cluster.layout import TYPE_CONTROL, TYPE_INT8, Header
 from floreana_tb import clocks, stalls, streams
 
@@ -203,7 +205,7 @@ async def permutation_rate(dut: Any, beats: int) -> None:
     for out in range(PORTS):
         cycles = [cycle for _, cycle in bench.delivered[out]]
         assert len(cycles) == count
-        worst = max(b - a for a, b in zip(cycles, cycles[1:], strict=False)) - beats
+        worst = max(b - a for a, b in itertools.pairwise(cycles)) - beats
         assert worst <= 2, f"output {out}: {worst} idle cycles between messages"
         print(f"permutation of {beats} beats, output {out}: {worst} idle cycles between messages")
 

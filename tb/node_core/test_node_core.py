@@ -10,12 +10,13 @@ from typing import Any
 import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
+from net_eth.frames import Station, frame, station
+
 from floreana.cluster import layout
 from floreana.cluster.layout import TYPE_CONTROL, TYPE_INT8, TYPE_INT32, Header, pack
 from floreana.ibert import ops
 from floreana.ibert.params import RequantParams, SoftmaxParams
 from floreana_tb import clocks, stalls, streams
-from net_eth.frames import Station, frame, station
 
 CLUSTER, NODE, HOST = 7, 3, 6
 LINEAR, ATTENTION, ADD_NORM, GROUP, HOST_KERNEL = 4, 68, 132, 224, 255
@@ -232,10 +233,9 @@ async def drops_of_every_unit_are_summed(dut: Any) -> None:
     """Unknown edges at each kernel, an unroutable kernel, data for the manager: counted where they fall, and in sts_drops."""
     bench = Bench(dut)
     await bench.start()
-    for kernel in (LINEAR, ATTENTION, ADD_NORM):
-        for edge in (200, 201):
-            for unit in (layout.UNIT_LINEAR, layout.UNIT_ATTENTION, layout.UNIT_ADD_NORM):
-                await bench.write(unit, layout.MEM_EDGE, edge, layout.EDGE, ctx=0, role=0, valid=0)
+    for edge in (200, 201):
+        for unit in (layout.UNIT_LINEAR, layout.UNIT_ATTENTION, layout.UNIT_ADD_NORM):
+            await bench.write(unit, layout.MEM_EDGE, edge, layout.EDGE, ctx=0, role=0, valid=0)
     await ClockCycles(dut.clk, 4)
     for count, kernel in ((3, LINEAR), (2, ATTENTION), (1, ADD_NORM)):
         for k in range(count):

@@ -11,6 +11,7 @@ from typing import Any
 
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
+
 from floreana.cluster.layout import TYPE_CONTROL, TYPE_INT8, TYPE_INT32, Header
 from floreana_tb import clocks, stalls, streams
 

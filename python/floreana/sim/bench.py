@@ -13,6 +13,7 @@ import json
 import os
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from floreana.host.frame import SEQUENCE_MODULUS, Station, fault
 from floreana.host.host import Host, HostConfig, RunError, sequence_message
 from floreana.sim.capture import Record, write_capture
 from floreana.sim.ethernet import BEAT_BYTES, MAX_BEATS, Arrival, Delivery, EthernetSwitch, Sent
-from floreana.sim.process import die_with_parent
 from floreana.sim.job import Fault, Job, Outcome, SentenceOutcome
+from floreana.sim.process import die_with_parent
 
 BOX_DEPTH = 256  # frames tb_port keeps in either direction
 _DATA_BITS = 512 * MAX_BEATS
@@ -166,7 +167,7 @@ class Bench:
                 self.records.append(Record(arrival.cycle, arrival.port, False, arrival.data))
             self.delivery.add(arrivals)
             for arrival in self.delivery.due(len(self.boxes), 1 << 62):
-                self.host.receive(arrival, lambda a=arrival: f"frame {self._number(a.data, a.cycle)}")
+                self.host.receive(arrival, partial(self._name, arrival))
         for k, box in enumerate(self.boxes):
             arrivals = self.delivery.due(k, horizon + self.job.window + 1)  # the player looks one cycle ahead
             if arrivals:
@@ -192,6 +193,9 @@ class Bench:
             if record.outbound and record.port == source and record.cycle <= cycle and record.data == data:
                 return sum(item.outbound for item in self.records[: index + 1])
         return self.frames
+
+    def _name(self, arrival: Arrival) -> str:
+        return f"frame {self._number(arrival.data, arrival.cycle)}"
 
     def _node_error(self, k: int, status: int, horizon: int) -> None:
         detail = int(self.dut.detail._handle.get_signal_val_binstr(), 2) >> 96 * k & (1 << 96) - 1

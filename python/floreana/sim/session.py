@@ -102,7 +102,7 @@ class Workload:
 def cache_folder() -> Path:
     """Where fetched models and quantised parameters are kept."""
     named = os.environ.get("FLOREANA_CACHE")
-    return Path(named) if named else project_root() / ".cache"
+    return Path(named) if named else project_root() / "build" / ".cache"
 
 
 def build_folder(project: Project, out: Path | None) -> Path:
@@ -327,7 +327,8 @@ def simulate(options: Options, teller: Teller, version: str, hooks: Hooks | None
         for sentence, seen in zip(analysis.sentences, outcome.sentences, strict=True):
             if (sentence.start, sentence.end) != (seen.start, seen.end):
                 raise FloreanaError(
-                    f"capture and bench disagree on when a sentence began and ended: {sentence.start}, {sentence.end}; {seen.start}, {seen.end}"
+                    f"capture and bench disagree on when a sentence began and ended: {sentence.start}, {sentence.end}; "
+                    f"{seen.start}, {seen.end}"
                 )
         reports = [
             SentenceReport(
