@@ -41,7 +41,7 @@ Value = int | str
 _SPDX = "SPDX-License-Identifier: Apache-2.0"
 _SOURCE_SUFFIXES = {".v", ".vh", ".py", ".sh", ".j2", ".toml", ".yaml", ".yml", ".cfg", ".cff", ".vlt"}
 _SOURCE_NAMES = {"Makefile", "run"}
-_HEAD = "`resetall\n`timescale 1ns/1ps\n`default_nettype none\n"
+_HEAD = re.compile(r"^`resetall\n`timescale 1ns ?/ ?1ps\n`default_nettype none\n", re.MULTILINE)
 _MESSAGE_START = re.compile(r"^(%(Warning|Error)|\S+?:\d+: )", re.MULTILINE)
 
 
@@ -200,7 +200,7 @@ def style_problems(files: Mapping[str, Path]) -> list[str]:
         prefix = PREFIXES.get(path.parent.name)
         if prefix is None or not stem.startswith(prefix):
             problems.append(f"{where}: modules of this room begin with {prefix}")
-        if _HEAD not in text:
+        if not _HEAD.search(text):
             problems.append(f"{where}: head directives are not `resetall, `timescale 1ns/1ps, `default_nettype none")
         if not text.rstrip().endswith("`resetall"):
             problems.append(f"{where}: does not end with `resetall")
@@ -231,7 +231,7 @@ def spdx_problems(paths: Iterable[Path]) -> list[str]:
         if path.suffix in _SOURCE_SUFFIXES or path.name in _SOURCE_NAMES:
             with path.open(encoding="utf-8", errors="replace") as handle:
                 head = "".join(line for _, line in zip(range(5), handle, strict=False))
-            if _SPDX not in head:
+            if head and _SPDX not in head:  # an empty file states nothing that a licence could cover
                 problems.append(f"{path.relative_to(ROOT)}: no `{_SPDX}` in its first five lines")
     return problems
 

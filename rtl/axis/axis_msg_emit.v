@@ -6,14 +6,13 @@
 // Latency 1 cycle (one skid buffer), one beat a cycle, no idle cycle between messages or rows. tkeep is all ones: data slices are
 // whole beats. It does not check that the entries' beats add up to the row: the plan does; a row's tlast always ends the message.
 //
-// Configuration (a write beyond a table is ignored): memory 2 MESSAGE {beats 5, type 2, offset 10, by_owner 1, edge 8, dst_kernel 8, dst_cluster 8}, memory 3 OWNER 8.
+// Configuration (a write beyond a table is ignored): memory 2 MESSAGE, 256 entries {beats 5, type 2, offset 10, by_owner 1, edge 8, dst_kernel 8, dst_cluster 8}, memory 3 OWNER 8.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
 
 module axis_msg_emit #(
-    parameter ROW_W = 7,    // rows of a slot = 2**ROW_W
-    parameter MSG_N = 256   // MESSAGE entries, at most 256
+    parameter ROW_W = 7     // rows of a slot = 2**ROW_W
 ) (
     input  wire         clk,
     input  wire         rst,
@@ -41,12 +40,7 @@ module axis_msg_emit #(
     input  wire [41:0]  cfg_data
 );
 
-localparam MSG_AW = (MSG_N > 1) ? $clog2(MSG_N) : 1;
-
 generate
-if (MSG_N < 1 || MSG_N > 256) begin : g_msg_n
-    PARAM_ERROR_axis_msg_emit_MSG_N_1_to_256 u_err ();
-end
 if (ROW_W < 1 || ROW_W > 16) begin : g_row_w
     PARAM_ERROR_axis_msg_emit_ROW_W_1_to_16 u_err ();
 end
@@ -59,10 +53,10 @@ wire [7:0]  entry_index = s_msg_base + index_reg;
 wire [41:0] entry;
 wire [7:0]  owner;
 
-axis_lutram #(.DATA_W(42), .DEPTH(MSG_N)) u_message (
+axis_lutram #(.DATA_W(42), .DEPTH(256)) u_message (
     .clk(clk),
-    .wr_en(cfg_we && cfg_addr[27:24] == 4'd2 && cfg_addr[23:MSG_AW] == 0), .wr_addr(cfg_addr[MSG_AW-1:0]), .wr_data(cfg_data),
-    .rd_addr(entry_index[MSG_AW-1:0]), .rd_data(entry)
+    .wr_en(cfg_we && cfg_addr[27:24] == 4'd2 && cfg_addr[23:8] == 0), .wr_addr(cfg_addr[7:0]), .wr_data(cfg_data),
+    .rd_addr(entry_index), .rd_data(entry)
 );
 
 axis_lutram #(.DATA_W(8), .DEPTH(1 << ROW_W)) u_owner (

@@ -30,7 +30,7 @@
 // Does not: check that a context's addresses stay in the stores, that beats <= ROW_BEATS or h = 64*beats (the plan does).
 
 `resetall
-`timescale 1ns / 1ps
+`timescale 1ns/1ps
 `default_nettype none
 
 module ibert_add_norm #(

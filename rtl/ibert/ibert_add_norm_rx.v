@@ -27,7 +27,7 @@
 // Does not: check that addresses stay inside the stores (the plan does), nor look at tkeep (slices are whole beats).
 
 `resetall
-`timescale 1ns / 1ps
+`timescale 1ns/1ps
 `default_nettype none
 
 module ibert_add_norm_rx #(

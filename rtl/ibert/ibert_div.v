@@ -13,7 +13,7 @@
 // Does not: round, saturate, handle signs, or stop early. Reset drops the division under way.
 
 `resetall
-`timescale 1ns / 1ps
+`timescale 1ns/1ps
 `default_nettype none
 
 module ibert_div #(

@@ -11,7 +11,7 @@
 // Does not: round, return the remainder, or stop early. Reset drops the root under way.
 
 `resetall
-`timescale 1ns / 1ps
+`timescale 1ns/1ps
 `default_nettype none
 
 module ibert_isqrt #(

@@ -13,7 +13,7 @@
 // Does not: compute the mean (ibert_residual_sum), hold output beats, or accept a start unless idle.
 
 `resetall
-`timescale 1ns / 1ps
+`timescale 1ns/1ps
 `default_nettype none
 
 module ibert_layernorm #(

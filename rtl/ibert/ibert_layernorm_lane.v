@@ -11,7 +11,7 @@
 // to be valid in stage r4. Does not: sum, hold mu, shift and f (the user keeps them constant during a pass).
 
 `resetall
-`timescale 1ns / 1ps
+`timescale 1ns/1ps
 `default_nettype none
 
 module ibert_layernorm_lane (

@@ -222,7 +222,7 @@ end
 wire [511:0] e_data = sel ? int8_data : sum_data;
 wire [32:0]  e_desc = sel ? int8_desc : sum_desc[59:27];
 
-axis_msg_emit #(.ROW_W(ROW_W), .MSG_N(256)) u_emit (
+axis_msg_emit #(.ROW_W(ROW_W)) u_emit (
     .clk(clk), .rst(rst), .id_cluster(id_cluster), .id_kernel(id_kernel),
     .s_axis_tdata(e_data), .s_axis_tlast(e_last), .s_axis_tvalid(e_valid), .s_axis_tready(e_ready),
     .s_msg_base(e_desc[7:0]), .s_slotgen(e_desc[15:8]), .s_row(e_desc[31:16]), .s_last(e_desc[32]),

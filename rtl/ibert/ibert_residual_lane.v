@@ -8,7 +8,7 @@
 // a cycle, no stall; y is combinational behind the requants' last register and is to be registered by the user.
 
 `resetall
-`timescale 1ns / 1ps
+`timescale 1ns/1ps
 `default_nettype none
 
 module ibert_residual_lane #(

@@ -13,7 +13,7 @@
 // Does not: keep y (the user writes it to a row buffer), check addresses, or accept a start while busy.
 
 `resetall
-`timescale 1ns / 1ps
+`timescale 1ns/1ps
 `default_nettype none
 
 module ibert_residual_sum #(

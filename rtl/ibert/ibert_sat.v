@@ -7,7 +7,7 @@
 // Combinational. Does not round: values that need rounding go through ibert_requant.
 
 `resetall
-`timescale 1ns / 1ps
+`timescale 1ns/1ps
 `default_nettype none
 
 module ibert_sat #(

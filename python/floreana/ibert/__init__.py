@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integer model, float model, quantiser and model import."""

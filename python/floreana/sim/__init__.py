@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Building and running the simulated cluster, and its wire."""
