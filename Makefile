@@ -30,7 +30,7 @@ $(foreach name,$(GIVEN),$(eval $(call export_value,$(name))))
 arguments = $(foreach name,$(filter $(1),$(GIVEN)),$(call option_of,$(name)))
 
 # make's own settings must not reach the makefile that Verilator writes
-FLOREANA := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES $(VENV)/bin/floreana
+FLOREANA := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES -u PYTHONPATH -u PYTHONHOME $(VENV)/bin/floreana
 
 # ---------------------------------------------------------------- targets
 help:
@@ -82,11 +82,11 @@ bench-sim: env
 # Two workers; ARGS= goes to pytest, for example ARGS="-k linear"
 test: env-test
 	@mkdir -p build/test
-	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES $(PY) -m pytest tests -n 2 --dist=worksteal --durations=15 \
+	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES -u PYTHONPATH -u PYTHONHOME $(PY) -m pytest tests -n 2 --dist=worksteal --durations=15 \
 	    --junitxml=build/test/junit.xml $(ARGS)
 
 lint: env-test
-	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(PY) tb/lint_gate.py
+	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u PYTHONPATH $(PY) tb/lint_gate.py
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy

@@ -31,7 +31,7 @@ class InputError(FloreanaError):
     exit_code = 2
 
 
-class EnvironmentError_(FloreanaError):  # noqa: N801, N818 (EnvironmentError is a builtin)
+class EnvironmentError_(FloreanaError):  # noqa: N801 (EnvironmentError is a builtin)
     """Something the machine lacks: a tool, disk space, a file that cannot be written."""
 
     exit_code = 3
