@@ -85,11 +85,14 @@ test: env-test
 	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES -u PYTHONPATH -u PYTHONHOME $(PY) -m pytest tests -n 2 --dist=worksteal --durations=15 \
 	    --junitxml=build/test/junit.xml $(ARGS)
 
+# All four run, so that one call shows everything
 lint: env-test
-	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u PYTHONPATH $(PY) tb/lint_gate.py
-	@$(PY) -m ruff check .
-	@$(PY) -m ruff format --check .
-	@$(PY) -m mypy
+	@unset MAKEFLAGS MFLAGS MAKELEVEL PYTHONPATH; failed=; \
+	$(PY) tb/lint_gate.py || failed="$$failed dialect"; \
+	$(PY) -m ruff check . || failed="$$failed ruff-check"; \
+	$(PY) -m ruff format --check . || failed="$$failed ruff-format"; \
+	$(PY) -m mypy || failed="$$failed mypy"; \
+	[ -z "$$failed" ] || { echo "make lint failed:$$failed" >&2; exit 1; }
 
 clean:
 	rm -rf build

@@ -322,9 +322,7 @@ class AddNorm(Kernel):
             first = c["chan_base"] * self.shape["NORM_LANES"]
             fault(first + c["h"] > self.shape["CHAN_WORDS"] * self.shape["NORM_LANES"], f"CHANNEL entry {first}")
             entries = [self.table(lay.MEM_CHANNEL, first + i, lay.CHANNEL) for i in range(c["h"])]
-            self.columns[c["chan_base"]] = {
-                name: np.array([entry[name] for entry in entries], np.int64) for name, _ in lay.CHANNEL
-            }
+            self.columns[c["chan_base"]] = {name: np.array([entry[name] for entry in entries], np.int64) for name, _ in lay.CHANNEL}
         return self.columns[c["chan_base"]]
 
     def receive(self, header: lay.Header, payload: bytes) -> None:

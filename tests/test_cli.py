@@ -21,7 +21,7 @@ from floreana.environment import project_root
 from floreana.errors import EnvironmentError_
 from floreana.ibert.synthetic import synthetic_bert
 from floreana.report.result import write_whole
-from floreana.sim import session
+from floreana.sim import flow
 from floreana.sim.process import end_group
 
 
@@ -112,8 +112,8 @@ class _Words:
 
 def test_a_long_text_is_refused_by_its_tokens(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     weights = synthetic_bert(1, 384, 12, 1536, 6, 50)
-    monkeypatch.setattr(session, "fetch_minilm", lambda cache: tmp_path)
-    monkeypatch.setattr(session, "load_bert", lambda folder: (weights, _Words()))
+    monkeypatch.setattr(flow, "fetch_minilm", lambda cache: tmp_path)
+    monkeypatch.setattr(flow, "load_bert", lambda folder: (weights, _Words()))
     assert main(["sim", "--text", "word " * 127, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert "129 tokens" in error and "at most 128 tokens" in error and not (tmp_path / "out").exists()
@@ -175,7 +175,7 @@ def test_unforeseen_errors_have_their_exit_code(
 
 
 def test_a_run_waits_for_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with session.locked(tmp_path / "tiny_2"):
+    with flow.locked(tmp_path / "tiny_2"):
         assert main(["sim", "--project", "tiny_2", "--sim", "icarus", "--out", str(tmp_path)]) == 3
     assert "another run is at work" in capsys.readouterr().err
 

@@ -202,9 +202,7 @@ PARAM_REFUSALS: dict[str, tuple[Callable[[ModelParams], ModelParams], str]] = {
     "softmax e": (set_value("softmax.e", 29), "encoder 1 softmax.e: value 29, limit 30..80"),
     "shift": (set_value("ln2.shift", 32), "encoder 1 ln2.shift: value 32, limit 0..31"),
     "shape": (
-        lambda p: replace(
-            p, encoders=(p.encoders[0], replace(p.encoders[1], q=replace(p.encoders[1].q, bias=np.zeros(3, np.int64))))
-        ),
+        lambda p: replace(p, encoders=(p.encoders[0], replace(p.encoders[1], q=replace(p.encoders[1].q, bias=np.zeros(3, np.int64))))),
         "encoder 1 q.bias: shape (3,), the plan needs (128,)",
     ),
     "type": (
@@ -238,9 +236,7 @@ def test_every_param_problem_at_once(plan: Plan, params: ModelParams, tmp_path: 
     assert "softmax.x0" in caught.value.message
 
 
-def test_a_full_disk_leaves_the_old_images(
-    plan: Plan, params: ModelParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_the_old_images(plan: Plan, params: ModelParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_images(plan, params, tmp_path)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     real = Path.write_bytes

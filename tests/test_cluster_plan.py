@@ -259,9 +259,7 @@ def test_rules_of_every_plan(name: str) -> None:
 
 def test_node_names_reach_the_plan() -> None:
     project = synthetic(128, 2, 256, 1, 2)
-    cluster = ClusterSection.model_validate(
-        {"nodes": ["left", "right"], "mac_base": "06:00:00:00:01:ff", "ip_base": "10.0.0.255"}
-    )
+    cluster = ClusterSection.model_validate({"nodes": ["left", "right"], "mac_base": "06:00:00:00:01:ff", "ip_base": "10.0.0.255"})
     plan = make_plan(project.model_copy(update={"cluster": cluster}))
     assert [(node.name, node.mac, node.ip) for node in plan.nodes] == [
         ("left", 0x0600000001FF, 0x0A0000FF),

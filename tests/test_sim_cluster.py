@@ -17,6 +17,7 @@ import pytest
 
 from floreana.cluster.layout import Header
 from floreana.environment import project_root
+from floreana.errors import EnvironmentError_, FloreanaError
 from floreana.host.frame import parse
 from floreana.project.tops import render_tops
 from floreana.sim.build import Simulator, build, rtl_folders
@@ -174,6 +175,18 @@ def test_a_lost_last_frame_is_a_stall_that_names_the_row(icarus: Echo) -> None:
     assert outcome.error is not None and outcome.cycles < 5000
     for word in ("no frame for", "lacks row(s) 5 of 6", "encoder 0: 6 of 6"):
         assert word in outcome.error, outcome.error
+
+
+def test_a_disk_that_fills_up_during_the_run_is_named(icarus: Echo) -> None:
+    with pytest.raises(EnvironmentError_, match="no room left on the disk") as caught:
+        icarus.run("full", capture="/dev/full")
+    assert caught.value.exit_code == 3
+
+
+def test_a_simulator_that_dies_is_an_error_with_its_last_words(icarus: Echo) -> None:
+    with pytest.raises(FloreanaError, match="before the run was over") as caught:
+        icarus.run("dies", owners=(7,) * 16)
+    assert caught.value.exit_code == 4 and "KeyError" in caught.value.message
 
 
 def test_nothing_lives_on_after_ctrl_c(icarus: Echo, tmp_path: Path) -> None:

@@ -22,10 +22,10 @@ from floreana.ibert.quantise import embed_rows
 from floreana.ibert.store import load_params
 from floreana.ibert.synthetic import random_ids, synthetic_bert
 from floreana.report.compare import find_sentences
-from floreana.sim import session
+from floreana.sim import flow
 from floreana.sim.capture import read_capture
+from floreana.sim.flow import Finished, Hooks, Options, simulate
 from floreana.sim.job import Fault
-from floreana.sim.session import Finished, Hooks, Options, simulate
 
 BUILDS = project_root() / "build" / "test_sim"  # built simulators, found again by their content
 TOKENS = "3,2"
@@ -218,6 +218,12 @@ def test_verify_agrees_in_a_process_of_its_own(
         shutil.copy(verilator[0].folder / name, folder)
     assert main(["verify", str(folder)]) == 0
     assert "equal" in capsys.readouterr().out
+    claims = json.loads((verilator[0].folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps({**claims, "cycles": claims["cycles"] + 1}))
+    assert main(["verify", str(folder)]) == 1
+    assert f"cycles {claims['cycles'] + 1}, the capture says {claims['cycles']}" in capsys.readouterr().err
+    (folder / "result.json").write_text(json.dumps(claims))
+    assert main(["verify", str(folder)]) == 0
     _names, records = read_capture(folder / "traffic.pcapng")
     raw = bytearray((folder / "traffic.pcapng").read_bytes())
     victim = next(r for r in records if r.outbound and r.port == 1)
@@ -249,7 +255,7 @@ def _flip_image(node: int, unit: int, mem: int, index: int, bit: int) -> Callabl
 
 def _broken(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, hooks: Hooks) -> str:
     """Run the command line on a planted error: it must exit with 1. Returns what it said."""
-    monkeypatch.setattr(session, "Hooks", lambda: replace(hooks, builds=BUILDS))
+    monkeypatch.setattr(flow, "Hooks", lambda: replace(hooks, builds=BUILDS))
     assert main(["sim", "--project", "tiny_2", "--tokens", TOKENS, "--out", str(tmp_path)]) == 1
     return capsys.readouterr().err
 
@@ -257,28 +263,26 @@ def _broken(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 def test_a_flipped_weight_bit_is_found(
     verilator: tuple[Finished, Quiet], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """FFN2 of encoder 0 on node 1: output 21 (group 1, output 5), lane 7. It shows in the first row whose activation 7 is not 0."""
+    """FFN2 of encoder 0 on node 1: output 21 (group 1, output 5), lane 7.
+
+    It shows on the wire in the first row that node 0 owns and whose activation 7 on node 1 is not 0.
+    """
     plan = verilator[0].plan
     params = load_params(verilator[0].folder / "params.npz")
     context = plan.nodes[1].context("ffn2", 0)
-    k_lanes, out_n = plan.shape["K_LANES"], plan.shape["OUT_N"]
+    k_lanes, column = plan.shape["K_LANES"], plan.shape["OUT_N"] + 5
     steps = context.fields["in_beats"] * 64 // k_lanes
-    word, output = context.fields["w_base"] + 1 * steps, 5
-    rows = embed_rows(params, synthetic_bert(1, 128, 2, 256, 2, 100), random_ids(1, 3, 100))
-    trace = model(params, rows, parts=2)[0]
-    half = params.ffn // 2
-    row = int(np.flatnonzero(trace.ffn1[:, half + 7])[0])
-    change = int(trace.ffn1[row, half + 7]) * (64 if not int(params.encoders[0].ffn2.weight[out_n + 5, half + 7]) & 64 else -64)
-    expected = int(trace.ffn2_parts[1][row, out_n + 5])
-    hooks = Hooks(images=_flip_image(1, layout.UNIT_LINEAR, layout.MEM_WEIGHT, word << 6 | output, 8 * 7 + 6))
+    word = context.fields["w_base"] + 1 * steps
+    trace = model(params, embed_rows(params, synthetic_bert(1, 128, 2, 256, 2, 100), random_ids(1, 3, 100)), parts=2)[0]
+    lane = params.ffn // 2 + 7
+    row = next(t for t in range(3) if plan.owners[t] == 0 and trace.ffn1[t, lane])
+    weight = int(params.encoders[0].ffn2.weight[column, lane])
+    change = int(trace.ffn1[row, lane]) * (-64 if weight & 64 else 64)
+    expected = int(trace.ffn2_parts[1][row, column])
+    hooks = Hooks(images=_flip_image(1, layout.UNIT_LINEAR, layout.MEM_WEIGHT, word << 6 | 5, 8 * 7 + 6))
     error = _broken(tmp_path, capsys, monkeypatch, hooks)
-    place = f"sentence 0, encoder 0, kernel node1.linear (number 2) (ffn2_part), row {row}, column {out_n + 5}:"
-    if plan.owners[row] == 1:  # that row's part stays in the node: the next place it shows is the owner's result
-        place = "sentence 0, encoder 0, kernel node"
-    else:
-        place += f" got {expected + change}, expected {expected}"
-    assert place in error, error
-    assert "row" in error and "column" in error
+    place = f"sentence 0, encoder 0, kernel node1.linear (number 2) (ffn2_part), row {row}, column {column}:"
+    assert f"{place} got {expected + change}, expected {expected}" in error, error
 
 
 def test_another_requant_constant_is_found(

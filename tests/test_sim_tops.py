@@ -81,6 +81,25 @@ def test_the_cluster_has_every_node_with_its_identity() -> None:
     assert render_tops(plan, hier=True) == render_tops(_plan("minilm_6"), hier=True)
 
 
+def test_the_bare_arrays_compute_what_they_are_given(tmp_path: Path) -> None:
+    """Their speed means nothing if a compiler could leave the products out: other activations, other sums, and nothing unknown."""
+    plan = _plan()
+    sources = sources_of("tiny_2_arrays", render_arrays(plan), rtl_folders())
+    for name, text in sources.items():
+        (tmp_path / f"{name}.v").write_bytes(text)
+    env = tool_environment()
+    iverilog, vvp = find_tool("iverilog", env), find_tool("vvp", env)
+    assert iverilog is not None and vvp is not None
+    command = [iverilog, "-g2005", "-s", "tiny_2_arrays", "-o", "sim.vvp", *(f"{name}.v" for name in sources)]
+    subprocess.run(command, cwd=tmp_path, env=env, check=True)
+    told = [
+        subprocess.run([vvp, "-n", "sim.vvp", f"+cycles={n}"], cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
+        for n in (400, 401 + plan.hidden // plan.shape["K_LANES"])
+    ]
+    sums = [re.findall(r" ([0-9a-f]{8})(?= |$)", text.strip()) for text in told]
+    assert all(len(s) == len(plan.nodes) == len(set(s)) for s in sums) and not set(sums[0]) & set(sums[1]), told
+
+
 def test_a_hole_in_the_plan_is_an_error() -> None:
     plan = _plan()
     with pytest.raises(UndefinedError):

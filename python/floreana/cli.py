@@ -217,7 +217,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _sim(arguments: argparse.Namespace, console: Console) -> int:
-    from floreana.sim.session import Options, simulate
+    from floreana.sim.flow import Options, simulate
 
     options = Options(
         project=arguments.project,
@@ -241,7 +241,7 @@ def _sim(arguments: argparse.Namespace, console: Console) -> int:
 def _plan(arguments: argparse.Namespace, console: Console) -> int:
     from floreana.cluster.description import find_project, load_project
     from floreana.cluster.plan import make_plan, render
-    from floreana.sim.session import build_folder
+    from floreana.sim.flow import build_folder
 
     project = load_project(find_project(arguments.project), nodes=arguments.nodes)
     plan = make_plan(project)
@@ -253,7 +253,7 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _verify(arguments: argparse.Namespace, console: Console) -> int:
-    from floreana.sim.session import verify
+    from floreana.sim.flow import verify
 
     plan, analysis = verify(arguments.folder)
     sentences = len(analysis.sentences)
@@ -267,7 +267,7 @@ def _verify(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _bench(arguments: argparse.Namespace, console: Console) -> int:
-    from floreana.sim.session import Options
+    from floreana.sim.flow import Options
     from floreana.sim.speed import bench_sim
 
     options = Options(

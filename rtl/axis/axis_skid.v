@@ -7,7 +7,7 @@
 `default_nettype none
 
 module axis_skid #(
-    parameter DATA_W = 593  // everything that travels with a beat; default tdata 512, tkeep 64, tlast 1, 16 spare
+    parameter DATA_W = 593  // everything that travels with a beat; default tdata 512, tuser 80, tlast 1
 ) (
     input  wire              clk,
     input  wire              rst,

@@ -227,8 +227,7 @@ def _node_count_limits(nodes: int, hidden: int, heads: int, ffn: int) -> list[st
         limits.append(f"{heads} heads do not divide over {nodes} nodes ({heads} mod {nodes} = {heads % nodes})")
     elif (heads // nodes) * (hidden // heads) % SLICE_BYTES:
         limits.append(
-            f"the heads of a node are {heads // nodes} x {hidden // heads} = {hidden // nodes} bytes,"
-            f" not a multiple of {SLICE_BYTES}"
+            f"the heads of a node are {heads // nodes} x {hidden // heads} = {hidden // nodes} bytes, not a multiple of {SLICE_BYTES}"
         )
     if ffn % nodes:
         limits.append(f"FFN {ffn} does not divide over {nodes} nodes ({ffn} mod {nodes} = {ffn % nodes})")
@@ -247,9 +246,7 @@ class _Source:
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
-            raise InputError(
-                f"{self.file}: no such file; a project is described by fpga_projects/<name>/project.yaml"
-            ) from None
+            raise InputError(f"{self.file}: no such file; a project is described by fpga_projects/<name>/project.yaml") from None
         except UnicodeDecodeError as error:
             raise InputError(f"{self.file}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
         except OSError as error:

@@ -221,9 +221,7 @@ def _write_linear(writes: _Writes, plan: Plan, node: NodePlan, context: ContextP
     writes.block(layout.UNIT_LINEAR, layout.MEM_WEIGHT, indices, words.reshape(-1, k_lanes).astype(np.int8).view(np.uint8))
     segments = np.ascontiguousarray(_rows(bias, channels).reshape(-1, 16).astype("<i4")).view(np.uint8)
     word = np.arange(f["groups"], dtype=np.int64)[:, None] + f["bias_base"]
-    writes.block(
-        layout.UNIT_LINEAR, layout.MEM_BIAS, (word << 4 | np.arange(out_n // 16)).reshape(-1), segments.reshape(-1, 64)
-    )
+    writes.block(layout.UNIT_LINEAR, layout.MEM_BIAS, (word << 4 | np.arange(out_n // 16)).reshape(-1), segments.reshape(-1, 64))
     if f["mode"] != layout.LINEAR_PARTIAL:
         padded = -(-channels // lanes) * lanes
         columns = {k: _rows(v, padded) for k, v in _post_slice(plan, node.index, context.name, p).items()}
@@ -284,9 +282,7 @@ def _node_image(plan: Plan, node: NodePlan, params: ModelParams) -> tuple[bytes,
         edges = {number: {"ctx": e.ctx, "role": e.role, "valid": 1} for number, e in node.edges[kernel].items()}
         writes.table(unit, layout.MEM_EDGE, layout.EDGE, edges, EDGES_N)
         contexts = {
-            context.index: _context_word(context, params.encoders[context.encoder])
-            for context in node.contexts
-            if context.kernel == kernel
+            context.index: _context_word(context, params.encoders[context.encoder]) for context in node.contexts if context.kernel == kernel
         }
         writes.table(unit, layout.MEM_CONTEXT, CONTEXT_LAYOUTS[kernel], contexts, _CONTEXTS_N[kernel])
         for index, entry in enumerate(node.messages[kernel]):

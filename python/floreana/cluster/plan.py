@@ -417,9 +417,7 @@ class _Mapper:
             "ffn1": (self.hidden, self.ffn_slice, REGION_FFN1, layout.LINEAR_GELU, priorities.ffn1),
             "ffn2": (self.ffn_slice, self.hidden, REGION_FFN2, layout.LINEAR_PARTIAL, priorities.ffn2),
         }
-        in_base = {
-            name: store.take(self.row_indices * (inputs // layout.BEAT_BYTES), name) for name, (inputs, *_) in sizes.items()
-        }
+        in_base = {name: store.take(self.row_indices * (inputs // layout.BEAT_BYTES), name) for name, (inputs, *_) in sizes.items()}
         contexts: list[ContextPlan] = []
         edges: dict[int, EdgeEntry] = {}
         for encoder in range(self.encoders):

@@ -26,7 +26,7 @@ from floreana.environment import (
     tool_environment,
 )
 from floreana.errors import EnvironmentError_, FloreanaError
-from floreana.sim.process import run_logged, tail
+from floreana.sim.process import complaints, run_logged
 
 SIMULATORS = ("verilator", "icarus")
 _WORD = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
@@ -123,6 +123,8 @@ def build(
 ) -> Simulator:
     """Build ``top`` below ``folder``, or find it there. ``tell`` gets a short line whenever there is progress."""
     env = tool_environment()
+    for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"):  # of a make that called us, not for the one below us
+        env.pop(name, None)
     sources = sources_of(top, own, rtl_folders() if folders is None else folders)
     digest = hashlib.sha256()
     for part in (
@@ -171,7 +173,7 @@ def _build(
             tell("icarus: compiling")
             command = ["iverilog", "-g2005", "-s", top, "-o", "sim.vvp", *files]
             if run_logged([find_tool("iverilog", env) or "", *command[1:]], log=log, env=env, cwd=scratch):
-                raise FloreanaError(f"Icarus could not build {top}; the log {log} ends with\n{tail(log)}")
+                raise FloreanaError(f"Icarus could not build {top}; the log {log} says\n{complaints(log)}")
         for leftover in scratch.rglob("*.o"):
             leftover.unlink()
         (scratch / "complete").write_text("")
@@ -218,4 +220,4 @@ def _build_verilator(
             tell(f"{text} ({time.monotonic() - begin:.0f} s)")
 
     if run_logged(command, log=log, env=env, cwd=scratch, poll=poll):
-        raise FloreanaError(f"Verilator could not build {top}; the log {log} ends with\n{tail(log)}")
+        raise FloreanaError(f"Verilator could not build {top}; the log {log} says\n{complaints(log)}")

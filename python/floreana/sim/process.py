@@ -80,3 +80,12 @@ def tail(log: Path, lines: int = 12) -> str:
         return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
     except OSError:
         return "(no log)"
+
+
+def complaints(log: Path, lines: int = 12) -> str:
+    """The first lines of a build's log that speak of an error, or its last lines."""
+    try:
+        found = [line[:300] for line in log.read_text(errors="replace").splitlines() if "rror" in line and not line.startswith("$")]
+    except OSError:
+        found = []
+    return "\n".join(found[:lines]) or tail(log, lines)

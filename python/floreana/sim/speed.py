@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from floreana.environment import tool_environment
 from floreana.errors import FloreanaError
 from floreana.project.tops import render_arrays
 from floreana.sim.build import build
+from floreana.sim.flow import Options, Teller, simulate
 from floreana.sim.process import run_logged, tail
-from floreana.sim.session import Options, Teller, simulate
 
 LEAST_RATIO = 1 / 8
 LEAST_CYCLES = 50_000
@@ -47,7 +48,11 @@ def arrays_speed(plan: Plan, folder: Path, cycles: int, jobs: int, teller: Telle
     command: list[str | Path] = [simulator.folder / "obj" / "sim", f"+cycles={cycles}"]
     if run_logged(command, log=log, env=tool_environment(), cwd=folder / "sim"):
         raise FloreanaError(f"the simulation of the bare arrays failed; the log {log} ends with\n{tail(log)}")
-    return cycles, _children_seconds() - before
+    seconds = _children_seconds() - before
+    sums = re.search(rf"arrays: {cycles} cycles, sums([0-9a-f ]+)", log.read_text())
+    if sums is None or len(set(sums.group(1).split()) - {"0" * 8}) != len(plan.nodes):
+        raise FloreanaError(f"the bare arrays did not compute as they should; the log {log} ends with\n{tail(log)}")
+    return cycles, seconds
 
 
 def bench_sim(options: Options, teller: Teller, version: str, console: Console) -> int:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -70,7 +70,7 @@ class Hooks:
 
 
 class Teller(Protocol):
-    """Where a session reports; the command line draws it."""
+    """Where a run reports; the command line draws it."""
 
     def stage(self, text: str) -> None: ...
     def built(self, simulator: Simulator) -> None: ...
@@ -382,11 +382,26 @@ def verify(folder: Path) -> tuple[Plan, Analysis]:
     analysis = analyse(plan, params, records)
     if analysis.first is not None:
         raise DiffersError(str(analysis.first))
+    written = folder / "result.json"
+    if written.exists():
+        _check_result(written, analysis)
     return plan, analysis
 
 
-def free_bytes(folder: Path) -> int:
-    """Room on the disk that holds ``folder``."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+def _check_result(path: Path, analysis: Analysis) -> None:
+    """What result.json claims must be what the capture says."""
+    try:
+        claims = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not readable: {error}; run `floreana sim` again") from error
+    seen = {
+        "bit_exact": True,
+        "frames": analysis.frames,
+        "wire_bytes": analysis.wire_bytes,
+        "tokens": sum(s.tokens for s in analysis.sentences),
+        "cycles": sum(s.cycles for s in analysis.sentences),
+        "cycles_per_encoder": analysis.sentences[0].cycles_per_encoder,
+    }
+    wrong = [f"{name} {claims.get(name)}, the capture says {value}" for name, value in seen.items() if claims.get(name) != value]
+    if wrong:
+        raise DiffersError(f"{path} claims {'; '.join(wrong)}")
