@@ -28,6 +28,11 @@ def test_axis_fifo_verilator() -> None:
     run_unit("axis_fifo", "axis.test_axis_fifo", simulator="verilator")
 
 
+@pytest.mark.parametrize("width", [1, 4])
+def test_axis_chain(width: int) -> None:
+    run_unit("tb_axis_chain", "axis.test_axis_chain", parameters={"BYTES": width})
+
+
 @pytest.mark.parametrize("forward", [0, 1])
 @pytest.mark.parametrize(("width", "depth"), [(1, 2), (37, 37)])
 def test_axis_ram(width: int, depth: int, forward: int) -> None:
@@ -70,6 +75,12 @@ MUTATIONS = {
     "emit swaps the row's bytes": ("axis_msg_emit", "s_row[7:0], s_row[15:8]", "s_row[15:8], s_row[7:0]"),
     "fifo reads while stalled": ("axis_fifo", "(!out_valid_reg || m_axis_tready);", "1'b1;"),
 }
+
+
+def test_a_fifo_that_forgets_a_beat_turns_the_chain_red(tmp_path: Path) -> None:
+    mutated = mutate("axis_fifo", "assign s_axis_tready = !stored[ADDR_W];", "assign s_axis_tready = 1'b1;", tmp_path)
+    with pytest.raises(TestsFailed):
+        run_unit("tb_axis_chain", "axis.test_axis_chain", sources=[mutated])
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
