@@ -29,6 +29,7 @@ from floreana.sim.run import run
 NODES = 2
 EDGE = 9
 ROW_BYTES = 128
+ECHO = project_root() / "tb" / "cluster" / "echo"
 
 
 def _plan() -> Any:
@@ -79,7 +80,7 @@ class Echo:
         return outcome, read_capture(folder / "traffic.pcapng")[1]
 
 
-def _build(kind: str, folder: Path) -> Simulator:
+def _build(kind: str, folder: Path, node: Path = ECHO) -> Simulator:
     return build(
         kind=kind,
         top="echo_cluster",
@@ -88,7 +89,7 @@ def _build(kind: str, folder: Path) -> Simulator:
         log=folder / "build.log",
         jobs=2,
         hier=False,
-        folders=[project_root() / "tb" / "cluster" / "echo", *rtl_folders()],
+        folders=[node, *rtl_folders()],
         optimise="-O1",
     )
 
@@ -174,6 +175,44 @@ def test_a_lost_last_frame_is_a_stall_that_names_the_row(icarus: Echo) -> None:
     outcome, _ = icarus.run("last", sentences=1, faults=(Fault("drop", 11),))
     assert outcome.error is not None and outcome.cycles < 5000
     for word in ("no frame for", "lacks row(s) 5 of 6", "encoder 0: 6 of 6"):
+        assert word in outcome.error, outcome.error
+
+
+VALID = "assign mac_tx_tvalid = rd_reg != whole_reg;"
+BEAT = "assign {mac_tx_tlast, mac_tx_tkeep, mac_tx_tdata} = beats[rd_reg];"
+TURNED = "      turned[47:0] = mac_rx_tdata[95:48];"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "words"),
+    [
+        (VALID, VALID.replace(";", " && cycle_reg[0];"), ["node0 left a gap inside a frame"]),
+        (BEAT, BEAT.replace(";", " ^ (577'd1 << 517);"), ["node0 sent a frame with a hole in tkeep"]),
+        (BEAT, BEAT.replace("beats[rd_reg]", "{rd_reg == 23, beats[rd_reg][575:0]}"), ["node0 sent a frame of more than 17 beats"]),
+        ("sts_drops <= sts_drops + 32'd1", "sts_drops <= 32'd7", ["node0 dropped 7 frame(s)"]),
+        (TURNED, TURNED.replace("mac_rx_tdata[95:48]", "48'h112233445566"), ["MAC address 665544332211, which no port has"]),
+        (TURNED, TURNED + "turned[8*24+:16] = 16'd0;", ["node0 sent something that is not a frame of ours", "checksum 0000 is wrong"]),
+        (TURNED, TURNED + "turned[8*52+:4] = 4'bx;", ["node0 sent a frame with unknown bits"]),
+        ("turned[8*44+:16] = {id_node[7:0], id_node[15:8]}", "turned[8*44+:16] = 16'h4400", ["node 68, which the plan does not have"]),
+        (TURNED, TURNED + "turned[8*59+:8] = 8'h25;", ["slot 2 generation 5 while slot 0 generation 0"]),
+        (TURNED, TURNED + "turned[8*61+:8] = 8'd16;", ["of row 16: a result has 16 rows of 128 bytes"]),
+        (TURNED, TURNED + "turned[8*61+:8] = 8'd0;", ["sent row 0 twice"]),
+    ],
+)
+def test_what_a_node_does_wrong_is_named(tmp_path: Path, right: str, wrong: str, words: list[str]) -> None:
+    text = (ECHO / "node_core.v").read_text()
+    assert text.count(right) == 1
+    text = text.replace(right, wrong).replace("  reg [511:0] turned;", "  reg [511:0] turned;\n  reg [7:0] cycle_reg;")
+    text = text.replace(
+        "  always @(posedge clk) begin",
+        "  always @(posedge clk) cycle_reg <= rst ? 8'd0 : cycle_reg + 8'd1;\n\n  always @(posedge clk) begin",
+    )
+    if "32'd7" in wrong:
+        text = text.replace("mac_rx_tlast && mac_rx_tuser", "mac_rx_tlast")
+    (tmp_path / "node_core.v").write_text(text)
+    outcome, _ = Echo(_build("icarus", tmp_path, tmp_path), tmp_path).run("run", sentences=1, rows=16)
+    assert outcome.error is not None
+    for word in words:
         assert word in outcome.error, outcome.error
 
 

@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = add("bench-sim", "CPU time of the six-node simulation against that of its bare multiplier arrays")
     project_options(bench)
-    bench.add_argument("--text", metavar="SENTENCE", help="the sentence to embed")
+    bench.add_argument("--text", metavar="SENTENCE", help="a sentence in place of as many random tokens as fit")
     bench.add_argument("--model", type=Path, metavar="FOLDER", help="as for sim")
     bench.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="as for sim")
     return parser

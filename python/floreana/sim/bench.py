@@ -149,6 +149,8 @@ class Bench:
                 cause = fault(data)
                 if cause:
                     self._keep(sent)
+                    if word & 0x1E_0000:  # the port saw what is wrong at its root
+                        self._node_error(k, word, horizon)
                     raise RunError(f"{self.names[k]} sent something that is not a frame of ours (cycle {cycle}): {cause}")
                 sent.append(Sent(cycle, k, data))
         if sent:

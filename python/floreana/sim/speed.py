@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import re
 import resource
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from floreana.cluster.plan import Plan
+from floreana.cluster.description import find_project, load_project
+from floreana.cluster.plan import Plan, make_plan
 from floreana.environment import tool_environment
 from floreana.errors import FloreanaError
 from floreana.project.tops import render_arrays
@@ -56,7 +58,13 @@ def arrays_speed(plan: Plan, folder: Path, cycles: int, jobs: int, teller: Telle
 
 
 def bench_sim(options: Options, teller: Teller, version: str, console: Console) -> int:
-    """Print both speeds and their ratio; 1 where the ratio is below an eighth."""
+    """Print both speeds and their ratio; 1 where the ratio is below an eighth.
+
+    Without a text it takes as many random tokens as fit, so that the arrays in the cluster are as busy as they ever are.
+    """
+    if options.text is None:
+        plan = make_plan(load_project(find_project(options.project), nodes=options.nodes))
+        options = replace(options, tokens=str(plan.max_tokens))
     done = simulate(options, teller, version)
     outcome, plan = done.outcome, done.plan
     cycles, seconds = arrays_speed(plan, done.folder, outcome.cycles, options.jobs, teller)
