@@ -4,21 +4,19 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from floreana.environment import cache_folder
 from floreana.errors import InputError
 from floreana.ibert import bert, source, synthetic
 from floreana.ibert.bert import Array, BertWeights
 
-MODELS = Path(__file__).resolve().parents[1] / "build" / "cache" / "models"
-
 
 @pytest.fixture(scope="module")
 def minilm() -> tuple[BertWeights, source.Tokenizer]:
-    return source.load_bert(source.fetch_minilm(MODELS))
+    return source.load_bert(source.fetch_minilm(cache_folder()))
 
 
 def test_erf_and_gelu() -> None:

@@ -28,6 +28,9 @@ from rich.text import Text
 import floreana
 from floreana.errors import FloreanaError
 
+# numpy, imported later, reads it then: one thread gives the same float bits on any number of cores, and is quicker on small matrices
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 CLOCK_HZ = 200_000_000
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 

@@ -30,6 +30,12 @@ def project_root() -> Path:
     return Path(__file__).resolve().parents[2]
 
 
+def cache_folder() -> Path:
+    """Where fetched models and quantised parameters are kept: FLOREANA_CACHE, else build/cache."""
+    named = os.environ.get("FLOREANA_CACHE")
+    return Path(named) if named else project_root() / "build" / "cache"
+
+
 def tools_folder() -> Path:
     """Folder of the tools that the bootstrap unpacked into the running environment."""
     return Path(sys.prefix) / "tools"

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from floreana.cluster.description import MinilmModel, Project, find_project, load_project
 from floreana.cluster.images import write_images
 from floreana.cluster.plan import Plan, load_plan, make_plan
-from floreana.environment import project_root
+from floreana.environment import cache_folder, project_root
 from floreana.errors import DiffersError, EnvironmentError_, FloreanaError, InputError
 from floreana.ibert.bert import BertWeights, forward
 from floreana.ibert.params import IntArray, ModelParams
@@ -97,12 +97,6 @@ class Workload:
     calibration: list[list[int]]
     texts: list[str]
     ids: list[list[int]]
-
-
-def cache_folder() -> Path:
-    """Where fetched models and quantised parameters are kept."""
-    named = os.environ.get("FLOREANA_CACHE")
-    return Path(named) if named else project_root() / "build" / ".cache"
 
 
 def build_folder(project: Project, out: Path | None) -> Path:
