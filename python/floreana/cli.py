@@ -186,7 +186,8 @@ class _Screen:
         a = report.analysis
         bound = plan.mac_bound(a.tokens)
         share = bound / plan.encoders
-        table = Table(title=Text(f"{number}: {report.text}"), title_justify="left", title_style="bold")
+        self.console.print(Text(f"{number}: {report.text}", style="bold"), no_wrap=True, overflow="ellipsis")
+        table = Table()
         for column in ("encoder", "cycles", "multipliers' bound", "integer model"):
             table.add_column(column, justify="right" if column != "integer model" else "left")
         for encoder, cycles in enumerate(a.cycles_per_encoder):

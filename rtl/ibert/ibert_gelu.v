@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Integer GELU of one channel, or the value unchanged.
 //
-//   a = min(|x|, -b);  g = (sign(x) * ((a + b)^2 + c)) >> 14;  y = saturate_48( x * (g + shift) )      where s_gelu = 1, sign(0) = 0
+//   a = min(|x|, -b);  g = (sign(x) * ((a + b)^2 + c)) >> 14;  y = saturate_48( x * (g + shift) )      where s_gelu = 1
 //   y = x                                                                                             where s_gelu = 0
 //
-// ">>" is arithmetic (floor); nothing else rounds. b <= 0 is required (|x| is clamped to -b). Widths: -2^19 <= a + b <= 0, the square
-// <= 2^38, g 27 bits, g + shift 28 bits, the product 60 bits, saturated once to 48.
+// ">>" is arithmetic (floor); nothing else rounds. x = 0 gives 0, so that sign(0) needs no case of its own. b <= 0 is
+// required (|x| is clamped to -b). Widths: -2^19 <= a + b <= 0, the square <= 2^38, g 27 bits, g + shift 28 bits, the product 60 bits, saturated once to 48.
 // Latency 5 cycles, one value a cycle, no stall: the caller keeps room for what is in flight. Registers move only with valid data.
 `resetall
 `timescale 1ns/1ps
@@ -50,13 +50,12 @@ endfunction
 
 // ((sign(x) * (sq + c)) >> 14) + shift
 function signed [27:0] factor(
-    input negative, input zero, input signed [41:0] sq, input signed [39:0] c, input signed [23:0] shift
+    input negative, input signed [41:0] sq, input signed [39:0] c, input signed [23:0] shift
 );
     reg signed [41:0] poly;
     begin
         poly = sq + $signed({{2{c[39]}}, c});
         if (negative) poly = -poly;
-        if (zero)     poly = 42'sd0;
         factor = poly[41:14] + {{4{shift[23]}}, shift};
     end
 endfunction
@@ -82,7 +81,7 @@ always @(posedge clk) begin
     if (valid_p2) begin
         gelu_p3 <= gelu_p2;
         x_p3    <= x_p2;
-        gs_p3   <= factor(x_p2[31], x_p2 == 32'sd0, sq_p2, c_p2, shift_p2);
+        gs_p3   <= factor(x_p2[31], sq_p2, c_p2, shift_p2);
     end
     if (valid_p3) begin
         // $signed: a bare concatenation would make the product unsigned
