@@ -213,7 +213,7 @@ def _build_verilator(
     def poll() -> None:
         nonlocal shown
         todo = sum(1 for path in objects.rglob("*.cpp") if not path.name.endswith("__ALL.cpp"))
-        made = sum(1 for _ in objects.rglob("*.o"))
+        made = min(todo, sum(1 for _ in objects.rglob("*.o")))  # the objects of libraries are counted too
         text = f"verilator: compiling C++, {made} of about {todo} files" if made else "verilator: translating Verilog to C++"
         if text != shown:
             shown = text
