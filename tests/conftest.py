@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 for folder in (ROOT / "tb", ROOT / "python"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
+
+# A shell that starts the tests in the background makes them ignore Ctrl-C, and every child inherits that; the tests that send it need it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(hookwrapper=True)

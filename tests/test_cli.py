@@ -218,17 +218,17 @@ def test_no_simulator_outlives_a_run(tmp_path: Path, number: signal.Signals) -> 
     )
     progress = tmp_path / "tiny_2" / "sim" / "progress.jsonl"
     try:
-        limit = time.monotonic() + 90
+        limit = time.monotonic() + 300
         while not (progress.exists() and "loading" in progress.read_text()):
             assert process.poll() is None and time.monotonic() < limit, process.stderr
             time.sleep(0.05)
         simulators = _children(process.pid)
         assert len(simulators) == 1 and _group_members(simulators[0])
         process.send_signal(number)
-        error = process.communicate(timeout=30)[1]
+        error = process.communicate(timeout=120)[1]
         if number != signal.SIGKILL:
             assert process.returncode == 130 and "interrupted" in error and "Traceback" not in error
-        limit = time.monotonic() + 10
+        limit = time.monotonic() + 60
         while _group_members(simulators[0]):
             assert time.monotonic() < limit, "the simulator lives on"
             time.sleep(0.05)

@@ -239,12 +239,12 @@ def test_nothing_lives_on_after_ctrl_c(icarus: Echo, tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(project_root() / "python")}
     process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], env=env, stderr=subprocess.DEVNULL)
     pid = tmp_path / "pid"
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 120
     while not (pid.exists() and pid.read_text().strip()):
         assert time.monotonic() < limit
         time.sleep(0.05)
     group = int(pid.read_text())
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) != 0
+    assert process.wait(timeout=120) != 0
     with pytest.raises(ProcessLookupError):
         os.killpg(group, 0)
