@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-test sim plan verify bench-sim test lint clean distclean
+.PHONY: help env env-test sim plan verify bench-sim vectors peer test lint clean distclean
 .NOTPARALLEL:
 
 # ---------------------------------------------------------------- variables that become options
@@ -14,8 +14,9 @@ PY     := $(VENV)/bin/python
 # command line count, so that a SIM or OUT that happens to be in the environment changes nothing.
 OPTIONS := PROJECT TEXT TEXT_FILE TOKENS SEED SIM LINK_DELAY LOSS DUP REORDER CORRUPT VECTORS RANKS HOSTFILE WINDOW WAVES JOBS \
            OUT CHECK MODEL NODES
-GIVEN := $(foreach name,$(OPTIONS),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
-unexport $(OPTIONS)
+PEER_OPTIONS := SEEDS TORCH_INDEX
+GIVEN := $(foreach name,$(OPTIONS) $(PEER_OPTIONS),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+unexport $(OPTIONS) $(PEER_OPTIONS)
 
 # option_of: LINK_DELAY -> link-delay
 lower = $(subst A,a,$(subst B,b,$(subst C,c,$(subst D,d,$(subst E,e,$(subst F,f,$(subst G,g,$(subst H,h,$(subst I,i,$(subst J,j,\
@@ -42,6 +43,8 @@ help:
 	@echo '  make verify                    compare the capture of the last run with the model once more'
 	@echo '  make plan                      who computes what, and where it lies'
 	@echo '  make bench-sim                 speed of the simulation against its bare multipliers'
+	@echo '  make vectors VECTORS=folder    recorded vectors of a real I-BERT through the model and the RTL units'
+	@echo '  make peer                      the integer model against the published I-BERT code (TORCH_INDEX= names an index for torch)'
 	@echo
 	@echo '  make test                      all benches and Python tests (ARGS="-k skid" chooses)'
 	@echo '  make lint                      dialect gate on every module, ruff, mypy, SPDX'
@@ -79,6 +82,15 @@ verify: env
 bench-sim: env
 	@$(FLOREANA) bench-sim $(call arguments,PROJECT TEXT MODEL JOBS OUT NODES)
 
+# Recorded vectors of a real I-BERT through the integer model and the RTL units (docs/vectors.md)
+vectors: env
+	@$(PY) -m floreana.report.vectors $(call arguments,VECTORS JOBS OUT)
+
+# The published I-BERT code, in an environment of its own (docs/peer.md); QUICK=1 for few small cases
+peer: env
+	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES -u PYTHONPATH -u PYTHONHOME $(PY) -m floreana.peer \
+	    $(call arguments,$(PEER_OPTIONS)) $(if $(filter 1,$(value QUICK)),--quick)
+
 # Two workers; ARGS= goes to pytest, for example ARGS="-k linear"
 test: env-test
 	@mkdir -p build/test
@@ -98,5 +110,5 @@ clean:
 	rm -rf build
 
 distclean: clean
-	rm -rf .venv .venv.tmp-* .venv.old-* .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv.tmp-* .venv.old-* .venv-peer .venv-peer.tmp-* .venv-peer.old-* .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

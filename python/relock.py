@@ -37,29 +37,33 @@ def report(arguments: list[str], python: str) -> list[dict[str, Any]]:
         return installs
 
 
-def main() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    direct = [*project["dependencies"], *(p for group in project["optional-dependencies"].values() for p in group), "pip"]
-    print(f"resolving {len(direct)} direct pins", flush=True)
-    pins: dict[str, str] = {}
-    for item in report(direct, PYTHONS[0]):
-        name = re.sub(r"[-_.]+", "-", item["metadata"]["name"]).lower()
-        pins[name] = item["metadata"]["version"]
+def pin(item: dict[str, Any]) -> tuple[str, str]:
+    """Name, as lock files spell it, and version of one line of pip's report."""
+    return re.sub(r"[-_.]+", "-", item["metadata"]["name"]).lower(), item["metadata"]["version"]
+
+
+def write(target: Path, pins: dict[str, str], head: str) -> None:
+    """Ask for the wheel of every pin for each supported Python, and write the lock under its name when it is complete."""
     hashes: dict[str, set[str]] = {name: set() for name in pins}
     for python in PYTHONS:
         print(f"wheels for Python {python}", flush=True)
         for item in report(["--no-deps", *(f"{n}=={v}" for n, v in pins.items())], python):
-            name = re.sub(r"[-_.]+", "-", item["metadata"]["name"]).lower()
-            hashes[name].add(item["download_info"]["archive_info"]["hashes"]["sha256"])
-    lines = [HEAD.format(pythons=f"{PYTHONS[0]} to {PYTHONS[-1]}")]
+            hashes[pin(item)[0]].add(item["download_info"]["archive_info"]["hashes"]["sha256"])
+    lines = [head.format(pythons=f"{PYTHONS[0]} to {PYTHONS[-1]}")]
     for name in sorted(pins):
         marks = "".join(f" \\\n    --hash=sha256:{digest}" for digest in sorted(hashes[name]))
         lines.append(f"{name}=={pins[name]}{marks}\n")
-    target = ROOT / "requirements.lock"
     temporary = target.with_suffix(".lock.tmp")
     temporary.write_text("".join(lines), encoding="utf-8")
     temporary.replace(target)
     print(f"{target.name}: {len(pins)} packages")
+
+
+def main() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    direct = [*project["dependencies"], *(p for group in project["optional-dependencies"].values() for p in group), "pip"]
+    print(f"resolving {len(direct)} direct pins", flush=True)
+    write(ROOT / "requirements.lock", dict(pin(item) for item in report(direct, PYTHONS[0])), HEAD)
 
 
 if __name__ == "__main__":

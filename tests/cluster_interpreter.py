@@ -14,6 +14,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,9 @@ from floreana.ibert.params import (
 
 SIGNED = {"m", "off", "gelu_b", "gelu_c", "gelu_shift", "m1", "bias", "om", "ooff", "b", "c"}
 BEAT = lay.BEAT_BYTES
+RESIDUAL_BEATS = -1  # in an add_norm row's counts, beside its slices
+SLICED = {"q": "attention", "k": "attention", "v": "attention", "context": "out", "ffn1": "ffn2"}  # whose columns
+PARTIAL = {"out_part": "out", "ffn2_part": "ffn2"}
 Path_ = tuple[int, int, int, int]  # node and port that sent, node and port that receive (-1: the wire)
 Send = Callable[[lay.Header, bytes], None]
 
@@ -316,6 +320,8 @@ class AddNorm(Kernel):
         self.residual = Store(f"add_norm {kernel} residuals", shape["RES_WORDS"])
         self.count: dict[tuple[int, int], Counter[int]] = {}
         self.columns: dict[int, dict[str, IntArray]] = {}
+        edges = [self.table(lay.MEM_EDGE, edge, lay.EDGE) for edge in range(256)]
+        self.by_message = {edge["ctx"] for edge in edges if edge["valid"] and edge["role"] == lay.ROLE_RESIDUAL}
 
     def channels(self, c: dict[str, int]) -> dict[str, IntArray]:
         if c["chan_base"] not in self.columns:
@@ -327,12 +333,21 @@ class AddNorm(Kernel):
 
     def receive(self, header: lay.Header, payload: bytes) -> None:
         c, role = self.lookup(header, payload)
+        ctx = self.table(lay.MEM_EDGE, header.edge, lay.EDGE)["ctx"]
         local = self.table(lay.MEM_LOCAL_ROW, header.row, lay.LOCAL_ROW)["local_row"]
         fault(bool(local >> self.shape["LROW_W"]), f"add_norm {self.kernel}: local row {local}")
         fault(c["beats"] > self.shape["ROW_BEATS"] or c["h"] != c["beats"] * 64, f"row of {c['beats']} beats")
         index = header.slot << self.shape["LROW_W"] | local
         count = self.count.setdefault((c["region"], index), Counter())
         first = header.offset * 4 // BEAT
+        if c["mode"] == lay.NORM_NORM and role == lay.ROLE_RESIDUAL:
+            fault(header.type != lay.TYPE_INT8, f"residual: type {header.type}")
+            for i, word in enumerate(int8_words(payload)):
+                fault(first + i >= c["beats"], f"add_norm {self.kernel}: slice beyond the row")
+                self.residual.write(c["res_base"] + index * c["beats"] + first + i, word)
+            count[RESIDUAL_BEATS] += len(payload) // BEAT
+            self.complete(c, ctx, header, index)
+            return
         count[header.offset * 4 // lay.MESSAGE_BYTES] += 1
         if c["mode"] == lay.NORM_ENTRY:
             fault(role != lay.ROLE_DATA or header.type != lay.TYPE_INT8, f"ENTRY: role {role}, type {header.type}")
@@ -354,7 +369,14 @@ class AddNorm(Kernel):
                 word = word + self.acc.take(base + first + i, 1)
             self.acc.write(base + first + i, word)
         fault(count[slice_number] > c["parts"], f"add_norm {self.kernel}: more than {c['parts']} parts")
-        if len(count) < c["slices"] or min(count.values()) < c["parts"]:
+        self.complete(c, ctx, header, index)
+
+    def complete(self, c: dict[str, int], ctx: int, header: lay.Header, index: int) -> None:
+        """Queue a row whose parts, and residual where one is sent, are all in."""
+        count = self.count[c["region"], index]
+        if any(count[slice_number] < c["parts"] for slice_number in range(c["slices"])):
+            return
+        if ctx in self.by_message and count[RESIDUAL_BEATS] < c["beats"]:
             return
         del self.count[c["region"], index]
         self.work.append(lambda: self.compute(c, header, index))
@@ -512,39 +534,55 @@ class Cluster:
 def check_log(plan: Plan, traces: dict[int, list[EncoderTrace]], log: list[tuple[int, lay.Header, bytes]]) -> int:
     """Compare every message with the model by what ``plan.edges`` says it carries; every slice exactly once.
 
-    ``traces``: slot -> one trace per encoder, with as many parts as there are nodes. Returns the messages checked.
+    ``traces``: slot -> one trace per encoder, with as many parts as nodes share OUT and FFN2. Returns the messages checked.
     """
-    nodes = len(plan.nodes)
-    sent: Counter[tuple[int, int, int, int]] = Counter()  # slot, edge, row, producer -> bytes
+    homes = {number: node for node in plan.nodes for number in node.kernels.values()}
+    sent: Counter[tuple[int, int, int, int, int]] = Counter()  # slot, edge, row, producer, receiving kernel -> bytes
     ports = {"entry": "add_norm", "ln1": "add_norm", "ln2": "add_norm", "context": "attention"}
     for node, header, payload in log:
         edge = plan.edges[header.edge]
         trace = traces[header.slot][edge.encoder]
         kernel = plan.nodes[node].kernels[ports.get(edge.tensor, "linear")]
         fault(header.src_kernel != kernel, f"edge {header.edge}: source kernel {header.src_kernel}, not {kernel}")
-        wide = edge.tensor in ("out_part", "ffn2_part")
+        wide = edge.tensor in PARTIAL
         if wide:
-            row = getattr(trace, f"{edge.tensor}s")[node, header.row]
+            begin, end = plan.nodes[node].columns[PARTIAL[edge.tensor]]
+            row = getattr(trace, f"{edge.tensor}s")[begin // (end - begin), header.row]
         else:
             row = getattr(trace, edge.tensor)[header.row]
-            if edge.tensor in ("q", "k", "v", "context", "ffn1"):
-                row = row[node * len(row) // nodes : (node + 1) * len(row) // nodes]
+            if edge.tensor in SLICED:
+                row = row[slice(*homes[header.dst_kernel].columns[SLICED[edge.tensor]])]
         raw = row.astype("<i4" if wide else np.int8).tobytes()
         at = header.offset * 4
         fault(header.type != (lay.TYPE_INT32 if wide else lay.TYPE_INT8), f"edge {header.edge}: type {header.type}")
         fault(header.last != (header.row == len(trace.entry) - 1), f"row {header.row}: last is {header.last}")
         fault(raw[at : at + len(payload)] != payload, f"encoder {edge.encoder} {edge.tensor} row {header.row} differs")
-        sent[header.slot, header.edge, header.row, node] += len(payload)
-    expected: Counter[tuple[int, int, int, int]] = Counter()
+        sent[header.slot, header.edge, header.row, node, header.dst_kernel] += len(payload)
+    # columns that a producer makes and a receiver takes; whole rows and sums go to one place, named by the messages themselves
+    makers = {"q": "qkv", "k": "qkv", "v": "qkv", "context": "attention", "ffn1": "ffn1"}
+    expected: Counter[tuple[int, int, int, int, int]] = Counter()
+    places = {(number, node): kernel for _, number, _, node, kernel in sent}
     for slot, encoders in traces.items():
         for number, edge in plan.edges.items():
             if number == plan.entry.edge:
                 continue  # from the host
             for row in range(len(encoders[0].entry)):
-                whole = edge.tensor in ("entry", "ln1", "ln2")
-                for node in [plan.owners[row]] if whole else range(nodes):
-                    size = {"out_part": 4 * plan.hidden, "ffn2_part": 4 * plan.hidden, "ffn1": plan.ffn // nodes}
-                    expected[slot, number, row, node] = plan.hidden if whole else size.get(edge.tensor, plan.hidden // nodes)
+                if edge.tensor in SLICED:
+                    port = "linear" if edge.tensor in ("context", "ffn1") else "attention"
+                    for maker, taker in product(plan.nodes, plan.nodes):
+                        made, taken = maker.columns.get(makers[edge.tensor]), taker.columns.get(SLICED[edge.tensor])
+                        size = min(made[1], taken[1]) - max(made[0], taken[0]) if made and taken else 0
+                        if size > 0:
+                            expected[slot, number, row, maker.index, taker.kernels[port]] = size
+                elif edge.tensor in PARTIAL:
+                    owner = plan.owner({"out_part": "ln1", "ffn2_part": "ln2"}[edge.tensor], row)
+                    kernel = plan.nodes[owner].kernels["add_norm"]
+                    for node in plan.holders(PARTIAL[edge.tensor]):
+                        expected[slot, number, row, node, kernel] = 4 * plan.hidden
+                else:
+                    made_by = "ln1" if edge.tensor == "ln1" or (edge.tensor == "entry" and edge.encoder == 0) else "ln2"
+                    node = plan.owner(made_by, row)
+                    expected[slot, number, row, node, places.get((number, node), 0)] = plan.hidden
     fault(sent != expected, f"messages differ: {sorted((sent - expected) + (expected - sent))[:4]}")
     return len(log)
 

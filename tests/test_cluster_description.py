@@ -103,7 +103,7 @@ cluster:
   mac_base: "01:00:00:00:00:00"
   ip_base: 10.300.0.1
 mapping:
-  strategy: pipeline
+  strategy: pipelin
   priorities: {qkv: 4, qvk: 1}
 build:
   out_n: 20
@@ -144,7 +144,7 @@ build:
             "an IPv4 address is four numbers from 0 to 255",
             "write it as 10.17.0.1",
         ),
-        (15, "mapping.strategy", "pipeline", "not a known value", "choose 'tensor'"),
+        (15, "mapping.strategy", "pipelin", "not a known value", "choose 'tensor' or 'pipeline'"),
         (16, "mapping.priorities.qkv", "4", "must be at most 3", "choose a value of at most 3"),
         (16, "mapping.priorities.qvk", "1", f"{known}qkv, out, ffn1, ffn2", "did you mean qkv?"),
         (18, "build.out_n", "20", "not a known value", "choose 16, 32, 48 or 64"),
@@ -153,6 +153,10 @@ build:
     ]
 
 
+PLACE = """mapping:
+  strategy: pipeline
+  place: {{qkv: [node0], attention: [node1], out: [node0], ln1: [{ln1}], ffn1: [{ffn1}], ffn2: [node0], ln2: [{ln2}]}}
+"""
 # change to the good text -> line, key, value, part of the limit, part of the remedy of the only problem
 REFUSALS: dict[str, tuple[Any, ...]] = {
     "hidden not whole beats": (
@@ -211,6 +215,27 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
         ("source: synthetic", "source: minilm"),
         ("hidden: 128\n  heads: 2\n  ffn: 256\n  encoders: 2\n", "hidden: 128\n"),
         (4, "model.hidden", "128", "unknown key; known: source", "remove it"),
+    ),
+    "pipeline without place": (
+        ("cluster:", "mapping: {strategy: pipeline}\ncluster:"),
+        (8, "mapping.place", "(absent)", "strategy pipeline needs it", "add place: qkv, attention, out, ln1, ffn1, ffn2, ln2"),
+    ),
+    "place of an unknown node": (
+        ("cluster:", PLACE.format(ln1="node0", ffn1="node7", ln2="node0") + "cluster:"),
+        (10, "mapping.place.ffn1", "node7", "no node is named node7", "choose from node0, node1"),
+    ),
+    "LayerNorms on other nodes": (
+        ("cluster:", PLACE.format(ln1="node0, node1", ffn1="node0", ln2="node0") + "cluster:"),
+        (10, "mapping.place.ln2", "node0", "rows rotate over the nodes of both LayerNorms alike", "name the nodes of ln1, or one"),
+    ),
+    "shares of half a beat": (
+        ("ffn: 256", "ffn: 192"),
+        ("cluster:", PLACE.format(ln1="node0", ffn1="node0, node1", ln2="node1") + "cluster:"),
+        (10, "mapping.place.ffn1", "node0, node1", "FFN 192 over 2 nodes is 96 bytes", "name another number of nodes"),
+    ),
+    "place in strategy tensor": (
+        ("cluster:", PLACE.format(ln1="node0", ffn1="node0", ln2="node0").replace("pipeline", "tensor") + "cluster:"),
+        (10, "mapping.place", "(given)", "only strategy pipeline places operators", "remove it"),
     ),
     "no name": (("name: sample\n", ""), (1, "name", "(absent)", "required", "add name")),
     "name of another folder": (

@@ -14,6 +14,7 @@ from floreana.cluster import layout as lay
 from floreana.cluster.description import (
     BuildSection,
     ClusterSection,
+    MappingSection,
     Project,
     SyntheticModel,
     find_project,
@@ -35,6 +36,15 @@ def project(name: str, nodes: int, sizes: tuple[int, int, int, int], **build: in
     )
 
 
+def pipeline(name: str, sizes: tuple[int, int, int, int], place: dict[str, str], **build: int) -> Project:
+    """Operators on nodes named by one letter each."""
+    places = {operator: list(nodes) for operator, nodes in place.items()}
+    nodes = sorted({node for names in places.values() for node in names})
+    tensor = project(name, 1, sizes, **build)
+    mapping = MappingSection.model_validate({"strategy": "pipeline", "place": places})
+    return tensor.model_copy(update={"cluster": ClusterSection.model_validate({"nodes": nodes}), "mapping": mapping})
+
+
 def random_rows(seed: int, tokens: int, hidden: int) -> IntArray:
     rng = np.random.default_rng(seed)
     return np.clip(np.round(rng.normal(0, 40, (tokens, hidden))), -128, 127).astype(np.int64)
@@ -53,7 +63,7 @@ def prepare(chosen: Project, folder: Path, tokens: dict[int, int], seed: int) ->
     params = random_params(seed, plan.hidden, plan.heads, plan.ffn, plan.encoders)
     images = write_images(plan, params, folder)
     sequences = {slot: random_rows(seed + slot, count, plan.hidden) for slot, count in tokens.items()}
-    traces = {slot: model(params, rows, len(plan.nodes)) for slot, rows in sequences.items()}
+    traces = {slot: model(params, rows, len(plan.holders("out"))) for slot, rows in sequences.items()}
     return Case(plan, images, sequences, traces)
 
 
@@ -107,6 +117,46 @@ def test_images_compute_the_model(name: str, tmp_path: Path) -> None:
     multicasts = 2 * case.plan.encoders * (nodes - 1)
     parts = 2 * case.plan.encoders * (nodes - 1) * slices
     assert cluster.frames == rows * (1 + multicasts + parts + 1)
+
+
+ONE_EACH = {"qkv": "a", "attention": "b", "out": "c", "ln1": "c", "ffn1": "d", "ffn2": "e", "ln2": "f"}
+PIPELINES = {
+    # frames a row: host in and out, then what crosses from node to node
+    "one_node_each": (
+        pipeline("one_node_each", (128, 2, 192, 2), ONE_EACH, out_n=32, max_tokens=6),
+        {0: 6},
+        # an encoder: q, k, v, two beats of context, ln1 to d and f, ffn1, sums of FFN2; entry from c to a, then from f to a and c
+        2 + 2 * (3 + 2 + 2 + 1 + 1) + 1 + 2,
+    ),
+    "shared_operators": (
+        pipeline(
+            "shared_operators",
+            (256, 4, 384, 3),
+            {"qkv": "ab", "attention": "badc", "out": "cb", "ln1": "fda", "ffn1": "ec", "ffn2": "gh", "ln2": "fda"},
+            out_n=16,
+            max_tokens=7,
+        ),
+        {0: 7, 1: 2},
+        None,
+    ),
+    "one_node": (pipeline("one_node", (128, 2, 128, 2), dict.fromkeys(ONE_EACH, "x"), max_tokens=4), {1: 4}, 2),
+    "ibert_base_6_pipeline": (load_project(find_project("ibert_base_6_pipeline")), {0: 2}, None),
+}
+
+
+@pytest.mark.parametrize("name", sorted(PIPELINES))
+def test_pipeline_computes_the_model(name: str, tmp_path: Path) -> None:
+    chosen, tokens, frames = PIPELINES[name]
+    case = prepare(chosen, tmp_path, tokens, seed=12)
+    cluster = run_and_compare(case, seed=3)
+    assert frames is None or cluster.frames == sum(tokens.values()) * frames
+
+
+def test_pipeline_in_any_order(tmp_path: Path) -> None:
+    """Every kernel starved once: above all, residuals that come long after the sums they are added to."""
+    case = prepare(PIPELINES["one_node_each"][0], tmp_path, {0: 3, 1: 2}, seed=13)
+    for seed in range(18):
+        run_and_compare(case, seed)
 
 
 def test_any_order_of_delivery(tmp_path: Path) -> None:

@@ -257,6 +257,37 @@ def test_rules_of_every_plan(name: str) -> None:
         assert len(words) <= plan.shape[memory] < len(words) + 64
 
 
+def test_pipeline_figures() -> None:
+    plan = shipped("ibert_base_6_pipeline")
+    assert [[f"{c.kernel} {c.name}" for c in node.contexts] for node in plan.nodes] == [
+        ["linear qkv"],
+        ["attention attention"],
+        ["attention attention"],
+        ["linear out", "add_norm entry", "add_norm ln1"],
+        ["linear ffn1"],
+        ["linear ffn2", "add_norm ln2"],
+    ]
+    assert [node.columns for node in plan.nodes[:4]] == [
+        {"qkv": (0, 768)},
+        {"attention": (0, 384)},
+        {"attention": (384, 768)},
+        {"out": (0, 768)},
+    ]
+    assert [(m.dst_kernel, m.edge, m.offset, m.beats) for m in plan.nodes[0].messages["linear"]] == [
+        (66, 2, 0, 6), (67, 2, 0, 6), (66, 3, 0, 6), (67, 3, 0, 6), (66, 4, 0, 6), (67, 4, 0, 6),
+    ]  # fmt: skip
+    assert [m.offset for m in plan.nodes[2].messages["attention"]] == [96, 112, 128, 144, 160, 176]
+    assert [(m.dst_kernel, m.offset, m.beats) for m in plan.nodes[4].messages["linear"]] == [(6, 0, 16), (6, 256, 16), (6, 512, 16)]
+    # LN1's row goes to FFN1 and, as a residual, to LN2: group 225
+    (row,) = [m for m in plan.nodes[3].messages["add_norm"] if m.edge == 7]
+    assert row.dst_kernel == 225 and plan.nodes[3].peers[225] == 1 << 4 | 1 << 5
+    assert plan.nodes[4].route[225] & ~(1 << lay.PORT_ETH) == 1 << lay.PORT_LINEAR
+    assert plan.nodes[5].route[225] & ~(1 << lay.PORT_ETH) == 1 << lay.PORT_ADD_NORM
+    assert plan.nodes[5].edges["add_norm"][7].role == lay.ROLE_RESIDUAL
+    assert set(plan.owners) == {3} and plan.owner("ln1", 9) == 3 and plan.owner("ln2", 9) == 5
+    assert plan.mac_bound(128) == 98_304 and shipped("ibert_base_6").mac_bound(128) == 49_664
+
+
 def test_node_names_reach_the_plan() -> None:
     project = synthetic(128, 2, 256, 1, 2)
     cluster = ClusterSection.model_validate({"nodes": ["left", "right"], "mac_base": "06:00:00:00:01:ff", "ip_base": "10.0.0.255"})

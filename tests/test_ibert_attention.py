@@ -18,29 +18,24 @@ WIDE = {"HEAD_DIM": 64, "HEAD_BEATS": 4, "ROW_W": 5, "SLOT_W": 2, "CTX_N": 5, "R
 DEFAULT = {"HEAD_DIM": 64, "HEAD_BEATS": 2, "ROW_W": 7, "SLOT_W": 1, "CTX_N": 16, "REQ_WORDS": 32}
 
 SEED = int(os.environ.get("SEED", "1"))
-VECTORS = os.environ.get("VECTORS", "")
 
 
 def attention(
     parameters: dict[str, int],
     *,
     simulator: str = "icarus",
-    bench: str = "test_ibert_attention",
     tests: Sequence[str] | None = None,
     sources: list[Path] | None = None,
-    **env: str,
 ) -> None:
     run_unit(
         "ibert_attention",
-        f"ibert_attention.{bench}",
+        "ibert_attention.test_ibert_attention",
         parameters=parameters,
         simulator=simulator,
         expected_tests=tests,
         sources=sources,
         seed=SEED,
-        extra_env={**{name: str(value) for name, value in parameters.items()}, **env},
-        # one C++ file: a split model is built with a precompiled header, which the runner's make does not set up for gcc
-        extra_args=["--output-split", "200000"] if simulator == "verilator" else [],
+        extra_env={name: str(value) for name, value in parameters.items()},
     )
 
 
@@ -61,13 +56,6 @@ def test_ibert_attention_other_shapes(shape: dict[str, int]) -> None:
 @pytest.mark.parametrize("head_dim", [64, 32])
 def test_ibert_attention_verilator(head_dim: int) -> None:
     attention({**DEFAULT, "HEAD_DIM": head_dim}, simulator="verilator")
-
-
-# the vectors are not part of the project: no folder, no case
-if VECTORS:
-
-    def test_ibert_attention_real_heads() -> None:
-        attention(DEFAULT, simulator="verilator", bench="test_ibert_attention_real", VECTORS=VECTORS)
 
 
 MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {

@@ -11,7 +11,7 @@ import pytest
 
 from floreana.cluster.description import find_project, load_project
 from floreana.cluster.layout import TYPE_INT8, TYPE_INT32, Header
-from floreana.cluster.plan import GROUP_LINEAR, HOST_KERNEL, Plan, make_plan
+from floreana.cluster.plan import GROUP_BASE, HOST_KERNEL, Plan, make_plan
 from floreana.errors import InputError
 from floreana.host.frame import Station, build
 from floreana.ibert.model import model
@@ -84,7 +84,7 @@ class _Wire:
                 self.send(
                     owner,
                     other,
-                    header(GROUP_LINEAR, norm, _edge(plan, e, "ln1"), t, TYPE_INT8),
+                    header(GROUP_BASE, norm, _edge(plan, e, "ln1"), t, TYPE_INT8),
                     tensors.ln1[t].astype(np.int8).tobytes(),
                     at + t,
                 )
@@ -93,7 +93,7 @@ class _Wire:
                 other, norm = 1 - owner, plan.nodes[owner].kernels["add_norm"]
                 out = tensors.ln2[t].astype(np.int8).tobytes()
                 if e + 1 < plan.encoders:
-                    self.send(owner, other, header(GROUP_LINEAR, norm, _edge(plan, e + 1, "entry"), t, TYPE_INT8), out, at + 400 + t)
+                    self.send(owner, other, header(GROUP_BASE, norm, _edge(plan, e + 1, "entry"), t, TYPE_INT8), out, at + 400 + t)
                 else:
                     self.send(owner, 2, header(HOST_KERNEL, norm, _edge(plan, e, "ln2"), t, TYPE_INT8), out, at + 400 + t)
 

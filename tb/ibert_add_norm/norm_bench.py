@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from cocotb.triggers import RisingEdge
-from norm_exact import add_norm_row
+from ibert_add_norm.norm_exact import add_norm_row
 
 from floreana.cluster import layout
 from floreana.cluster.layout import Header

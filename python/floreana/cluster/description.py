@@ -178,11 +178,24 @@ class Priorities(_Section):
     ffn2: int = Field(default=3, ge=0, le=3)
 
 
-class MappingSection(_Section):
-    """How the model is laid over the nodes."""
+class PlaceSection(_Section):
+    """Names of the nodes that share each operator, in order; several nodes take even shares of its columns."""
 
-    strategy: Literal["tensor"] = "tensor"
+    qkv: NodeNames
+    attention: NodeNames
+    out: NodeNames
+    ln1: NodeNames
+    ffn1: NodeNames
+    ffn2: NodeNames
+    ln2: NodeNames
+
+
+class MappingSection(_Section):
+    """How the model is laid over the nodes. ``place`` belongs to ``pipeline``, which needs it."""
+
+    strategy: Literal["tensor", "pipeline"] = "tensor"
     owners: Literal["rotate"] = "rotate"
+    place: PlaceSection | None = None
     priorities: Priorities = Priorities()
 
 
@@ -210,6 +223,12 @@ class Project(_Section):
     def nodes(self) -> int:
         return len(self.cluster.nodes)
 
+    def place(self, operator: str) -> tuple[int, ...]:
+        """Nodes that share an operator, a key of :class:`PlaceSection`: all of them in strategy ``tensor``."""
+        if self.mapping.place is None:
+            return tuple(range(self.nodes))
+        return tuple(self.cluster.nodes.index(name) for name in getattr(self.mapping.place, operator))
+
 
 _SECTIONS: dict[str, type[_Section]] = {"cluster": ClusterSection, "mapping": MappingSection, "build": BuildSection}
 _MODELS: dict[str, type[_Section]] = {"minilm": MinilmModel, "synthetic": SyntheticModel}
@@ -234,6 +253,14 @@ def _node_count_limits(nodes: int, hidden: int, heads: int, ffn: int) -> list[st
     elif ffn // nodes % SLICE_BYTES:
         limits.append(f"FFN {ffn} over {nodes} nodes is {ffn // nodes} bytes a node, not a multiple of {SLICE_BYTES}")
     return limits
+
+
+def _share_limits(count: int, hidden: int, heads: int, ffn: int) -> dict[str, list[str]]:
+    """What forbids ``count`` nodes for each operator of ``pipeline``."""
+    found = _node_count_limits(count, hidden, heads, ffn)
+    of_ffn = [limit for limit in found if limit.startswith("FFN")]
+    of_heads = [limit for limit in found if not limit.startswith("FFN")]
+    return {"qkv": of_heads, "attention": of_heads, "out": of_heads, "ffn1": of_ffn, "ffn2": of_ffn}
 
 
 class _Source:
@@ -453,6 +480,31 @@ def _check_cluster(source: _Source, cluster: ClusterSection) -> None:
         )
 
 
+def _check_place(source: _Source, mapping: MappingSection, cluster: ClusterSection, model: MinilmModel | SyntheticModel | None) -> None:
+    """Rules of ``mapping.place``; ``model`` None where its sizes are not usable."""
+    place = mapping.place
+    if mapping.strategy == "tensor" and place is not None:
+        source.add(("mapping", "place"), "(given)", "only strategy pipeline places operators", "remove it, or choose strategy: pipeline")
+        return
+    if mapping.strategy == "pipeline" and place is None:
+        source.add(("mapping", "place"), None, "strategy pipeline needs it", f"add place: {_known(PlaceSection)}")
+        return
+    if place is None:
+        return
+    for operator in PlaceSection.model_fields:
+        path: _KeyPath = ("mapping", "place", operator)
+        names: tuple[str, ...] = getattr(place, operator)
+        unknown = [name for name in names if name not in cluster.nodes]
+        if unknown:
+            source.add(path, ", ".join(names), f"no node is named {', '.join(unknown)}", f"choose from {', '.join(cluster.nodes)}")
+        if model is not None:
+            for limit in _share_limits(len(names), model.hidden, model.heads, model.ffn).get(operator, []):
+                source.add(path, ", ".join(names), limit, "name another number of nodes")
+    if place.ln1 != place.ln2 and (len(place.ln1) > 1 or len(place.ln2) > 1):
+        limit = "rows rotate over the nodes of both LayerNorms alike"
+        source.add(("mapping", "place", "ln2"), ", ".join(place.ln2), limit, "name the nodes of ln1, or one node for each LayerNorm")
+
+
 def load_project(path: Path | str, nodes: int | None = None) -> Project:
     """Read and check a description; ``nodes`` overrides the node count of the file.
 
@@ -500,7 +552,9 @@ def load_project(path: Path | str, nodes: int | None = None) -> Project:
     divides = model is not None and _check_model(source, model)
     if cluster is not None:
         _check_cluster(source, cluster)
-    if divides and cluster is not None:
+    if cluster is not None and mapping is not None:
+        _check_place(source, mapping, cluster, model if divides else None)
+    if divides and cluster is not None and mapping is not None and mapping.strategy == "tensor":
         assert model is not None
         legal = legal_node_counts(model.hidden, model.heads, model.ffn)
         remedy = f"choose {_either(legal)} node{'s' if legal != [1] else ''}" if legal else "choose another model size"

@@ -181,31 +181,29 @@ def _rows(values: IntArray, count: int) -> IntArray:
     return np.concatenate([values, np.zeros((count - len(values), *values.shape[1:]), np.int64)])
 
 
-def _linear_slice(plan: Plan, node: int, name: str, p: EncoderParams) -> tuple[IntArray, IntArray]:
+def _linear_slice(node: NodePlan, name: str, p: EncoderParams) -> tuple[IntArray, IntArray]:
     """Weights (outputs, inputs) and bias (outputs,) of a node's context."""
-    own = slice(node * plan.hidden // len(plan.nodes), (node + 1) * plan.hidden // len(plan.nodes))
-    own_ffn = slice(node * plan.ffn // len(plan.nodes), (node + 1) * plan.ffn // len(plan.nodes))
+    own = slice(*node.columns[name])
     if name == "qkv":
         return (
             np.concatenate([part.weight[own] for part in (p.q, p.k, p.v)]),
             np.concatenate([part.bias[own] for part in (p.q, p.k, p.v)]),
         )
     if name == "ffn1":
-        return p.ffn1.weight[own_ffn], p.ffn1.bias[own_ffn]
-    whole, columns = (p.out, own) if name == "out" else (p.ffn2, own_ffn)
-    # the bias of a sum over the nodes enters once, on node 0
-    return whole.weight[:, columns], whole.bias if node == 0 else np.zeros_like(whole.bias)
+        return p.ffn1.weight[own], p.ffn1.bias[own]
+    whole = p.out if name == "out" else p.ffn2
+    # the bias of a sum over the nodes enters once, with the first columns
+    return whole.weight[:, own], whole.bias if own.start == 0 else np.zeros_like(whole.bias)
 
 
-def _post_slice(plan: Plan, node: int, name: str, p: EncoderParams) -> dict[str, IntArray]:
+def _post_slice(node: NodePlan, name: str, p: EncoderParams) -> dict[str, IntArray]:
     """Columns of POST of a node's requantised context, one entry a channel."""
-    own = slice(node * plan.hidden // len(plan.nodes), (node + 1) * plan.hidden // len(plan.nodes))
-    own_ffn = slice(node * plan.ffn // len(plan.nodes), (node + 1) * plan.ffn // len(plan.nodes))
+    own = slice(*node.columns[name])
     if name == "qkv":
         parts = (p.q_rq, p.k_rq, p.v_rq)
         return {f.name: np.concatenate([getattr(rq, f.name)[own] for rq in parts]) for f in fields(RequantParams)}
-    return {f.name: getattr(p.ffn1_rq, f.name)[own_ffn] for f in fields(RequantParams)} | {
-        f"gelu_{field}": getattr(p.gelu, field)[own_ffn] for field in ("b", "c", "shift")
+    return {f.name: getattr(p.ffn1_rq, f.name)[own] for f in fields(RequantParams)} | {
+        f"gelu_{field}": getattr(p.gelu, field)[own] for field in ("b", "c", "shift")
     }
 
 
@@ -214,7 +212,7 @@ def _write_linear(writes: _Writes, plan: Plan, node: NodePlan, context: ContextP
     f = context.fields
     steps = f["in_beats"] * layout.BEAT_BYTES // k_lanes
     channels = f["groups"] * out_n
-    weight, bias = _linear_slice(plan, node.index, context.name, p)
+    weight, bias = _linear_slice(node, context.name, p)
     words = _rows(weight, channels).reshape(f["groups"], out_n, steps, k_lanes).transpose(0, 2, 1, 3)
     word = np.arange(f["groups"] * steps, dtype=np.int64)[:, None] + f["w_base"]
     indices = (word << 6 | np.arange(out_n)).reshape(-1)
@@ -224,7 +222,7 @@ def _write_linear(writes: _Writes, plan: Plan, node: NodePlan, context: ContextP
     writes.block(layout.UNIT_LINEAR, layout.MEM_BIAS, (word << 4 | np.arange(out_n // 16)).reshape(-1), segments.reshape(-1, 64))
     if f["mode"] != layout.LINEAR_PARTIAL:
         padded = -(-channels // lanes) * lanes
-        columns = {k: _rows(v, padded) for k, v in _post_slice(plan, node.index, context.name, p).items()}
+        columns = {k: _rows(v, padded) for k, v in _post_slice(node, context.name, p).items()}
         writes.columns(layout.UNIT_LINEAR, layout.MEM_POST, layout.POST, f["post_base"] * lanes, columns)
 
 
@@ -243,7 +241,7 @@ def _write_kernel_params(writes: _Writes, plan: Plan, node: NodePlan, context: C
     if context.kernel == "linear":
         _write_linear(writes, plan, node, context, p)
     elif context.kernel == "attention":
-        own = slice(node.index * plan.hidden // len(plan.nodes), (node.index + 1) * plan.hidden // len(plan.nodes))
+        own = slice(*node.columns["attention"])
         rq = p.context_rq
         writes.columns(
             layout.UNIT_ATTENTION,

@@ -2,7 +2,8 @@
 """The mapper: a project's description -> the plan, every context placed and every table of every node filled.
 
 The plan is the only input of the generators (images, tops, simulation). No value of the model's parameters enters it.
-Strategy ``tensor``: every node holds a slice of every operator; docs/mapping.md describes it.
+Strategy ``tensor``: every node holds a slice of every operator. ``pipeline``: each operator on the nodes its description names.
+Both are one mapping, a list of nodes for each operator; docs/mapping.md describes it.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from rich.table import Table
 
 from floreana.cluster import layout
 from floreana.cluster.description import Project, format_ip, format_mac
+from floreana.cluster.multipliers import multiplier_table
 from floreana.errors import EnvironmentError_, InputError
 
 # kernel numbers: k is the node's index
 MANAGER = 0
 LINEAR_BASE, ATTENTION_BASE, ADD_NORM_BASE = 1, 65, 129
-GROUP_LINEAR = 224
+GROUP_BASE = 224  # to 253
 HOST_KERNEL = 255
 CLUSTER = 0
 
@@ -38,6 +40,10 @@ TENSORS = ("entry", "q", "k", "v", "context", "out_part", "ln1", "ffn1", "ffn2_p
 REGION_QKV, REGION_OUT, REGION_FFN1, REGION_FFN2 = range(4)
 REGION_LN1, REGION_LN2, REGION_ENTRY = range(3)
 HEAD_BEATS_MAX = 8
+OPERATORS = ("qkv", "attention", "out", "ln1", "ffn1", "ffn2", "ln2")
+# whose columns: of the tensors a receiver numbers from 0 its own operator's, of partial sums the sender's
+RECEIVER = types.MappingProxyType({"q": "attention", "k": "attention", "v": "attention", "context": "out", "ffn1": "ffn2"})
+SENDER = types.MappingProxyType({"out_part": "out", "ffn2_part": "ffn2"})
 DEPTH_STEP = 64  # memory depths are rounded up to this, so that similar plans share one build of the RTL
 
 
@@ -112,13 +118,18 @@ class PeerEntry:
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """One node: identity and every table but the parameters."""
+    """One node: identity and every table but the parameters.
+
+    ``columns`` has, for each operator on the node, its range [begin, end): of heads (qkv, attention), of the inputs it takes
+    (out, ffn2) or of the FFN's channels it makes (ffn1).
+    """
 
     index: int
     name: str
     mac: int
     ip: int
     kernels: dict[str, int]
+    columns: dict[str, tuple[int, int]]
     contexts: tuple[ContextPlan, ...]
     edges: dict[str, dict[int, EdgeEntry]]
     messages: dict[str, tuple[MessageEntry, ...]]
@@ -139,6 +150,7 @@ class Plan:
     """Everything the generators need. ``owners`` and ``local_rows`` have one entry per row of a slot (2**ROW_W)."""
 
     project: str
+    strategy: str
     cluster: int
     hidden: int
     heads: int
@@ -153,6 +165,15 @@ class Plan:
     edges: dict[int, EdgePlan]
     max_tokens: int
     slots: int
+
+    def holders(self, name: str) -> tuple[int, ...]:
+        """Nodes with contexts of that name."""
+        return tuple(node.index for node in self.nodes if any(context.name == name for context in node.contexts))
+
+    def owner(self, name: str, row: int) -> int:
+        """Node that normalises a row in ln1 or ln2."""
+        nodes = self.holders(name)
+        return self.owners[row] if len(nodes) > 1 else nodes[0]
 
     def mac_bound(self, tokens: int) -> int:
         """Cycles the multiplier array of the busiest node needs at least for ``tokens`` rows through all encoders."""
@@ -303,25 +324,33 @@ class _Edges:
         return number
 
 
+def _shares(size: int, nodes: tuple[int, ...]) -> dict[int, tuple[int, int]]:
+    """Columns [begin, end) of ``size`` for each of ``nodes``: even shares, in order."""
+    share = size // len(nodes)
+    return {node: (i * share, (i + 1) * share) for i, node in enumerate(nodes)}
+
+
 def _bits(count: int) -> int:
     """Index bits of ``count`` entries, at least 1."""
     return max((count - 1).bit_length(), 1)
 
 
 class _Mapper:
-    """Builds the plan of strategy ``tensor``."""
+    """Builds the plan: every operator on its list of nodes, ``place``."""
 
     def __init__(self, project: Project) -> None:
         model, build = project.model, project.build
         self.project, self.build = project, build
         self.hidden, self.heads, self.ffn, self.encoders = model.hidden, model.heads, model.ffn, model.encoders
         self.parts = project.nodes
-        self.slice = self.hidden // self.parts
-        self.ffn_slice = self.ffn // self.parts
+        self.place = {name: project.place(name) for name in OPERATORS}
+        sizes = {"qkv": self.hidden, "attention": self.hidden, "out": self.hidden, "ffn1": self.ffn, "ffn2": self.ffn}
+        self.columns = {name: _shares(size, self.place[name]) for name, size in sizes.items()}
+        self.apart = self.place["ln1"] != self.place["ln2"]  # a row made by one is sent to the other as its residual
         self.beats = self.hidden // layout.BEAT_BYTES
         self.row_w = _bits(build.max_tokens)
         self.slot_w = build.slots.bit_length() - 1
-        self.local_row_w = _bits(-(-(1 << self.row_w) // self.parts))
+        self.local_row_w = _bits(-(-(1 << self.row_w) // len(self.place["ln1"])))
         self.row_indices = 1 << (self.row_w + self.slot_w)
         self.local_indices = 1 << (self.local_row_w + self.slot_w)
         self.problems: list[str] = []
@@ -337,6 +366,34 @@ class _Mapper:
                 self.entry_edge.append(self.edges.new(encoder + 1, "entry"))
             else:
                 self.output_edge = self.edges.new(encoder, "ln2")
+        # groups: who receives a whole row
+        self.groups: dict[frozenset[tuple[int, int]], int] = {}
+        self.group_entry = self._group("qkv")
+        self.group_ln1 = self._group("ffn1", "ln2")
+        self.group_ln2 = self._group("qkv", "ln1")
+
+    def _group(self, linear: str, residual: str | None = None) -> int:
+        """Number of the group of an operator's `linear` kernels, with `add_norm` where the residual is kept elsewhere."""
+        members = {(node, layout.PORT_LINEAR) for node in self.place[linear]}
+        if residual and self.apart:
+            members |= {(node, layout.PORT_ADD_NORM) for node in self.place[residual]}
+        return self.groups.setdefault(frozenset(members), GROUP_BASE + len(self.groups))
+
+    def _slices(self, base: int, edge: int, columns: tuple[int, int], operator: str, cut: int = layout.MESSAGE_BYTES) -> list[MessageEntry]:
+        """Messages of the int8 ``columns`` of a row to the nodes of ``operator``, which number their columns from 0."""
+        run: list[MessageEntry] = []
+        for node, (begin, end) in self.columns[operator].items():
+            low, high = max(begin, columns[0]), min(end, columns[1])
+            for start in range(low, high, cut):
+                beats = min(cut, high - start) // layout.BEAT_BYTES
+                run.append(MessageEntry(CLUSTER, base + node, edge, 0, (start - begin) // 4, layout.TYPE_INT8, beats))
+        return run
+
+    def _parts(self, edge: int, operator: str) -> list[MessageEntry]:
+        """Messages of a row of partial sums to whoever normalises it."""
+        by_owner = self.place[operator] == self.place["ln1"]
+        kernel = ADD_NORM_BASE if by_owner else ADD_NORM_BASE + self.place[operator][0]
+        return _row_messages(kernel, edge, 4 * self.hidden, layout.TYPE_INT32, by_owner=by_owner)
 
     def make(self) -> Plan:
         cluster = self.project.cluster
@@ -348,8 +405,10 @@ class _Mapper:
             head = f"project {self.project.name} on {self.parts} nodes does not fit:"
             raise InputError("\n".join([head, *(f"  {problem}" for problem in problems)]))
         shape = {name: max(each[name] for each in self.shapes) for name in self.shapes[0]}
+        owners = self.place["ln1"]
         return Plan(
             project=self.project.name,
+            strategy=self.project.mapping.strategy,
             cluster=CLUSTER,
             hidden=self.hidden,
             heads=self.heads,
@@ -358,8 +417,8 @@ class _Mapper:
             nodes=nodes,
             host=HostPlan(self.parts, cluster.mac_base + self.parts, cluster.ip_base + self.parts),
             shape=shape,
-            owners=tuple(t % self.parts for t in rows),
-            local_rows=tuple(t // self.parts for t in rows),
+            owners=tuple(owners[t % len(owners)] for t in rows),
+            local_rows=tuple(t // len(owners) for t in rows),
             entry=EntryPlan(ADD_NORM_BASE, self.host_entry),
             edges=self.edges.plan,
             max_tokens=self.build.max_tokens,
@@ -379,7 +438,7 @@ class _Mapper:
             ("add_norm", self._add_norm),
         ):
             table = _MessageTable(kernel)
-            own, own_edges = place(kernels, table, shape)
+            own, own_edges = place(k, table, shape)
             contexts += own
             edges[kernel] = own_edges
             messages[kernel] = tuple(table.entries)
@@ -392,6 +451,7 @@ class _Mapper:
             mac=cluster.mac_base + k,
             ip=cluster.ip_base + k,
             kernels=kernels,
+            columns={name: shares[k] for name, shares in self.columns.items() if k in shares},
             contexts=tuple(contexts),
             edges=edges,
             messages=messages,
@@ -400,9 +460,7 @@ class _Mapper:
             peer={j: PeerEntry(cluster.mac_base + j, cluster.ip_base + j) for j in range(self.parts + 1) if j != k},
         )
 
-    def _linear(
-        self, kernels: dict[str, int], table: _MessageTable, shape: dict[str, int]
-    ) -> tuple[list[ContextPlan], dict[int, EdgeEntry]]:
+    def _linear(self, k: int, table: _MessageTable, shape: dict[str, int]) -> tuple[list[ContextPlan], dict[int, EdgeEntry]]:
         build = self.build
         wider = "more nodes, or fewer encoders"
         weight = Allocator("linear weight words", 1 << 16, "16-bit w_base", f"{wider}, or a wider array (k_lanes, out_n)")
@@ -411,27 +469,33 @@ class _Mapper:
         store = Allocator("linear row store beats", 1 << 16, "16-bit in_base", "more nodes, fewer max_tokens, or one slot")
         count = Allocator("linear contexts", LINEAR_CONTEXTS, "4 an encoder", "at most 16 encoders")
         priorities = self.project.mapping.priorities
+        share = {name: shares[k] for name, shares in self.columns.items() if k in shares}
+        width = {name: end - begin for name, (begin, end) in share.items()}
         sizes = {  # inputs and outputs of this node's part, in bytes and channels
-            "qkv": (self.hidden, 3 * self.slice, REGION_QKV, layout.LINEAR_REQUANT, priorities.qkv),
-            "out": (self.slice, self.hidden, REGION_OUT, layout.LINEAR_PARTIAL, priorities.out),
-            "ffn1": (self.hidden, self.ffn_slice, REGION_FFN1, layout.LINEAR_GELU, priorities.ffn1),
-            "ffn2": (self.ffn_slice, self.hidden, REGION_FFN2, layout.LINEAR_PARTIAL, priorities.ffn2),
+            name: size
+            for name, size in {
+                "qkv": (self.hidden, 3 * width.get("qkv", 0), REGION_QKV, layout.LINEAR_REQUANT, priorities.qkv),
+                "out": (width.get("out", 0), self.hidden, REGION_OUT, layout.LINEAR_PARTIAL, priorities.out),
+                "ffn1": (self.hidden, width.get("ffn1", 0), REGION_FFN1, layout.LINEAR_GELU, priorities.ffn1),
+                "ffn2": (width.get("ffn2", 0), self.hidden, REGION_FFN2, layout.LINEAR_PARTIAL, priorities.ffn2),
+            }.items()
+            if name in share
         }
         in_base = {name: store.take(self.row_indices * (inputs // layout.BEAT_BYTES), name) for name, (inputs, *_) in sizes.items()}
         contexts: list[ContextPlan] = []
         edges: dict[int, EdgeEntry] = {}
         for encoder in range(self.encoders):
             edge = self.edge[encoder]
-            runs = {
-                "qkv": [
-                    message
-                    for part in ("q", "k", "v")
-                    for message in _row_messages(kernels["attention"], edge[part], self.slice, layout.TYPE_INT8)
-                ],
-                "out": _row_messages(ADD_NORM_BASE, edge["out_part"], 4 * self.hidden, layout.TYPE_INT32, by_owner=True),
-                "ffn1": _row_messages(kernels["linear"], edge["ffn1"], self.ffn_slice, layout.TYPE_INT8),
-                "ffn2": _row_messages(ADD_NORM_BASE, edge["ffn2_part"], 4 * self.hidden, layout.TYPE_INT32, by_owner=True),
+            runs: dict[str, list[MessageEntry]] = {
+                "out": self._parts(edge["out_part"], "ln1"),
+                "ffn2": self._parts(edge["ffn2_part"], "ln2"),
             }
+            if "qkv" in share:
+                runs["qkv"] = [
+                    message for part in ("q", "k", "v") for message in self._slices(ATTENTION_BASE, edge[part], share["qkv"], "attention")
+                ]
+            if "ffn1" in share:
+                runs["ffn1"] = self._slices(LINEAR_BASE, edge["ffn1"], share["ffn1"], "ffn2")
             incoming = {
                 "qkv": self.entry_edge[encoder],
                 "out": edge["context"],
@@ -475,17 +539,16 @@ class _Mapper:
         }
         return contexts, edges
 
-    def _attention(
-        self, kernels: dict[str, int], table: _MessageTable, shape: dict[str, int]
-    ) -> tuple[list[ContextPlan], dict[int, EdgeEntry]]:
+    def _attention(self, k: int, table: _MessageTable, shape: dict[str, int]) -> tuple[list[ContextPlan], dict[int, EdgeEntry]]:
         requant = Allocator("attention requant words", 1 << 12, "12-bit req_base", "more nodes, or fewer encoders")
         count = Allocator("attention contexts", ATTENTION_CONTEXTS, "1 an encoder", "at most 16 encoders")
-        beats = self.slice // layout.BEAT_BYTES
         contexts: list[ContextPlan] = []
         edges: dict[int, EdgeEntry] = {}
-        for encoder in range(self.encoders):
+        columns = self.columns["attention"].get(k, (0, 0))
+        beats = (columns[1] - columns[0]) // layout.BEAT_BYTES
+        for encoder in range(self.encoders if beats else 0):
             edge = self.edge[encoder]
-            run = _row_messages(kernels["linear"], edge["context"], self.slice, layout.TYPE_INT8, cut=layout.BEAT_BYTES)
+            run = self._slices(LINEAR_BASE, edge["context"], columns, "out", cut=layout.BEAT_BYTES)
             index = count.take(1, "attention")
             for name, role in (("q", layout.ROLE_Q), ("k", layout.ROLE_K), ("v", layout.ROLE_V)):
                 edges[edge[name]] = EdgeEntry(index, role)
@@ -500,19 +563,17 @@ class _Mapper:
             self.problems += allocator.problems()
         if beats > HEAD_BEATS_MAX:
             self.problems.append(
-                f"attention head beats: {self.heads // self.parts} heads x {self.hidden // self.heads} channels ="
+                f"attention head beats: {self.heads // len(self.place['attention'])} heads x {self.hidden // self.heads} channels ="
                 f" {beats} beats of 64 bytes a row, {HEAD_BEATS_MAX} exist (HEAD_BEATS); more nodes"
             )
         shape |= {
             "HEAD_DIM": self.hidden // self.heads,
-            "HEAD_BEATS": 1 << (beats - 1).bit_length(),
+            "HEAD_BEATS": 1 << max(beats - 1, 0).bit_length(),
             "REQ_WORDS": 1 << _bits(requant.used),
         }
         return contexts, edges
 
-    def _add_norm(
-        self, kernels: dict[str, int], table: _MessageTable, shape: dict[str, int]
-    ) -> tuple[list[ContextPlan], dict[int, EdgeEntry]]:
+    def _add_norm(self, k: int, table: _MessageTable, shape: dict[str, int]) -> tuple[list[ContextPlan], dict[int, EdgeEntry]]:
         lanes = self.build.norm_lanes
         fewer = "more nodes, fewer max_tokens, or one slot"
         acc = Allocator("add_norm accumulator beats", 1 << 16, "16-bit acc_base", fewer)
@@ -520,8 +581,9 @@ class _Mapper:
         channel = Allocator("add_norm channel words", 1 << 14, "14-bit chan_base", "more norm_lanes, or fewer encoders")
         count = Allocator("add_norm contexts", ADD_NORM_CONTEXTS, "1, and 2 an encoder", "at most 15 encoders")
         int32_bytes = 4 * self.hidden
-        acc_base = {name: acc.take(self.local_indices * int32_bytes // layout.BEAT_BYTES, name) for name in ("ln1", "ln2")}
-        res_base = {name: residual.take(self.local_indices * self.beats, name) for name in ("ln1", "ln2")}
+        here = [name for name in ("ln1", "ln2") if k in self.place[name]]
+        acc_base = {name: acc.take(self.local_indices * int32_bytes // layout.BEAT_BYTES, name) for name in here}
+        res_base = {name: residual.take(self.local_indices * self.beats, name) for name in here}
         contexts: list[ContextPlan] = []
         edges: dict[int, EdgeEntry] = {}
 
@@ -532,44 +594,48 @@ class _Mapper:
             fields |= {"beats": self.beats, "msg_base": table.place(run, name), "msg_count": len(run)}
             contexts.append(ContextPlan("add_norm", index, name, encoder, fields))
 
-        def multicast(edge: int) -> list[MessageEntry]:
-            return _row_messages(GROUP_LINEAR, edge, self.hidden, layout.TYPE_INT8)
+        def whole(kernel: int, edge: int) -> list[MessageEntry]:
+            return _row_messages(kernel, edge, self.hidden, layout.TYPE_INT8)
 
-        add(
-            "entry",
-            0,
-            (self.host_entry, layout.ROLE_DATA),
-            multicast(self.entry_edge[0]),
-            {
-                "mode": layout.NORM_ENTRY,
-                "parts": 1,
-                "slices": -(-self.hidden // layout.MESSAGE_BYTES),
-                "region": REGION_ENTRY,
-                "acc_base": 0,
-                "res_base": res_base["ln1"],
-                "keep": 0,
-                "keep_base": 0,
-                "chan_base": 0,
-                "h": self.hidden,
-                "shift": 0,
-            },
-        )
+        if "ln1" in here:
+            add(
+                "entry",
+                0,
+                (self.host_entry, layout.ROLE_DATA),
+                whole(self.group_entry, self.entry_edge[0]),
+                {
+                    "mode": layout.NORM_ENTRY,
+                    "parts": 1,
+                    "slices": -(-self.hidden // layout.MESSAGE_BYTES),
+                    "region": REGION_ENTRY,
+                    "acc_base": 0,
+                    "res_base": res_base["ln1"],
+                    "keep": 0,
+                    "keep_base": 0,
+                    "chan_base": 0,
+                    "h": self.hidden,
+                    "shift": 0,
+                },
+            )
         for encoder in range(self.encoders):
             last = encoder + 1 == self.encoders
-            for name, other, part, region in (
-                ("ln1", "ln2", "out_part", REGION_LN1),
-                ("ln2", "ln1", "ffn2_part", REGION_LN2),
+            for name, other, part, operator, region in (
+                ("ln1", "ln2", "out_part", "out", REGION_LN1),
+                ("ln2", "ln1", "ffn2_part", "ffn2", REGION_LN2),
             ):
+                if name not in here:
+                    continue
+                source = self.edge[encoder]["ln1"] if name == "ln2" else self.entry_edge[encoder]  # of the residual
                 if name == "ln1":
-                    run = multicast(self.edge[encoder]["ln1"])
+                    run = whole(self.group_ln1, self.edge[encoder]["ln1"])
                 elif not last:
-                    run = multicast(self.entry_edge[encoder + 1])
+                    run = whole(self.group_ln2, self.entry_edge[encoder + 1])
                 else:
-                    run = _row_messages(HOST_KERNEL, self.output_edge, self.hidden, layout.TYPE_INT8)
-                keep = int(name == "ln1" or not last)
+                    run = whole(HOST_KERNEL, self.output_edge)
+                keep = int(not self.apart and (name == "ln1" or not last))
                 fields = {
                     "mode": layout.NORM_NORM,
-                    "parts": self.parts,
+                    "parts": len(self.place[operator]),
                     "slices": -(-int32_bytes // layout.MESSAGE_BYTES),
                     "region": region,
                     "acc_base": acc_base[name],
@@ -580,6 +646,8 @@ class _Mapper:
                     "h": self.hidden,
                 }
                 add(name, encoder, (self.edge[encoder][part], layout.ROLE_PART), run, fields)
+                if self.apart and (name == "ln2" or encoder):  # the first residual came through the own ENTRY
+                    edges[source] = EdgeEntry(contexts[-1].index, layout.ROLE_RESIDUAL)
         for allocator in (acc, residual, channel, count):
             self.problems += allocator.problems()
         shape |= {
@@ -606,14 +674,17 @@ class _Mapper:
         eth = 1 << layout.PORT_ETH
         route = {MANAGER: 1 << layout.PORT_MANAGER, HOST_KERNEL: eth}
         route |= {number: 1 << port if node == k else eth for number, node, port in self._kernel_nodes()}
-        route[GROUP_LINEAR] = 1 << layout.PORT_LINEAR | (eth if self.parts > 1 else 0)
+        for members, number in self.groups.items():
+            own = sum(1 << port for node, port in members if node == k)
+            route[number] = own | (eth if any(node != k for node, _ in members) else 0)
         return dict(sorted(route.items()))
 
     def _peers(self, k: int) -> dict[int, int]:
         peers = {number: 1 << node for number, node, _ in self._kernel_nodes() if node != k}
-        others = sum(1 << node for node in range(self.parts) if node != k)
-        if others:
-            peers[GROUP_LINEAR] = others
+        for members, number in self.groups.items():
+            others = {node for node, _ in members if node != k}
+            if others:
+                peers[number] = sum(1 << node for node in others)
         peers[HOST_KERNEL] = 1 << self.parts
         return dict(sorted(peers.items()))
 
@@ -651,7 +722,10 @@ def make_plan(project: Project) -> Plan:
 
 
 def render(plan: Plan, width: int = 110) -> str:
-    """The plan as readable text: nodes, contexts of node 0 (the others differ in numbers only), edges, shape."""
+    """The plan as readable text: nodes, contexts, edges, shape, multipliers.
+
+    Contexts are those of node 0 where the other nodes have the same ones and differ in numbers only, else those of all nodes.
+    """
     tables: list[Table] = []
     nodes = Table(title=f"{plan.project}: {len(plan.nodes)} nodes", title_justify="left")
     for column in ("node", "name", "MAC", "IP", "linear", "attention", "add_norm", "array words a row"):
@@ -668,22 +742,22 @@ def render(plan: Plan, width: int = 110) -> str:
         )
     nodes.add_row(str(plan.host.node), "host", format_mac(plan.host.mac), format_ip(plan.host.ip))
     tables.append(nodes)
-    first = plan.nodes[0]
+    alike = all([c.name for c in node.contexts] == [c.name for c in plan.nodes[0].contexts] for node in plan.nodes)
+    shown = plan.nodes[:1] if alike else plan.nodes
     for kernel, fields in CONTEXT_LAYOUTS.items():
-        names = [name for name, _ in fields if any(name in c.fields for c in first.contexts if c.kernel == kernel)]
-        table = Table(title=f"{kernel} contexts of node 0", title_justify="left", padding=(0, 0, 0, 1))
-        for column in ("context", "edge", *names):
+        contexts = [(node, context) for node in shown for context in node.contexts if context.kernel == kernel]
+        names = [name for name, _ in fields if any(name in context.fields for _, context in contexts)]
+        table = Table(title=f"{kernel} contexts{' of node 0' if alike else ''}", title_justify="left", padding=(0, 0, 0, 1))
+        for column in (*(() if alike else ("node",)), "context", "edge", *names):
             table.add_column(column.replace("_", "\n"), no_wrap=True)
-        incoming: dict[int, list[int]] = {}
-        for edge, entry in first.edges[kernel].items():
-            incoming.setdefault(entry.ctx, []).append(edge)
-        for context in first.contexts:
-            if context.kernel == kernel:
-                table.add_row(
-                    f"{context.encoder} {context.name}",
-                    ",".join(map(str, incoming[context.index])),
-                    *(str(context.fields[name]) if name in context.fields else "" for name in names),
-                )
+        for node, context in contexts:
+            incoming = [str(edge) for edge, entry in node.edges[kernel].items() if entry.ctx == context.index]
+            table.add_row(
+                *(() if alike else (str(node.index),)),
+                f"{context.encoder} {context.name}",
+                ",".join(incoming),
+                *(str(context.fields[name]) if name in context.fields else "" for name in names),
+            )
         tables.append(table)
     edges = Table(title="edges", title_justify="left")
     for column in ("encoder", *TENSORS):
@@ -700,7 +774,8 @@ def render(plan: Plan, width: int = 110) -> str:
     for start in range(0, len(items), 6):
         shape.add_row(*items[start : start + 6])
     tables.append(shape)
-    console = Console(width=width, color_system=None, highlight=False, legacy_windows=False)
+    tables.append(multiplier_table(plan.shape))
+    console = Console(width=width if alike else width + 8, color_system=None, highlight=False, legacy_windows=False)
     with console.capture() as capture:
         for table in tables:
             console.print(table)

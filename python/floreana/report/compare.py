@@ -16,17 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floreana.cluster.layout import TYPE_INT8, TYPE_INT32
-from floreana.cluster.plan import HOST_KERNEL, TENSORS, Plan
+from floreana.cluster.plan import HOST_KERNEL, RECEIVER, SENDER, TENSORS, Plan
 from floreana.errors import InputError
 from floreana.host.frame import SEQUENCE_MODULUS, Frame, parse
+from floreana.ibert import ops
 from floreana.ibert.model import EncoderTrace, model
-from floreana.ibert.params import IntArray, ModelParams
+from floreana.ibert.params import EncoderParams, LinearParams, ModelParams
 from floreana.sim.capture import Record
 from floreana.sim.ethernet import beats
 
 Int8Array = NDArray[np.int8]
-_PARTS = {"out_part": "out_parts", "ffn2_part": "ffn2_parts"}
-_SLICED = ("q", "k", "v", "context", "ffn1")
 _TYPE_NAMES = {0: "int8", 1: "int16", 2: "int32", 3: "control"}
 
 
@@ -104,17 +103,18 @@ class Analysis:
         return self.differences[0] if self.differences else None
 
 
-def reference_rows(trace: EncoderTrace, tensor: str, node: int, parts: int) -> list[bytes]:
-    """Bytes of every row of a tensor as ``node`` sends it."""
-    values: IntArray
-    if tensor in _PARTS:
-        values = getattr(trace, _PARTS[tensor])[node]
+def reference_rows(trace: EncoderTrace, params: EncoderParams, tensor: str, columns: tuple[int, int] | None) -> list[bytes]:
+    """Bytes of every row of a tensor as it is sent: its ``columns``, or the sums over them; None: whole rows.
+
+    The bias enters a sum with the first columns.
+    """
+    own = slice(None) if columns is None else slice(*columns)
+    if tensor in SENDER:
+        x, whole = (trace.context, params.out) if tensor == "out_part" else (trace.ffn1, params.ffn2)
+        bias = whole.bias if own.start == 0 else np.zeros_like(whole.bias)
+        values = ops.linear(x[:, own], LinearParams(whole.weight[:, own], bias))
         return [row.tobytes() for row in np.ascontiguousarray(values.astype("<i4"))]
-    values = getattr(trace, tensor)
-    if tensor in _SLICED:
-        size = values.shape[1] // parts
-        values = values[:, node * size : (node + 1) * size]
-    return [row.tobytes() for row in np.ascontiguousarray(values.astype(np.int8))]
+    return [row.tobytes() for row in np.ascontiguousarray(getattr(trace, tensor)[:, own].astype(np.int8))]
 
 
 def find_sentences(plan: Plan, records: Sequence[Record]) -> list[SentenceAnalysis]:
@@ -149,19 +149,20 @@ class _Comparison:
 
     def __init__(self, plan: Plan, params: ModelParams, sentences: list[SentenceAnalysis]) -> None:
         self.plan = plan
+        self.params = params
         self.sentences = sentences
-        self.parts = len(plan.nodes)
+        self.host = len(plan.nodes)
         self.starts = [s.start for s in sentences]
         self.sources = {number: (node.index, f"{node.name}.{kind}") for node in plan.nodes for kind, number in node.kernels.items()}
         self.traces = [
             model(
                 params,
                 np.array([np.frombuffer(row, np.int8) for row in sentence.inputs], np.int64),
-                parts=self.parts,
             )
             for sentence in sentences
         ]
-        self.cache: dict[tuple[int, int, str, int], list[bytes]] = {}
+        self.columns = {number: node.columns for node in plan.nodes for number in node.kernels.values()}
+        self.cache: dict[tuple[int, int, str, tuple[int, int] | None], list[bytes]] = {}
         self.found: dict[tuple[int, int], Difference] = {}
         self.values = 0
         # pieces of 64 bytes of every encoder's finished rows that left a port, or reached the host
@@ -199,7 +200,7 @@ class _Comparison:
         header, plan = frame.header, self.plan
         index = self.sentence_of(record, frame)
         edge = plan.edges.get(header.edge)
-        node, source = self.sources.get(header.src_kernel, (self.parts, "host" if header.src_kernel == HOST_KERNEL else "unknown"))
+        node, source = self.sources.get(header.src_kernel, (self.host, "host" if header.src_kernel == HOST_KERNEL else "unknown"))
 
         def differs(sentence: int, encoder: int, tensor: str, column: int, what: str) -> None:
             self.add(
@@ -209,7 +210,7 @@ class _Comparison:
                 )
             )
 
-        if index < 0 or edge is None or (node == self.parts and header.edge != plan.entry.edge):
+        if index < 0 or edge is None or (node == self.host and header.edge != plan.entry.edge):
             current = max(bisect_right(self.starts, record.cycle) - 1, 0)
             what = (
                 f"kernel {header.src_kernel} sent edge {header.edge}, slot {header.slot}, generation {header.generation}: "
@@ -224,11 +225,18 @@ class _Comparison:
         if record.outbound:
             sentence.frames += 1
             sentence.wire_bytes += len(record.data)
-        width = 4 if tensor in _PARTS else 1
+        width = 4 if tensor in SENDER else 1
         begin, size = 4 * header.offset, len(frame.payload)
-        key = (index, encoder, tensor, node if tensor in _PARTS or tensor in _SLICED else 0)
+        columns: tuple[int, int] | None = None
+        if tensor in SENDER or tensor in RECEIVER:
+            kernel, operator = (header.src_kernel, SENDER[tensor]) if tensor in SENDER else (header.dst_kernel, RECEIVER[tensor])
+            columns = self.columns.get(kernel, {}).get(operator)
+            if columns is None:
+                differs(index, encoder, tensor, 0, f"kernel {kernel} is on no node with {operator}")
+                return
+        key = (index, encoder, tensor, columns)
         if key not in self.cache:
-            self.cache[key] = reference_rows(self.traces[index][encoder], tensor, key[3], self.parts)
+            self.cache[key] = reference_rows(self.traces[index][encoder], self.params.encoders[encoder], tensor, columns)
         reference = self.cache[key]
         kind = TYPE_INT32 if width == 4 else TYPE_INT8
         if header.row >= len(reference):
@@ -249,7 +257,7 @@ class _Comparison:
             got = np.frombuffer(frame.payload, kind_of)
             want = np.frombuffer(row, kind_of)[begin // width : (begin + size) // width]
             first = int(np.flatnonzero(got != want)[0])
-            base = node * len(row) if tensor in _SLICED else 0
+            base = columns[0] if columns is not None and tensor in RECEIVER else 0
             differs(index, encoder, tensor, base + begin // width + first, f"got {int(got[first])}, expected {int(want[first])}")
         if tensor == "ln2":
             self._finished(index, encoder, record, frame)
@@ -257,7 +265,7 @@ class _Comparison:
     def _finished(self, index: int, encoder: int, record: Record, frame: Frame) -> None:
         """Bytes of a finished row: the last encoder's count where they reach the host, the others' where they leave."""
         final = encoder == self.plan.encoders - 1
-        if record.outbound == final or (final and record.port != self.parts):
+        if record.outbound == final or (final and record.port != self.host):
             return
         sentence, row, begin = self.sentences[index], frame.header.row, 4 * frame.header.offset
         size = len(frame.payload)
@@ -273,12 +281,12 @@ class _Comparison:
             for encoder in range(self.plan.encoders):
                 have = self.pieces[index, encoder]
                 sentence.on_wire.append(bool(have))
-                if not have and encoder < self.plan.encoders - 1 and self.parts == 1:
+                if not have and encoder < self.plan.encoders - 1 and self.host == 1:
                     continue  # one node: rows between encoders never leave it
                 for row in range(sentence.tokens):
                     for piece in range(self.plan.hidden // 64):
                         if (row, piece) not in have:
-                            where = (self.plan.owners[row], row, 64 * piece)
+                            where = (self.plan.owner("ln2", row), row, 64 * piece)
                             node = self.plan.nodes[where[0]]
                             tensor = TENSORS.index("ln2")
                             self.add(

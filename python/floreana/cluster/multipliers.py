@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Multipliers of a node, counted from the parameters of `node_core`, and the DSP48E2 slices they fill.
+
+Counted are all products of signed numbers in the RTL: those of the model's arithmetic. A slice multiplies 27 by 18 bits signed; wider
+products take as many slices as tiles. Two int8 products with a factor in common share a slice: the array's (an input times two outputs)
+and the context's (a probability times two columns of V). Scores have no common factor: a slice each. Not counted are the unsigned
+products of indices in addresses (row times beats of a row, at most 20 by 7 bits): a few adders in logic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.table import Table
+
+DSP_LIMIT = 1968  # of one XCZU19EG
+RES_W = 8  # bits of a residual element in ibert_add_norm
+
+
+@dataclass(frozen=True, slots=True)
+class Multipliers:
+    """``count`` multipliers of ``a`` by ``b`` bits, signed; ``pairs``: two of them share a DSP slice."""
+
+    where: str
+    count: int
+    a: int
+    b: int
+    pairs: bool = False
+
+    @property
+    def dsp(self) -> int:
+        """DSP48E2 slices of all of them."""
+        return self.count // 2 if self.pairs else self.count * _tiles(self.a, self.b)
+
+
+def _tiles(a: int, b: int) -> int:
+    """Slices of one product: 26 and 17 bits a tile, the sign bit once."""
+
+    def covered(x: int, y: int) -> int:
+        return -(-(x - 1) // 26) * -(-(y - 1) // 17)
+
+    return min(covered(a, b), covered(b, a))
+
+
+def multipliers(shape: Mapping[str, int]) -> list[Multipliers]:
+    """Every signed multiplier of a node of that shape."""
+    heads = 64 // shape["HEAD_DIM"]  # side by side in a beat
+    post, norm = shape["POST_LANES"], shape["NORM_LANES"]
+    return [
+        Multipliers("linear: array, x*w", shape["K_LANES"] * shape["OUT_N"], 8, 8, pairs=True),
+        Multipliers("linear: GELU, square", post, 21, 21),
+        Multipliers("linear: GELU, x*(g+shift)", post, 32, 28),
+        Multipliers("linear: requant", post, 48, 32),
+        Multipliers("attention: scores, q*k", 64, 8, 8),
+        Multipliers("attention: exponential", heads, 17, 21),
+        Multipliers("attention: requant of the exponential", heads, 37, 32),
+        Multipliers("attention: probability, ea*f", heads, 16, 33),
+        Multipliers("attention: context, p*v", 64, 9, 8, pairs=True),
+        Multipliers("attention: requant of the context", 4, 32, 32),
+        Multipliers("add_norm: requant of the sum", norm, 32, 32),
+        Multipliers("add_norm: requant of the residual", norm, RES_W, 32),
+        Multipliers("add_norm: square", norm, 25, 25),
+        Multipliers("add_norm: v*f", norm, 25, 33),
+        Multipliers("add_norm: requant", norm, 36, 32),
+    ]
+
+
+def dsp_count(shape: Mapping[str, int]) -> int:
+    """DSP48E2 slices of a node."""
+    return sum(each.dsp for each in multipliers(shape))
+
+
+def multiplier_table(shape: Mapping[str, int]) -> Table:
+    """The count as a table."""
+    table = Table(title="multipliers of a node", title_justify="left")
+    for column in ("where", "count", "bits", "DSP48E2"):
+        table.add_column(column, justify="left" if column == "where" else "right")
+    for each in multipliers(shape):
+        table.add_row(each.where, f"{each.count:,}", f"{each.a} x {each.b}", f"{each.dsp:,}{', two a slice' if each.pairs else ''}")
+    table.add_row("all", "", "", f"{dsp_count(shape):,} of the {DSP_LIMIT:,} of an XCZU19EG", style="bold")
+    return table

@@ -1,0 +1,383 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The units: ports, widths, operands and what floreana.ibert.ops answers, the cuts of the proof, and one bug to plant in each."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from floreana.ibert import ops
+from floreana.ibert.params import GeluParams
+from floreana.spec import blocks
+from floreana.spec.blocks import flag, ranged, signed, unsigned
+
+Values = dict[str, int]
+Streams = Iterator[tuple[Values, list[Values]]]  # inputs that stay while anything is in flight, and the operands of each answer
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One specification and the hand-written unit it is held against."""
+
+    name: str
+    module: str
+    block: Callable[..., Any]
+    inputs: Callable[[Mapping[str, int]], dict[str, Any]]  # signals, from the parameters; also of the outputs below
+    outputs: Callable[[Mapping[str, int]], dict[str, Any]]
+    full: Mapping[str, int]  # parameters of simulation and co-simulation
+    proof: Mapping[str, int]  # parameters of the proof
+    operands: Callable[[random.Random, int, Mapping[str, int]], Streams]
+    expect: Callable[[Values, Mapping[str, int]], Values]
+    bug: tuple[str, str]  # text of the unit, and what a wrong unit would say
+    depth: Callable[[Mapping[str, int]], int]
+    children: tuple[str, ...] = ()
+    valid_in: str | None = None
+    valid_out: str | None = None
+    clocked: bool = True
+    hold: int = 0  # cycles that operands stay where there is no valid
+    iterative: bool = False
+    cuts: Mapping[str, tuple[int, Callable[[], Any], int]] = field(default_factory=dict)  # stage, signal, width in the unit
+    ties: Mapping[str, int] = field(default_factory=dict)
+    requires: Sequence[str] = ()
+    constant: Sequence[str] = ()
+    open_proof: bool = False  # simulated and co-simulated only: the proof by cuts does not hold yet
+
+
+def wrap(value: int, bits: int) -> int:
+    """``value`` as a signed number of ``bits`` bits."""
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def some(rng: random.Random, bits: int) -> int:
+    """A signed number of ``bits`` bits: any magnitude alike often, and the corners."""
+    low, high = ops.signed(bits)
+    if rng.random() < 0.2:
+        return rng.choice((low, low + 1, -1, 0, 1, high - 1, high))
+    return rng.choice((-1, 1)) * rng.randrange(1 << (bits - 1)) >> rng.randrange(bits)
+
+
+def requantised(x: int, m: int, e: int, off: int, out_w: int) -> int:
+    if out_w <= 32 and e <= ops.E_MAX:
+        return int(ops.requant(x, m, e, off, ops.signed(out_w)))
+    raise ValueError(f"operands beyond the integer model: e {e}, {out_w} bits")
+
+
+# ------------------------------------------------------------------ requant
+
+
+def _scale(rng: random.Random, in_w: int, out_w: int) -> Values:
+    """x, m, e, off: random, ties of both signs, answers at the limits."""
+    low, high = ops.signed(in_w)
+    kind = rng.randrange(4)
+    x, m, e, off = some(rng, in_w), some(rng, 32), rng.randrange(ops.E_MAX + 1), some(rng, 9)
+    if kind == 0:
+        e = rng.randrange(1, 20)
+        x, m = max(low, min(high, rng.randrange(-300, 300) | 1)), (1 << (e - 1)) * rng.choice((-1, 1))
+    elif kind == 1:
+        x, m, e, off = max(low, min(high, rng.choice((-1, 1)) * ((1 << (out_w - 1)) + rng.randrange(-3, 4)))), 1 << 20, 20, 0
+    elif kind == 2:
+        e = rng.randrange(min(in_w + 32, ops.E_MAX))
+    return {"s_x": x, "s_m": m, "s_e": e, "s_off": off}
+
+
+def _requant_operands(rng: random.Random, count: int, p: Mapping[str, int]) -> Streams:
+    yield {}, [_scale(rng, p["IN_W"], p["OUT_W"]) for _ in range(count)]
+
+
+REQUANT = Unit(
+    name="requant",
+    module="ibert_requant",
+    block=blocks.requant,
+    inputs=lambda p: dict(s_valid=flag(), s_x=signed(p["IN_W"]), s_m=signed(32), s_e=unsigned(7), s_off=signed(9)),
+    outputs=lambda p: dict(m_valid=flag(), m_y=signed(p["OUT_W"])),
+    full=dict(IN_W=56, OUT_W=8),
+    proof=dict(IN_W=32, OUT_W=8),
+    operands=_requant_operands,
+    expect=lambda v, p: {"m_y": requantised(v["s_x"], v["s_m"], v["s_e"], v["s_off"], p["OUT_W"])},
+    bug=("(sticky || floor_next[0])", "(sticky || !floor_next[0])"),
+    depth=lambda p: 5,
+    valid_in="s_valid",
+    valid_out="m_valid",
+)
+
+# ------------------------------------------------------------------ sat
+
+
+def _sat_operands(rng: random.Random, count: int, p: Mapping[str, int]) -> Streams:
+    limit = 1 << (p["OUT_W"] - 1)
+    near = [{"x": sign * limit + step} for sign in (-1, 1) for step in range(-3, 4)]
+    yield {}, near + [{"x": some(rng, p["IN_W"])} for _ in range(count)]
+
+
+SAT = Unit(
+    name="sat",
+    module="ibert_sat",
+    block=blocks.sat,
+    inputs=lambda p: dict(x=signed(p["IN_W"])),
+    outputs=lambda p: dict(y=signed(p["OUT_W"])),
+    full=dict(IN_W=58, OUT_W=36),
+    proof=dict(IN_W=58, OUT_W=36),
+    operands=_sat_operands,
+    expect=lambda v, p: {"y": int(ops.saturate(np.asarray(v["x"], np.int64), ops.signed(p["OUT_W"])))},
+    bug=("x[IN_W-1:OUT_W-1] == {(IN_W - OUT_W + 1) {x[IN_W-1]}}", "x[IN_W-1:OUT_W] == {(IN_W - OUT_W) {x[IN_W-1]}}"),
+    depth=lambda p: 0,
+    clocked=False,
+    hold=1,
+)
+
+# ------------------------------------------------------------------ isqrt, div
+
+
+def _isqrt_operands(rng: random.Random, count: int, p: Mapping[str, int]) -> Streams:
+    most = (1 << p["W"]) - 1
+    corners = [0, 1, 2, 3, 4, most, most - 1]
+    for _ in range(count // 2):
+        root = rng.randrange(1, 1 << (p["W"] // 2))
+        corners += [root * root, root * root - 1]
+    yield {}, [{"num": num} for num in [*corners, *(rng.randrange(most + 1) >> rng.randrange(p["W"]) for _ in range(count // 2))]]
+
+
+ISQRT = Unit(
+    name="isqrt",
+    module="ibert_isqrt",
+    block=blocks.isqrt,
+    inputs=lambda p: dict(start=flag(), num=unsigned(p["W"])),
+    outputs=lambda p: dict(busy=flag(), done=flag(), root=unsigned(p["W"] // 2)),
+    full=dict(W=32),
+    proof=dict(W=12),
+    operands=_isqrt_operands,
+    expect=lambda v, p: {"root": int(ops.isqrt(v["num"]))},
+    bug=("ge = try_rem >= try_sub", "ge = try_rem > try_sub"),
+    depth=lambda p: p["W"] // 2 + 3,
+    valid_in="start",
+    valid_out="done",
+    iterative=True,
+)
+
+
+def _div_operands(rng: random.Random, count: int, p: Mapping[str, int]) -> Streams:
+    num_w, den_w = p["NUM_W"], p["DEN_W"]
+    pairs = [(1 << (num_w - 1), den) for den in (0, 1, 2, 3, (1 << den_w) - 1, 1 << (den_w - 1))]
+    pairs += [(num, den) for num in (0, 1, (1 << num_w) - 1) for den in (0, 1, (1 << den_w) - 1)]
+    for _ in range(count):
+        den = rng.randrange(1 << den_w) >> rng.randrange(den_w)
+        pairs.append((rng.choice((1 << (num_w - 1), rng.randrange(1 << num_w) >> rng.randrange(num_w))), den))
+    yield {}, [{"num": num, "den": den} for num, den in pairs]
+
+
+def _div_expect(v: Values, p: Mapping[str, int]) -> Values:
+    if v["den"] == 0:
+        return {"quo": (1 << p["NUM_W"]) - 1, "rem": v["num"] & ((1 << p["DEN_W"]) - 1)}
+    return {"quo": v["num"] // v["den"], "rem": v["num"] % v["den"]}
+
+
+DIV = Unit(
+    name="div",
+    module="ibert_div",
+    block=blocks.div,
+    inputs=lambda p: dict(start=flag(), num=unsigned(p["NUM_W"]), den=unsigned(p["DEN_W"])),
+    outputs=lambda p: dict(busy=flag(), done=flag(), quo=unsigned(p["NUM_W"]), rem=unsigned(p["DEN_W"])),
+    full=dict(NUM_W=33, DEN_W=32),
+    proof=dict(NUM_W=9, DEN_W=8),
+    operands=_div_operands,
+    expect=_div_expect,
+    bug=("ge_b = try_b >= {1'b0, den_reg}", "ge_b = try_b > {1'b0, den_reg}"),
+    depth=lambda p: (p["NUM_W"] + 1) // 2 + 3,
+    valid_in="start",
+    valid_out="done",
+    iterative=True,
+)
+
+# ------------------------------------------------------------------ gelu
+
+
+def _gelu_operands(rng: random.Random, count: int, p: Mapping[str, int]) -> Streams:
+    rows: list[Values] = []
+    for _ in range(count):
+        b = -abs(some(rng, 20)) if rng.random() < 0.9 else -(1 << 19)
+        x = rng.choice((some(rng, 32), rng.choice((-1, 1)) * (abs(b) + rng.randrange(-2, 3))))
+        rows.append(
+            {"s_gelu": int(rng.random() < 0.9), "s_x": x, "s_b": max(b, -(1 << 19)), "s_c": some(rng, 40), "s_shift": some(rng, 24)}
+        )
+    yield {}, rows
+
+
+def _gelu_expect(v: Values, p: Mapping[str, int]) -> Values:
+    if not v["s_gelu"]:
+        return {"m_y": v["s_x"]}
+    one = GeluParams(b=np.array([v["s_b"]]), c=np.array([v["s_c"]]), shift=np.array([v["s_shift"]]))
+    return {"m_y": int(ops.gelu(np.array([[v["s_x"]]]), one)[0, 0])}
+
+
+GELU = Unit(
+    name="gelu",
+    module="ibert_gelu",
+    block=blocks.gelu,
+    inputs=lambda p: dict(s_valid=flag(), s_gelu=flag(), s_x=signed(32), s_b=ranged(-(1 << 19), 0), s_c=signed(40), s_shift=signed(24)),
+    outputs=lambda p: dict(m_valid=flag(), m_y=signed(48)),
+    full={},
+    proof={},
+    operands=_gelu_operands,
+    expect=_gelu_expect,
+    open_proof=True,
+    bug=("if (negative) poly = -poly;", "if (negative) poly = ~poly;"),
+    depth=lambda p: 6,
+    valid_in="s_valid",
+    valid_out="m_valid",
+    cuts={"d_p1": (1, lambda: ranged(-(1 << 19), 0), 21), "gs_p3": (3, lambda: signed(28), 28)},
+)
+
+# ------------------------------------------------------------------ exp
+
+
+def _exp_operands(rng: random.Random, count: int, p: Mapping[str, int]) -> Streams:
+    for _ in range(max(1, count // 20)):
+        x0n = rng.choice((1, 2, 65535, rng.randrange(1, 1 << 16), rng.randrange(1, 1 << 16) >> rng.randrange(10) or 1))
+        fixed = {"x0n": x0n, "lim": 30 * x0n, "b": some(rng, 20), "c": some(rng, 32), "m": abs(some(rng, 31)), "e": rng.randrange(30, 81)}
+        rows: list[Values] = []
+        for _ in range(20):
+            top = some(rng, 32)
+            away = rng.choice((0, 30 * x0n, 30 * x0n + 1, rng.randrange(31) * x0n, rng.randrange(30 * x0n + 1), rng.randrange(1 << 32)))
+            rows.append({"s_max": top, "s_score": max(top - away, -(1 << 31))})
+        yield fixed, rows
+
+
+def _exp_expect(v: Values, p: Mapping[str, int]) -> Values:
+    x0 = -v["x0n"]
+    x = np.maximum(np.int64(v["s_score"] - v["s_max"]), ops.SOFTMAX_N * x0)
+    q = x // x0
+    r = x - q * x0
+    z = np.maximum(r * (r + v["b"]) + v["c"], 0)
+    return {"m_ea": int(ops.requant(z, v["m"], v["e"] - ops.SOFTMAX_N + q, 0, ops.INT16))}
+
+
+EXP = Unit(
+    name="exp",
+    module="ibert_exp",
+    block=blocks.exp,
+    inputs=lambda p: dict(
+        s_valid=flag(),
+        s_score=signed(32),
+        s_max=signed(32),
+        x0n=ranged(1, 65535),
+        lim=ranged(0, 30 * 65535),
+        b=signed(20),
+        c=signed(32),
+        m=signed(32),
+        e=ranged(30, 80),
+    ),
+    outputs=lambda p: dict(m_valid=flag(), m_ea=signed(16)),
+    full={},
+    proof={},
+    operands=_exp_operands,
+    expect=_exp_expect,
+    open_proof=True,
+    bug=("ge4  = d_p4 >= {3'b0, x0n, 2'd0}", "ge4  = d_p4 > {3'b0, x0n, 2'd0}"),
+    depth=lambda p: 15,
+    children=("ibert_requant",),
+    valid_in="s_valid",
+    valid_out="m_valid",
+    cuts={
+        "d_p2": (2, lambda: ranged(0, 30 * 65535), 21),
+        "d_p7": (7, lambda: unsigned(16), 16),
+        "q_p7": (7, lambda: ranged(0, 30), 5),
+        "rb_p8": (8, lambda: ranged(-(1 << 19) - 65535, (1 << 19) - 1), 21),
+        "z_p10": (10, lambda: signed(37), 37),
+        "e_p10": (10, lambda: unsigned(7), 7),
+    },
+    requires=("s_score <= s_max", "lim == 30 * x0n", "d_p2__i <= lim"),
+    constant=("x0n", "lim", "b", "c", "m", "e"),
+)
+
+# ------------------------------------------------------------------ LayerNorm: residual sum, one channel of both passes
+
+
+def _residual_operands(rng: random.Random, count: int, p: Mapping[str, int]) -> Streams:
+    rows: list[Values] = []
+    for _ in range(count):
+        a, r = _scale(rng, 32, 24), _scale(rng, p["RES_W"], 24)
+        chan = (a["s_m"] & 0xFFFFFFFF) | a["s_e"] << 32 | (r["s_m"] & 0xFFFFFFFF) << 39 | r["s_e"] << 71
+        rows.append({"s_acc": a["s_x"], "s_res": r["s_x"], "s_chan": chan})
+    yield {}, rows
+
+
+def _residual_expect(v: Values, p: Mapping[str, int]) -> Values:
+    chan = v["s_chan"]
+    first = requantised(v["s_acc"], wrap(chan, 32), chan >> 32 & 127, 0, 32)
+    second = requantised(v["s_res"], wrap(chan >> 39, 32), chan >> 71, 0, 32)
+    return {"m_y": int(ops.saturate(np.asarray(first + second, np.int64), ops.INT24))}
+
+
+RESIDUAL_LANE = Unit(
+    name="residual_lane",
+    module="ibert_residual_lane",
+    block=blocks.residual_lane,
+    inputs=lambda p: dict(s_valid=flag(), s_acc=signed(32), s_res=signed(p["RES_W"]), s_chan=unsigned(78)),
+    outputs=lambda p: dict(m_valid=flag(), m_y=signed(24)),
+    full=dict(RES_W=16),
+    proof=dict(RES_W=8),
+    operands=_residual_operands,
+    expect=_residual_expect,
+    open_proof=True,
+    bug=("$signed({acc_q[31], acc_q})", "$signed({1'b0, acc_q})"),
+    depth=lambda p: 5,
+    children=("ibert_requant", "ibert_sat"),
+    valid_in="s_valid",
+    valid_out="m_valid",
+    cuts={"acc_q": (4, lambda: signed(32), 32), "res_q": (4, lambda: signed(32), 32)},
+)
+
+_ENABLES = ("en_r1", "en_sq2", "en_sq3", "en_r2", "en_r3", "en_r4", "en_r5")
+
+
+def _lane_operands(rng: random.Random, count: int, p: Mapping[str, int]) -> Streams:
+    rows: list[Values] = []
+    for _ in range(count):
+        scale = _scale(rng, 36, 8)
+        chan = (some(rng, 32) & 0xFFFFFFFF) | (scale["s_m"] & 0xFFFFFFFF) << 32 | scale["s_e"] << 64 | (scale["s_off"] & 511) << 71
+        f = rng.choice((0, 1, (1 << 31) // rng.randrange(1, 1 << 20), (1 << 32) - 1))
+        rows.append(
+            {"y": some(rng, 24), "mu": some(rng, 24), "shift": rng.randrange(32), "f": f, "chan": chan, **dict.fromkeys(_ENABLES, 1)}
+        )
+    yield {}, rows
+
+
+def _lane_expect(v: Values, p: Mapping[str, int]) -> Values:
+    chan, v0 = v["chan"], v["y"] - v["mu"]
+    squared = min((v0 >> v["shift"]) ** 2, ops.UINT32[1])
+    o = ops.saturate(np.asarray(((v0 * v["f"]) >> 1) + wrap(chan, 32), np.int64), ops.INT36)
+    return {"sq": squared, "m_valid": 1, "m_out": requantised(int(o), wrap(chan >> 32, 32), chan >> 64 & 127, wrap(chan >> 71, 9), 8)}
+
+
+LAYERNORM_LANE = Unit(
+    name="layernorm_lane",
+    module="ibert_layernorm_lane",
+    block=blocks.layernorm_lane,
+    inputs=lambda p: dict(
+        **{name: flag() for name in _ENABLES}, y=signed(24), mu=signed(24), shift=unsigned(5), f=unsigned(32), chan=unsigned(80)
+    ),
+    outputs=lambda p: dict(sq=unsigned(32), m_valid=flag(), m_out=signed(8)),
+    full={},
+    proof={},
+    operands=_lane_operands,
+    expect=_lane_expect,
+    open_proof=True,
+    bug=("o_wide = (prod_r4 >>> 1) + bias", "o_wide = (prod_r4 >> 1) + bias"),
+    depth=lambda p: 10,
+    children=("ibert_requant", "ibert_sat"),
+    hold=10,
+    cuts={
+        "v_r2": (2, lambda: ranged(-(1 << 24) + 1, (1 << 24) - 1), 25),
+        "vs_r3": (3, lambda: ranged(-(1 << 24) + 1, (1 << 24) - 1), 25),
+        "prod_r4": (4, lambda: ranged(-(1 << 56), 1 << 56), 58),
+        "o_r5": (5, lambda: signed(36), 36),
+    },
+    ties={**dict.fromkeys(_ENABLES, 1), "rst": 0},
+)
+
+UNITS = (REQUANT, SAT, ISQRT, DIV, GELU, EXP, RESIDUAL_LANE, LAYERNORM_LANE)

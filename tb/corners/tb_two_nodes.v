@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two nodes whose MAC ports are the bench's: it carries the frames between them and stalls both directions as it likes.
+// The defaults are the shape of the plan in test_corners_chain.py, which checks them.
+`resetall
+`timescale 1ns/1ps
+`default_nettype none
+
+module tb_two_nodes #(
+    parameter K_LANES     = 64,
+    parameter OUT_N       = 16,
+    parameter POST_LANES  = 4,
+    parameter W_WORDS     = 192,
+    parameter BIAS_WORDS  = 128,
+    parameter POST_WORDS  = 192,
+    parameter STORE_BEATS = 128,
+    parameter ROW_W       = 3,
+    parameter SLOT_W      = 1,
+    parameter HEAD_DIM    = 64,
+    parameter HEAD_BEATS  = 1,
+    parameter REQ_WORDS   = 4,
+    parameter NORM_LANES  = 4,
+    parameter LROW_W      = 2,
+    parameter ACC_BEATS   = 128,
+    parameter RES_WORDS   = 64,
+    parameter CHAN_WORDS  = 192,
+    parameter ROW_BEATS   = 2
+) (
+    input  wire          clk,
+    input  wire          rst,
+    input  wire [15:0]   n0_id_node,
+    input  wire [47:0]   n0_id_mac,
+    input  wire [31:0]   n0_id_ip,
+    input  wire          n0_cfg_we,
+    input  wire [31:0]   n0_cfg_addr,
+    input  wire [511:0]  n0_cfg_data,
+    input  wire          n0_mac_tx_tready,
+    input  wire [511:0]  n0_mac_rx_tdata,
+    input  wire [63:0]   n0_mac_rx_tkeep,
+    input  wire          n0_mac_rx_tlast,
+    input  wire          n0_mac_rx_tvalid,
+    input  wire          n0_mac_rx_tuser,
+    output wire [511:0]  n0_mac_tx_tdata,
+    output wire [63:0]   n0_mac_tx_tkeep,
+    output wire          n0_mac_tx_tlast,
+    output wire          n0_mac_tx_tvalid,
+    output wire          n0_sts_seq_error,
+    output wire [31:0]   n0_sts_drops,
+    output wire          n0_sts_busy,
+    input  wire [15:0]   n1_id_node,
+    input  wire [47:0]   n1_id_mac,
+    input  wire [31:0]   n1_id_ip,
+    input  wire          n1_cfg_we,
+    input  wire [31:0]   n1_cfg_addr,
+    input  wire [511:0]  n1_cfg_data,
+    input  wire          n1_mac_tx_tready,
+    input  wire [511:0]  n1_mac_rx_tdata,
+    input  wire [63:0]   n1_mac_rx_tkeep,
+    input  wire          n1_mac_rx_tlast,
+    input  wire          n1_mac_rx_tvalid,
+    input  wire          n1_mac_rx_tuser,
+    output wire [511:0]  n1_mac_tx_tdata,
+    output wire [63:0]   n1_mac_tx_tkeep,
+    output wire          n1_mac_tx_tlast,
+    output wire          n1_mac_tx_tvalid,
+    output wire          n1_sts_seq_error,
+    output wire [31:0]   n1_sts_drops,
+    output wire          n1_sts_busy
+);
+
+node_core #(
+    .K_LANES(K_LANES), .OUT_N(OUT_N), .POST_LANES(POST_LANES),
+    .W_WORDS(W_WORDS), .BIAS_WORDS(BIAS_WORDS), .POST_WORDS(POST_WORDS),
+    .STORE_BEATS(STORE_BEATS), .ROW_W(ROW_W), .SLOT_W(SLOT_W),
+    .HEAD_DIM(HEAD_DIM), .HEAD_BEATS(HEAD_BEATS), .REQ_WORDS(REQ_WORDS),
+    .NORM_LANES(NORM_LANES), .LROW_W(LROW_W), .ACC_BEATS(ACC_BEATS),
+    .RES_WORDS(RES_WORDS), .CHAN_WORDS(CHAN_WORDS), .ROW_BEATS(ROW_BEATS)
+) u_node0 (
+    .clk(clk), .rst(rst),
+    .id_node(n0_id_node),
+    .id_mac(n0_id_mac),
+    .id_ip(n0_id_ip),
+    .cfg_we(n0_cfg_we),
+    .cfg_addr(n0_cfg_addr),
+    .cfg_data(n0_cfg_data),
+    .mac_tx_tready(n0_mac_tx_tready),
+    .mac_rx_tdata(n0_mac_rx_tdata),
+    .mac_rx_tkeep(n0_mac_rx_tkeep),
+    .mac_rx_tlast(n0_mac_rx_tlast),
+    .mac_rx_tvalid(n0_mac_rx_tvalid),
+    .mac_rx_tuser(n0_mac_rx_tuser),
+    .mac_tx_tdata(n0_mac_tx_tdata),
+    .mac_tx_tkeep(n0_mac_tx_tkeep),
+    .mac_tx_tlast(n0_mac_tx_tlast),
+    .mac_tx_tvalid(n0_mac_tx_tvalid),
+    .sts_seq_error(n0_sts_seq_error),
+    .sts_drops(n0_sts_drops),
+    .sts_busy(n0_sts_busy),
+    .sts_seq_peer(), .sts_seq_expected(), .sts_seq_got()
+);
+
+node_core #(
+    .K_LANES(K_LANES), .OUT_N(OUT_N), .POST_LANES(POST_LANES),
+    .W_WORDS(W_WORDS), .BIAS_WORDS(BIAS_WORDS), .POST_WORDS(POST_WORDS),
+    .STORE_BEATS(STORE_BEATS), .ROW_W(ROW_W), .SLOT_W(SLOT_W),
+    .HEAD_DIM(HEAD_DIM), .HEAD_BEATS(HEAD_BEATS), .REQ_WORDS(REQ_WORDS),
+    .NORM_LANES(NORM_LANES), .LROW_W(LROW_W), .ACC_BEATS(ACC_BEATS),
+    .RES_WORDS(RES_WORDS), .CHAN_WORDS(CHAN_WORDS), .ROW_BEATS(ROW_BEATS)
+) u_node1 (
+    .clk(clk), .rst(rst),
+    .id_node(n1_id_node),
+    .id_mac(n1_id_mac),
+    .id_ip(n1_id_ip),
+    .cfg_we(n1_cfg_we),
+    .cfg_addr(n1_cfg_addr),
+    .cfg_data(n1_cfg_data),
+    .mac_tx_tready(n1_mac_tx_tready),
+    .mac_rx_tdata(n1_mac_rx_tdata),
+    .mac_rx_tkeep(n1_mac_rx_tkeep),
+    .mac_rx_tlast(n1_mac_rx_tlast),
+    .mac_rx_tvalid(n1_mac_rx_tvalid),
+    .mac_rx_tuser(n1_mac_rx_tuser),
+    .mac_tx_tdata(n1_mac_tx_tdata),
+    .mac_tx_tkeep(n1_mac_tx_tkeep),
+    .mac_tx_tlast(n1_mac_tx_tlast),
+    .mac_tx_tvalid(n1_mac_tx_tvalid),
+    .sts_seq_error(n1_sts_seq_error),
+    .sts_drops(n1_sts_drops),
+    .sts_busy(n1_sts_busy),
+    .sts_seq_peer(), .sts_seq_expected(), .sts_seq_got()
+);
+
+endmodule
+
+`resetall

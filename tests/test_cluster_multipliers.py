@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The multipliers that the plan counts are those that Yosys finds in the RTL."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from floreana.cluster.description import find_project, load_project
+from floreana.cluster.multipliers import DSP_LIMIT, dsp_count, multipliers
+from floreana.cluster.plan import make_plan, render
+from floreana.environment import project_root
+
+# small, all different, so that a count cannot be right by accident
+SHAPE = {"K_LANES": 16, "OUT_N": 32, "POST_LANES": 2, "NORM_LANES": 1}
+SMALL = {"W_WORDS": 64, "STORE_BEATS": 64, "ROW_W": 4, "LROW_W": 3, "ACC_BEATS": 64, "RES_WORDS": 64, "CHAN_WORDS": 64}
+
+# in a process of its own: Yosys keeps what it read
+FIND = """
+import json, sys
+from pyosys import libyosys as ys
+files, parameters = json.loads(sys.argv[1])
+design = ys.Design()
+ys.run_pass("read_verilog -defer " + " ".join(files), design)
+ys.run_pass("hierarchy -top node_core " + " ".join(f"-chparam {k} {v}" for k, v in parameters.items()), design)
+ys.run_pass("proc", design)
+ys.run_pass("wreduce t:$mul", design)
+found = []
+
+def walk(module):
+    for cell in module.selected_cells():
+        if cell.type.str() == "$mul":
+            value = lambda name: cell.parameters[ys.IdString(chr(92) + name)].as_int()
+            if value("A_SIGNED"):
+                found.append(sorted((value("A_WIDTH"), value("B_WIDTH"))))
+        elif design.module(cell.type) is not None:
+            walk(design.module(cell.type))
+
+walk([module for module in design.all_selected_modules() if module.name.str().endswith("node_core")][0])
+print("FOUND", json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize("head_dim", [32, 64])
+def test_every_signed_multiplier_is_counted(head_dim: int) -> None:
+    shape = {**SHAPE, "HEAD_DIM": head_dim}
+    files = [str(path) for room in ("axis", "ibert", "net", "node") for path in sorted((project_root() / "rtl" / room).glob("*.v"))]
+    command = [sys.executable, "-c", FIND, json.dumps([files, {**shape, **SMALL}])]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert told.returncode == 0, told.stderr[-2000:]
+    (line,) = [line for line in told.stdout.splitlines() if line.startswith("FOUND ")]
+    found = Counter(tuple(widths) for widths in json.loads(line.removeprefix("FOUND ")))
+    counted: Counter[tuple[int, ...]] = Counter()
+    for each in multipliers(shape):
+        counted[tuple(sorted((each.a, each.b)))] += each.count
+    assert found == counted
+
+
+@pytest.mark.parametrize(("name", "dsp"), [("minilm_6", 1854), ("ibert_base_6", 1847), ("ibert_base_6_pipeline", 1847)])
+def test_one_fpga_holds_a_node(name: str, dsp: int) -> None:
+    plan = make_plan(load_project(find_project(name)))
+    assert dsp_count(plan.shape) == dsp <= DSP_LIMIT
+    assert f"{dsp:,} of the {DSP_LIMIT:,} of an XCZU19EG" in render(plan)
+
+
+def test_tiles_of_a_product() -> None:
+    sizes = {each.where: each.dsp for each in multipliers({"K_LANES": 64, "OUT_N": 48, "POST_LANES": 1, "NORM_LANES": 1, "HEAD_DIM": 64})}
+    assert sizes["linear: array, x*w"] == 64 * 48 // 2
+    assert sizes["linear: GELU, square"] == 2  # 21 x 21: one tile of 26, two of 17
+    assert sizes["linear: requant"] == 4  # 48 x 32: two by two
+    assert sizes["attention: exponential"] == 1  # 17 x 21
+    assert sizes["add_norm: requant of the residual"] == 2  # 8 x 32

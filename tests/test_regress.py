@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make regress`: what a planted failure leaves behind, what is a failure besides, and that nothing is missing from the matrix."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import regress
+
+from floreana_tb import mutate, runner
+
+ROOT = Path(__file__).resolve().parents[1]
+UNIT = """
+[[unit]]
+top = "axis_skid"
+bench = "axis.test_axis_skid"
+simulators = ["icarus"]
+"""
+
+
+def call(*options: str | Path) -> list[str]:
+    return [sys.executable, str(ROOT / "tb" / "regress.py"), *map(str, options)]
+
+
+def run(*options: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(call(*options), capture_output=True, text=True, check=False, cwd=ROOT, timeout=300)
+
+
+def test_a_planted_failure_fails_the_run_and_its_command_repeats_it(tmp_path: Path) -> None:
+    skid = mutate("axis_skid", "assign s_axis_tready = !skid_valid_reg;", "assign s_axis_tready = 1'b1;", tmp_path / "rtl")
+    matrix = tmp_path / "matrix.toml"
+    cases = f'cases = [{{ name = "good", parameters = {{ DATA_W = 8 }} }}, {{ name = "planted", sources = ["{skid}"] }}]'
+    matrix.write_text(UNIT + cases)
+    done = run("--matrix", matrix, "--build", tmp_path / "out", "--seed", 7, "--seeds", 1, "--jobs", 2)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "1 of 2 jobs passed" in done.stdout and "1/1" in done.stdout and "0/1" in done.stdout
+    root = ET.parse(tmp_path / "out" / "junit.xml").getroot()
+    assert (root.get("tests"), root.get("failures")) == ("2", "1")
+    cases_seen = {case.get("name"): case.find("failure") for case in root.iter("testcase")}
+    assert set(cases_seen) == {"axis_skid/good/icarus/seed7", "axis_skid/planted/icarus/seed7"}
+    failure = cases_seen["axis_skid/planted/icarus/seed7"]
+    assert cases_seen["axis_skid/good/icarus/seed7"] is None and failure is not None
+    (command,) = re.findall(r"^  repeat: (.+)$", done.stdout, re.MULTILINE)
+    assert failure.text is not None and failure.text.startswith(command) and "tests failed" in failure.get("message", "")
+    again = subprocess.run(shlex.split(command), capture_output=True, text=True, check=False, timeout=300)
+    assert again.returncode == 1 and "TestsFailed" in again.stdout
+    good = subprocess.run(shlex.split(command.replace("/planted/", "/good/")), capture_output=True, text=True, check=False, timeout=300)
+    assert good.returncode == 0 and good.stdout.endswith("regress: passed unit/axis/axis_skid/good/icarus/seed7\n")
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "late", "passed"),
+    [
+        (0, "regress: passed unit/x\n", False, True),
+        (0, "checked 5 equal 5\n", False, False),
+        (0, "regress: passed unit/y\n", False, False),
+        (1, "regress: passed unit/x\n", False, False),
+        (-11, "", False, False),
+        (0, "regress: passed unit/x\n", True, False),
+    ],
+)
+def test_only_status_0_and_the_verdict_are_a_pass(tmp_path: Path, status: int, text: str, late: bool, passed: bool) -> None:
+    log = tmp_path / "log"
+    log.write_text(text)
+    job = regress.Job("unit/x", "unit", 1, "icarus", True, 60.0, {})
+    ended = SimpleNamespace(job=job, process=SimpleNamespace(returncode=status), output=log.open(), log=log, begin=time.monotonic())
+    result = regress.judge(ended, late)
+    assert result.passed is passed and bool(result.message) is not passed
+
+
+def test_a_job_that_hangs_is_ended(tmp_path: Path) -> None:
+    matrix = tmp_path / "matrix.toml"
+    matrix.write_text(UNIT + 'timeout = 0.1\ncases = [{ name = "slow" }]')
+    done = run("--matrix", matrix, "--build", tmp_path / "out", "--seeds", 1)
+    assert done.returncode == 1 and "did not end within" in done.stdout
+
+
+def children(of: int) -> set[int]:
+    """Processes below a process."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] != "Z":
+            parents[int(stat.parent.name)] = int(fields[1])
+    found = {of}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {of}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
+    matrix = tmp_path / "matrix.toml"
+    matrix.write_text(
+        """[[unit]]
+top = "ibert_requant"
+bench = "ibert_arith.test_ibert_requant"
+simulators = ["icarus"]
+cases = [{ name = "long", parameters = { IN_W = 56, OUT_W = 16 } }]
+"""
+    )
+    process = subprocess.Popen(call("--matrix", matrix, "--build", tmp_path / "out"), stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        limit = time.monotonic() + 120
+        while len(below := children(process.pid)) < 2:  # the job and what it runs
+            assert time.monotonic() < limit and process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130 and "0 of 3 jobs passed" in out
+    assert not [pid for pid in below if Path(f"/proc/{pid}").exists() and os.getpgid(pid) != os.getpgid(0)]
+    root = ET.parse(tmp_path / "out" / "junit.xml").getroot()
+    assert root.get("failures") == "3" and all(case.find("failure") is not None for case in root.iter("testcase"))
+
+
+def test_wrong_input_is_refused(tmp_path: Path) -> None:
+    assert run("--only", "no-such-job").returncode == 2
+    assert run("--seeds", 0).returncode == 2
+    assert run("--job", "unit/none").returncode == 2
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(UNIT.replace("icarus", "questa") + 'cases = [{ name = "a", parametres = {} }]')
+    with pytest.raises(regress.MatrixError, match=r"unknown key parametres; .*simulator questa is not one of"):
+        regress.load_matrix(wrong)
+    wrong.write_text(UNIT + 'cases = [{ name = "a" }, { name = "a" }]')
+    with pytest.raises(regress.MatrixError, match="declared twice"):
+        regress.jobs_of(regress.load_matrix(wrong), [1])
+
+
+def test_the_matrix_misses_no_bench_and_no_project() -> None:
+    assert regress.uncovered(regress.load_matrix(regress.MATRIX)) == []
+
+
+def test_every_test_the_matrix_names_exists_and_every_test_of_a_bench_runs_somewhere() -> None:
+    matrix = regress.load_matrix(regress.MATRIX)
+    runs: dict[str, set[str]] = {}
+    for unit in matrix["unit"]:
+        have = runner.bench_tests(runner.find_bench(unit["bench"]))
+        for case in unit["cases"]:
+            named = case.get("tests", unit.get("tests"))
+            chosen = {name for name in have if named is None or runner._chosen(name, named)}
+            assert named is None or all(any(runner._chosen(name, [n]) for name in have) for n in named), (unit["bench"], case["name"])
+            runs.setdefault(unit["bench"], set()).update(chosen)
+    for bench, ran in runs.items():
+        assert ran == set(runner.bench_tests(runner.find_bench(bench))), bench
+
+
+def test_list_only_and_quick_choose() -> None:
+    every = run("--list", "--seeds", 2).stdout.split()
+    assert len(set(every)) == len(every) > 200 and sum(name.endswith("seed2") for name in every) == len(every) // 2
+    some = run("--list", "--only", "ibert_requant/in?2*icarus", "--seeds", 1).stdout.split()
+    assert some == [f"unit/ibert_arith/ibert_requant/{case}/icarus/seed1" for case in ("in32_out8", "in32_out32")]
+    quick = run("--list", "--quick").stdout.split()
+    assert len(quick) < 60 and {name.split("/")[2] for name in every if name.startswith("unit/")} == {
+        name.split("/")[2] for name in quick if name.startswith("unit/")
+    }
