@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-test sim plan verify bench-sim vectors peer test lint clean distclean
+.PHONY: help env env-test sim plan verify bench-sim vectors peer spec regress test lint clean distclean
 .NOTPARALLEL:
 
 # ---------------------------------------------------------------- variables that become options
@@ -14,9 +14,10 @@ PY     := $(VENV)/bin/python
 # command line count, so that a SIM or OUT that happens to be in the environment changes nothing.
 OPTIONS := PROJECT TEXT TEXT_FILE TOKENS SEED SIM LINK_DELAY LOSS DUP REORDER CORRUPT VECTORS RANKS HOSTFILE WINDOW WAVES JOBS \
            OUT CHECK MODEL NODES
-PEER_OPTIONS := SEEDS TORCH_INDEX
-GIVEN := $(foreach name,$(OPTIONS) $(PEER_OPTIONS),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
-unexport $(OPTIONS) $(PEER_OPTIONS)
+# of other targets than sim
+MORE_OPTIONS := SEEDS TORCH_INDEX ONLY
+GIVEN := $(foreach name,$(OPTIONS) $(MORE_OPTIONS),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+unexport $(OPTIONS) $(MORE_OPTIONS)
 
 # option_of: LINK_DELAY -> link-delay
 lower = $(subst A,a,$(subst B,b,$(subst C,c,$(subst D,d,$(subst E,e,$(subst F,f,$(subst G,g,$(subst H,h,$(subst I,i,$(subst J,j,\
@@ -33,6 +34,9 @@ arguments = $(foreach name,$(filter $(1),$(GIVEN)),$(call option_of,$(name)))
 # make's own settings must not reach the makefile that Verilator writes
 FLOREANA := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES -u PYTHONPATH -u PYTHONHOME $(VENV)/bin/floreana
 
+# the same for tools that read no settings of the caller's Python either
+ALONE := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES -u PYTHONPATH -u PYTHONHOME
+
 # ---------------------------------------------------------------- targets
 help:
 	@echo 'Floreana: integer-only transformers on simulated FPGAs that talk Ethernet'
@@ -45,6 +49,8 @@ help:
 	@echo '  make bench-sim                 speed of the simulation against its bare multipliers'
 	@echo '  make vectors VECTORS=folder    recorded vectors of a real I-BERT through the model and the RTL units'
 	@echo '  make peer                      the integer model against the published I-BERT code (TORCH_INDEX= names an index for torch)'
+	@echo '  make spec                      MyHDL specifications against the hand-written units'
+	@echo '  make regress                   the full matrix, in parallel (QUICK=1, LIST=1, ONLY=pattern, SEED=, SEEDS=, JOBS=)'
 	@echo
 	@echo '  make test                      all benches and Python tests (ARGS="-k skid" chooses)'
 	@echo '  make lint                      dialect gate on every module, ruff, mypy, SPDX'
@@ -88,8 +94,16 @@ vectors: env
 
 # The published I-BERT code, in an environment of its own (docs/peer.md); QUICK=1 for few small cases
 peer: env
-	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES -u PYTHONPATH -u PYTHONHOME $(PY) -m floreana.peer \
-	    $(call arguments,$(PEER_OPTIONS)) $(if $(filter 1,$(value QUICK)),--quick)
+	@$(ALONE) $(PY) -m floreana.peer \
+	    $(call arguments,SEEDS TORCH_INDEX) $(if $(filter 1,$(value QUICK)),--quick)
+
+# MyHDL specifications: simulated, converted and proven against the hand-written units (docs/specifications.md)
+spec: env-test
+	@$(ALONE) $(PY) -m floreana.spec $(ARGS)
+
+# The full matrix (docs/regress.md): units x parameters x simulators x seeds, projects x token counts. QUICK=1, LIST=1, ONLY=pattern
+regress: env-test
+	@$(ALONE) $(PY) tb/regress.py $(call arguments,SEED SEEDS JOBS ONLY) $(if $(QUICK),--quick) $(if $(LIST),--list)
 
 # Two workers; ARGS= goes to pytest, for example ARGS="-k linear"
 test: env-test

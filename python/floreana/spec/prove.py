@@ -4,9 +4,6 @@
 Both are flattened into one circuit with common inputs, every register starts in an arbitrary state, and the outputs must agree in
 the cycle after the pipeline's depth: whatever happened before. That covers every cycle of every run. Identical products of
 identical operands are merged into one multiplier.
-
-A *cut* is a register that both sides have: it is proven equal in what drives it, and free (within the block's intbv
-range, which the driver is proven to respect) in what it drives. Proofs of stages then add up to a proof of the pipeline.
 """
 
 from __future__ import annotations
@@ -25,7 +22,7 @@ _RUN = "import sys\nfrom pyosys import libyosys\nlibyosys.Design().run_pass('scr
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A port or a cut: its name, width, signedness, and range where that is narrower than the width."""
+    """A port: its name, width, signedness, and range where that is narrower than the width."""
 
     name: str
     width: int
@@ -69,9 +66,7 @@ class Task:
     outputs: tuple[Wire, ...]
     depth: int  # cycles until the outputs depend on inputs alone
     clocked: bool
-    valid_in: str | None  # outputs and cuts count where this came that many cycles before; None: always
-    valid_out: str | None
-    cuts: Mapping[str, tuple[int, Wire, int]]  # name: stage, wire, width in the unit
+    valid_out: str | None  # the output that says when the others count; None: always
     ties: Mapping[str, int]
     requires: Sequence[str]
     constant: Sequence[str]
@@ -92,19 +87,15 @@ def wrapper(task: Task) -> str:
     ports = [wire.declared("input") for wire in task.inputs]
     if task.clocked:
         ports = ["input clk", "input rst", *ports]
-    ports += [wire.declared("input", "__i") for _, wire, _ in task.cuts.values()]
     body: list[str] = []
     bad: list[str] = []
     assume: list[str] = list(task.requires)
-    for wire in (*task.inputs, *(Wire(f"{w.name}__i", w.width, w.is_signed, w.low, w.high) for _, w, _ in task.cuts.values())):
+    for wire in task.inputs:
         outside = wire.outside(wire.name)
         if outside:
             assume.append(f"!{outside}")
     for name, value in task.ties.items():
         assume.append(f"{name} == {value}")
-    deepest = max((stage for stage, _, _ in task.cuts.values()), default=0)
-    if task.cuts and task.valid_in:
-        body.append(f"reg [{deepest}:1] after;\nalways @(posedge clk) after <= rst ? {deepest}'d0 : {{after, {task.valid_in}}};")
     for name in task.constant:
         wire = next(w for w in task.inputs if w.name == name)
         body.append(f"reg [{wire.width - 1}:0] {name}_before;\nalways @(posedge clk) {name}_before <= {name};")
@@ -115,45 +106,28 @@ def wrapper(task: Task) -> str:
         for wire in task.outputs:
             body.append(f"{wire.declared('wire', f'_{side}')};")
             links.append(f".{wire.name}({wire.name}_{side})")
-        for name, (_, wire, width) in task.cuts.items():
-            here = wire.width if side == "gold" else width
-            sign = "signed " if wire.is_signed else ""
-            body.append(f"wire {sign}[{here - 1}:0] {name}_to_{side} = {name}__i, {name}_{side};")
-            links += [f".{name}__i({name}_to_{side})", f".{name}__o({name}_{side})"]
         body.append(f"{side} u_{side} ({', '.join(links)});")
     for wire in task.outputs:
         differ = f"{wire.name}_gold != {wire.name}_gate"
         if task.valid_out and wire.name not in (task.valid_out, "busy"):
             differ = f"({task.valid_out}_gold && {differ})"
         bad.append(f"(* keep *) wire bad_{wire.name} = {differ};")
-    for name, (stage, wire, _) in task.cuts.items():
-        differ = f"{name}_gold != {name}_gate"
-        outside = wire.outside(f"{name}_gold")
-        if outside:
-            differ = f"({differ} || {outside})"
-        bad.append(f"(* keep *) wire bad_{name} = {f'after[{stage}] && ({differ})' if task.valid_in else differ};")
     text = ",\n  ".join([*ports, "output trigger", "output ok"])
     joined = "\n".join([*body, *bad])
-    differs = " || ".join(f"bad_{name}" for name in compared(task))
+    differs = " || ".join(f"bad_{wire.name}" for wire in task.outputs)
     return (
         f"module check (\n  {text}\n);\n{joined}\nassign trigger = {differs};\n"
         f"assign ok = {' && '.join(assume) if assume else chr(49) + chr(39) + 'b1'};\nendmodule\n"
     )
 
 
-def compared(task: Task) -> list[str]:
-    """Names that must agree: outputs, and cuts at their drivers."""
-    return [*(wire.name for wire in task.outputs), *task.cuts]
-
-
 def script(task: Task, folder: Path, seconds: int) -> str:
     """The Yosys script of a task."""
-    cut = [f"expose -cut -sep __ {' '.join('w:' + name for name in task.cuts)}"] if task.cuts else []
     tidy = ["proc", "flatten", "opt -full", "clean"]
     parameters = " ".join(f"-chparam {name} {value}" for name, value in task.parameters.items())
     lines = [f"read_verilog {path}" for path in task.files]
-    lines += [f"hierarchy -top {task.unit} {parameters}", *tidy, *cut, "rename -top gate", "design -stash unit"]
-    lines += [f"read_verilog {task.spec}", "hierarchy -auto-top", *tidy, *cut, "rename -top gold", "design -copy-from unit gate"]
+    lines += [f"hierarchy -top {task.unit} {parameters}", *tidy, "rename -top gate", "design -stash unit"]
+    lines += [f"read_verilog {task.spec}", "hierarchy -auto-top", *tidy, "rename -top gold", "design -copy-from unit gate"]
     lines += [f"read_verilog {folder / 'check.v'}", "hierarchy -top check", "proc", "flatten", "opt -full", "wreduce", "opt -full", "clean"]
     steps = task.depth + 1
     solve = f"sat -set ok 1 -prove trigger 0 -timeout {seconds}"
@@ -162,7 +136,7 @@ def script(task: Task, folder: Path, seconds: int) -> str:
         solve += "".join(f" -set-at {step} rst 0" for step in range(2, steps + 1))
     elif task.clocked:
         solve += f" -seq {steps} -prove-skip {task.depth}"
-    solve += "".join(f" -show bad_{name}" for name in compared(task))
+    solve += "".join(f" -show bad_{wire.name}" for wire in task.outputs)
     lines.append(f"{solve} check")
     return "\n".join(lines) + "\n"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The units: ports, widths, operands and what floreana.ibert.ops answers, the cuts of the proof, and one bug to plant in each."""
+"""The units: ports, widths, operands and what floreana.ibert.ops answers, and one bug to plant in each."""
 
 from __future__ import annotations
 
@@ -40,11 +40,10 @@ class Unit:
     clocked: bool = True
     hold: int = 0  # cycles that operands stay where there is no valid
     iterative: bool = False
-    cuts: Mapping[str, tuple[int, Callable[[], Any], int]] = field(default_factory=dict)  # stage, signal, width in the unit
     ties: Mapping[str, int] = field(default_factory=dict)
     requires: Sequence[str] = ()
     constant: Sequence[str] = ()
-    open_proof: bool = False  # simulated and co-simulated only: the proof by cuts does not hold yet
+    open_proof: bool = False  # simulated and co-simulated only: not proven yet
 
 
 def wrap(value: int, bits: int) -> int:
@@ -229,7 +228,6 @@ GELU = Unit(
     depth=lambda p: 6,
     valid_in="s_valid",
     valid_out="m_valid",
-    cuts={"d_p1": (1, lambda: ranged(-(1 << 19), 0), 21), "gs_p3": (3, lambda: signed(28), 28)},
 )
 
 # ------------------------------------------------------------------ exp
@@ -282,14 +280,6 @@ EXP = Unit(
     children=("ibert_requant",),
     valid_in="s_valid",
     valid_out="m_valid",
-    cuts={
-        "d_p2": (2, lambda: ranged(0, 30 * 65535), 21),
-        "d_p7": (7, lambda: unsigned(16), 16),
-        "q_p7": (7, lambda: ranged(0, 30), 5),
-        "rb_p8": (8, lambda: ranged(-(1 << 19) - 65535, (1 << 19) - 1), 21),
-        "z_p10": (10, lambda: signed(37), 37),
-        "e_p10": (10, lambda: unsigned(7), 7),
-    },
     requires=("s_score <= s_max", "lim == 30 * x0n", "d_p2__i <= lim"),
     constant=("x0n", "lim", "b", "c", "m", "e"),
 )
@@ -329,7 +319,6 @@ RESIDUAL_LANE = Unit(
     children=("ibert_requant", "ibert_sat"),
     valid_in="s_valid",
     valid_out="m_valid",
-    cuts={"acc_q": (4, lambda: signed(32), 32), "res_q": (4, lambda: signed(32), 32)},
 )
 
 _ENABLES = ("en_r1", "en_sq2", "en_sq3", "en_r2", "en_r3", "en_r4", "en_r5")
@@ -371,12 +360,6 @@ LAYERNORM_LANE = Unit(
     depth=lambda p: 10,
     children=("ibert_requant", "ibert_sat"),
     hold=10,
-    cuts={
-        "v_r2": (2, lambda: ranged(-(1 << 24) + 1, (1 << 24) - 1), 25),
-        "vs_r3": (3, lambda: ranged(-(1 << 24) + 1, (1 << 24) - 1), 25),
-        "prod_r4": (4, lambda: ranged(-(1 << 56), 1 << 56), 58),
-        "o_r5": (5, lambda: signed(36), 36),
-    },
     ties={**dict.fromkeys(_ENABLES, 1), "rst": 0},
 )
 
