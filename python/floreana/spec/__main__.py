@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 ),
                 flush=True,
             )  # fmt: skip
+            if unit.open_proof:
+                failed.append(unit.name)
             for verdict, wanted in ((proof, "proven"), (planted, "refuted")):
                 if verdict is not None and verdict.result != wanted:
                     failed.append(unit.name)
