@@ -12,7 +12,7 @@ PY     := $(VENV)/bin/python
 # ---------------------------------------------------------------- variables that become options
 # A value goes through the environment and is never expanded by make or by the shell: any text is safe. Only variables given on make's
 # command line count, so that a SIM or OUT that happens to be in the environment changes nothing.
-OPTIONS := PROJECT TEXT TEXT_FILE TOKENS SEED SIM LINK_DELAY LOSS DUP REORDER CORRUPT VECTORS RANKS HOSTFILE WINDOW WAVES JOBS \
+OPTIONS := PROJECT TEXT TEXT_FILE TOKENS SEED SIM LINK_DELAY LOSS DUP REORDER CORRUPT VECTORS ENCODER RANKS HOSTFILE WINDOW WAVES JOBS \
            OUT CHECK MODEL NODES
 # of other targets than sim
 MORE_OPTIONS := SEEDS TORCH_INDEX ONLY
@@ -48,6 +48,7 @@ help:
 	@echo '  make plan                      who computes what, and where it lies'
 	@echo '  make bench-sim                 speed of the simulation against its bare multipliers'
 	@echo '  make vectors VECTORS=folder    recorded vectors of a real I-BERT through the model and the RTL units'
+	@echo '  make sim PROJECT=ibert_base_6 VECTORS=folder   the same, inside six nodes'
 	@echo '  make peer                      the integer model against the published I-BERT code (TORCH_INDEX= names an index for torch)'
 	@echo '  make spec                      MyHDL specifications against the hand-written units'
 	@echo '  make regress                   the full matrix, in parallel (QUICK=1, LIST=1, ONLY=pattern, SEED=, SEEDS=, JOBS=)'
@@ -90,7 +91,7 @@ bench-sim: env
 
 # Recorded vectors of a real I-BERT through the integer model and the RTL units (docs/vectors.md)
 vectors: env
-	@$(PY) -m floreana.report.vectors $(call arguments,VECTORS JOBS OUT)
+	@$(PY) -m floreana.report.vectors $(call arguments,VECTORS ENCODER JOBS OUT)
 
 # The published I-BERT code, in an environment of its own (docs/peer.md); QUICK=1 for few small cases
 peer: env

@@ -37,7 +37,7 @@ from floreana.cluster.plan import Plan  # noqa: E402
 from floreana.errors import FloreanaError  # noqa: E402
 from floreana.sim.flow import Hooks, Options, simulate  # noqa: E402
 from floreana.sim.process import die_with_parent, end_group  # noqa: E402
-from floreana_tb import BenchError, run_unit  # noqa: E402
+from floreana_tb import BenchError, run_unit, runner  # noqa: E402
 
 MATRIX = ROOT / "tb" / "regress.toml"
 BUILD = ROOT / "build" / "regress"
@@ -45,6 +45,7 @@ SIMULATORS = ("icarus", "verilator")
 VERDICT = "regress: passed "  # the last line of a job's output, and nothing else, says that it passed
 UNIT_KEYS = {"top", "bench", "simulators", "tests", "env", "env_json", "env_names", "verilator_args", "timeout", "sources", "cases"}
 CASE_KEYS = {"name", "parameters", "simulators", "tests", "env", "timeout", "sources"}
+PART_KEYS = {"of", "modules"}
 PROJECT_KEYS = {"name", "tokens", "simulators", "timeout"}
 LIMIT = 3600.0  # seconds of a job, unless its entry says `timeout`
 
@@ -99,7 +100,7 @@ def load_matrix(path: Path) -> dict[str, Any]:
             matrix = tomllib.load(handle)
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise MatrixError(f"{path}: {error}") from error
-    problems = [f"unknown key {key}" for key in set(matrix) - {"unit", "project", "exempt"}]
+    problems = [f"unknown key {key}" for key in set(matrix) - {"unit", "project", "part", "exempt"}]
     for unit in matrix.get("unit", []):
         where = str(unit.get("bench", unit))
         problems += [f"{where}: unknown key {key}" for key in set(unit) - UNIT_KEYS]
@@ -113,6 +114,7 @@ def load_matrix(path: Path) -> dict[str, Any]:
         problems += [f"project {project.get('name')}: unknown key {key}" for key in set(project) - PROJECT_KEYS]
         problems += [f"project {project.get('name')}: {key} is missing" for key in ("name", "tokens") if not project.get(key)]
         problems += _wrong_simulators(str(project.get("name")), project)
+    problems += [f"part: of and modules are needed, not {part}" for part in matrix.get("part", []) if set(part) != PART_KEYS]
     problems += [
         f"exempt: name and reason are needed, not {entry}" for entry in matrix.get("exempt", []) if set(entry) != {"name", "reason"}
     ]
@@ -164,6 +166,43 @@ def uncovered(matrix: dict[str, Any]) -> list[str]:
     projects = {path.parent.name for path in (ROOT / "fpga_projects").glob("*/project.yaml")}
     have = {unit["bench"] for unit in matrix.get("unit", [])} | {project["name"] for project in matrix.get("project", [])}
     return sorted(name for name in (benches | projects) - have if not any(fnmatch.fnmatchcase(name, pattern) for pattern in exempt))
+
+
+def module_defaults(path: Path) -> dict[str, str]:
+    """Parameters of a Verilog module, as they are written."""
+    head = re.split(r"^\)|\) \(", path.read_text(encoding="utf-8").split("\nmodule ", maxsplit=1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+    return dict(re.findall(r"^\s*parameter\s+(?:integer\s+)?(\w+)\s*=\s*([^,\s]+)", head, re.MULTILINE))
+
+
+def unbenched(matrix: dict[str, Any]) -> list[str]:
+    """Complaints about modules of rtl/ that no bench exercises at their default and at two more parameter sets, directly or as a part."""
+    files = runner.candidate_sources(None)
+    benches = {unit["top"]: runner.find_bench(unit["bench"]) for unit in matrix.get("unit", [])}
+    tops = {top: runner.candidate_sources(None, bench)[top] for top, bench in benches.items()}
+    sets: dict[str, set[tuple[tuple[str, str], ...]]] = {top: set() for top in tops}
+    for unit in matrix.get("unit", []):
+        defaults = module_defaults(tops[unit["top"]])
+        for case in unit["cases"]:
+            chosen = {key: str(value) for key, value in case.get("parameters", {}).items()}
+            sets[unit["top"]].add(tuple({**defaults, **chosen}.items()))
+    defaults_of = {top: tuple(module_defaults(path).items()) for top, path in tops.items()}
+    good = {top for top in tops if not defaults_of[top] or (len(sets[top]) > 2 and defaults_of[top] in sets[top])}
+    problems, of = [], dict[str, set[str]]()
+    for part in matrix.get("part", []):
+        top = part["of"]
+        if top not in tops:
+            problems.append(f"part: {top} has no bench")
+            continue
+        inside = {path.stem for path in runner.reached(top, runner.candidate_sources(None, benches[top]))}
+        problems += [f"part: {module} is not in {top}" for module in part["modules"] if module not in inside]
+        for module in part["modules"]:
+            of.setdefault(module, set()).add(top)
+    for module in sorted(files):
+        if module not in tops and module not in of:
+            problems.append(f"{module} has no bench and is part of none")
+        elif not good & ({module} | of.get(module, set())):
+            problems.append(f"{module} has no bench at its default and two more parameter sets")
+    return problems
 
 
 def choose(jobs: list[Job], only: str | None, quick: bool) -> list[Job]:
@@ -298,6 +337,7 @@ def run_all(jobs: list[Job], matrix: Path, build: Path, at_once: int, console: C
     """Run every job, ``at_once`` at a time; ``results`` is filled as they end. Nothing runs on when this returns or raises."""
     (build / "logs").mkdir(parents=True, exist_ok=True)
     waiting, running, built = list(jobs), list[Running](), set[str]()
+    begin = time.monotonic()
     try:
         while waiting or running:
             busy = {run.job.group for run in running}
@@ -317,7 +357,8 @@ def run_all(jobs: list[Job], matrix: Path, build: Path, at_once: int, console: C
                 result = judge(run, late)
                 results[run.job.name] = result
                 word = "[green]pass[/]" if result.passed else "[red]FAIL[/]"
-                console.print(f"{len(results):5}/{len(jobs)} {word} {run.job.name} ({result.seconds:.1f} s)", highlight=False)
+                left = (time.monotonic() - begin) / len(results) * (len(jobs) - len(results)) / 60
+                console.print(f"{len(results):5}/{len(jobs)} {word} {run.job.name} ({result.seconds:.1f} s, about {left:.0f} min left)")
             time.sleep(0.05)
     finally:
         for run in running:
@@ -395,7 +436,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 all passed, 1 a job failed or is missing, 2 wrong input, 130 interrupted."""
     options = arguments(argv)
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 160)  # a log holds whole names
     problems = [f"{name} {value}: at least {least}" for name, value, least in
                 (("SEED", options.seed, 0), ("SEEDS", options.seeds, 1), ("JOBS", options.jobs, 1)) if value < least]  # fmt: skip
     path, build = options.matrix.absolute(), options.build.absolute()
@@ -428,6 +469,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name in uncovered(matrix):
             missing = Job(f"missing/{name}", f"missing/{name}", 0, "", False, 0.0, {})
             everything.append(Result(missing, message=f"{name} is not in {path.name}: declare its cases there, or exempt it with a reason"))
+        for problem in unbenched(matrix):
+            missing = Job(f"missing/{problem.split()[0]}", problem, 0, "", False, 0.0, {})
+            everything.append(Result(missing, message=f"{problem}: declare it in {path.name}"))
     junit = write_junit(everything, path, build)
     console.print(table(everything))
     failed = [result for result in everything if not result.passed]

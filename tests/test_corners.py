@@ -23,15 +23,33 @@ ADD_NORM = {
     "CHAN_WORDS": 128, "CTX_N": 8,
 }  # fmt: skip
 
+# the longest sequence of the default builds, 128 tokens, in kernels that are small otherwise
+LONG_LINEAR = {**LINEAR, "ROW_W": 7, "SLOT_W": 0, "STORE_BEATS": 256}
+LONG_ATTENTION = {**ATTENTION, "ROW_W": 7}
+LONG_ADD_NORM = {**ADD_NORM, "ROW_BEATS": 1, "ROW_W": 7, "SLOT_W": 0, "LROW_W": 7, "RES_WORDS": 256}
+# the plan of both_banks_hold_rows
+TWO_BANKS = {
+    "POST_LANES": 16, "POST_WORDS": 64, "STORE_BEATS": 768, "ROW_W": 6, "NORM_LANES": 16, "LROW_W": 5, "ACC_BEATS": 1024,
+    "RES_WORDS": 256, "CHAN_WORDS": 64,
+}  # fmt: skip
+
+
+def named(parameters: dict[str, int]) -> dict[str, str]:
+    return {name: str(value) for name, value in parameters.items()}
+
 
 def corners(unit: str, simulator: str, **options: object) -> None:
     top, parameters, env = {
         "requant": ("ibert_requant", {"IN_W": 56, "OUT_W": 8}, {}),
         "gelu": ("ibert_gelu", {}, {}),
         "linear": ("ibert_linear", LINEAR, {"LINEAR_PARAMETERS": json.dumps(LINEAR)}),
-        "attention": ("ibert_attention", ATTENTION, {name: str(value) for name, value in ATTENTION.items()}),
-        "add_norm": ("ibert_add_norm", ADD_NORM, {"HIDDEN": "128", **{name: str(value) for name, value in ADD_NORM.items()}}),
+        "attention": ("ibert_attention", ATTENTION, named(ATTENTION)),
+        "add_norm": ("ibert_add_norm", ADD_NORM, {"HIDDEN": "128", **named(ADD_NORM)}),
+        "long linear": ("ibert_linear", LONG_LINEAR, {"LINEAR_PARAMETERS": json.dumps(LONG_LINEAR)}),
+        "long attention": ("ibert_attention", LONG_ATTENTION, named(LONG_ATTENTION)),
+        "long add_norm": ("ibert_add_norm", LONG_ADD_NORM, {"HIDDEN": "64", **named(LONG_ADD_NORM)}),
     }[unit]
+    unit = unit.removeprefix("long ")
     run_unit(top, f"corners.test_corners_{unit}", parameters=parameters, extra_env=env, simulator=simulator, **options)  # type: ignore[arg-type]
 
 
@@ -40,8 +58,23 @@ def test_corners(unit: str) -> None:
     corners(unit, "icarus")
 
 
+@pytest.mark.parametrize(
+    ("unit", "test"),
+    [("linear", "linear_longest_sequence"), ("attention", "longest_sequence"), ("add_norm", "norm_longest_sequence")],
+    ids=["linear", "attention", "add_norm"],
+)
+def test_128_tokens(unit: str, test: str) -> None:
+    corners(f"long {unit}", "icarus", expected_tests=[test])
+
+
 def test_three_chained_encoders() -> None:
-    run_unit("tb_two_nodes", "corners.test_corners_chain")
+    run_unit("tb_two_nodes", "corners.test_corners_chain", expected_tests=["three_chained_encoders"])
+
+
+def test_both_banks_hold_rows() -> None:
+    run_unit(
+        "tb_two_nodes", "corners.test_corners_chain", parameters=TWO_BANKS, simulator="verilator", expected_tests=["both_banks_hold_rows"]
+    )
 
 
 @pytest.mark.parametrize("unit", ["requant", "gelu"])
@@ -50,7 +83,7 @@ def test_corners_verilator(unit: str) -> None:
 
 
 MUTATIONS = {
-    "probability wraps at 256": ("attention", "ibert_attention_context", "(prod_p3[47:32] != 16'd0)", "1'b0",
+    "probability wraps at 256": ("attention", "ibert_prob", "(prod_p2[47:32] != 16'd0)", "1'b0",
                                  {"dominant_score_saturates_at_255", "one_token"}),
     "floor instead of rounding": ("requant", "ibert_requant", "floor_p3 + inc_ext + off_ext", "floor_p3 + off_ext",
                                   {"requant_ties_positive", "requant_ties_negative", "requant_shift_eighty"}),

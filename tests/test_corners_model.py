@@ -13,6 +13,8 @@ import pytest
 from cluster_interpreter import Cluster, check_log, random_params
 from corners import corner_cases as cases
 from corners.corner_cases import HIGH32, LOW32, Attention, Norm
+from ibert_add_norm.norm_bench import channels
+from ibert_add_norm.norm_exact import add_norm_row
 
 from floreana.cluster.description import BuildSection, ClusterSection, Project, SyntheticModel
 from floreana.cluster.images import write_images
@@ -83,6 +85,17 @@ def test_accumulators_at_their_bound(k: int) -> None:
     for beyond in (LinearParams(full, high.bias + 1), LinearParams(low.weight, low.bias - 1)):
         with pytest.raises(ops.RangeError, match="accumulator"):
             ops.linear(full, beyond)
+
+
+def test_linear_longest_sequence() -> None:
+    """The rows of a sequence are independent: all at once, in any order, and one by one in plain integers."""
+    rng = np.random.default_rng(3)
+    x, p = rng.integers(-128, 128, (512, 64)), LinearParams(rng.integers(-128, 128, (16, 64)), rng.integers(-(1 << 18), 1 << 18, 16))
+    outputs = list(zip(p.weight.tolist(), p.bias.tolist(), strict=True))
+    want = [[sum(a * b for a, b in zip(row, w, strict=True)) + c for w, c in outputs] for row in x.tolist()]
+    assert ops.linear(x, p).tolist() == want
+    order = rng.permutation(512)
+    assert ops.linear(x[order], p).tolist() == [want[row] for row in order]
 
 
 def test_linear_most_negative_inputs() -> None:
@@ -172,6 +185,18 @@ def test_zero_variance(h: int) -> None:
 def test_norm_accumulators_at_their_bound(h: int) -> None:
     for case in cases.norm_accumulators_at_their_bound(h):
         norm(case)
+
+
+def test_norm_longest_sequence() -> None:
+    """512 rows at once, each against plain integers."""
+    rng = np.random.default_rng(4)
+    h, n = 64, 512
+    chan = channels(random.Random(4), h)
+    column = {name: np.array([c[name] for c in chan], np.int64) for name in chan[0]}
+    acc, res, zero = rng.integers(-(1 << 20), 1 << 20, (n, h)), rng.integers(-128, 128, (n, h)), np.zeros(h, np.int64)
+    y = ops.residual(acc, RequantParams(column["m"], column["e"], zero), res, RequantParams(column["m1"], column["e1"], zero))
+    got = ops.requant(ops.layer_norm(y, LayerNormParams(4, column["bias"])), column["om"], column["oe"], column["ooff"])
+    assert got.tolist() == [add_norm_row(a, r, chan, 4) for a, r in zip(acc.tolist(), res.tolist(), strict=True)]
 
 
 def test_parts_in_every_order() -> None:

@@ -40,7 +40,7 @@ def test_verilator_default(hidden: int) -> None:
     ("module", "old", "new", "test"),
     [
         # the mean rounded half up instead of half to even
-        ("ibert_residual_sum", "(twice == {1'b0, h_reg} && quo[0])", "(twice == {1'b0, h_reg})", "corners"),
+        ("ibert_mean", "(twice == {1'b0, count_reg} && quo[0])", "(twice == {1'b0, count_reg})", "corners"),
         # records without forwarding
         ("ibert_add_norm_rx", ".FWD_EN(1)", ".FWD_EN(0)", "single_beat_messages_back_to_back"),
     ],

@@ -66,8 +66,8 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         ("basic",),
     ),
     "clamp at 31 x0": ("ibert_attention_exp", "- {4'd0, entry[15:0], 1'b0};", "- {5'd0, entry[15:0]};", ("corners",)),
-    "probability wraps at 256": ("ibert_attention_context", "(prod_p3[47:32] != 16'd0)", "1'b0", ("corners",)),
-    "factor wraps at 2**32": ("ibert_attention_exp", "| {32{quo[32]}}", "| 32'd0", ("corners",)),
+    "probability wraps at 256": ("ibert_prob", "(prod_p2[47:32] != 16'd0)", "1'b0", ("corners",)),
+    "factor wraps at 2**32": ("ibert_recip", "| {W{quo[LOG]}}", "| {W{1'b0}}", ("corners",)),
     "served before V is in": ("ibert_attention_bank", " && v_cnt_reg == need_reg;", ";", ("waiting_is_counted",)),
     "half rows survive reset": (
         "ibert_attention_rows",

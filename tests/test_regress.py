@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import pytest
 import regress
 
+import lint_gate
 from floreana_tb import mutate, runner
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -168,3 +169,39 @@ def test_list_only_and_quick_choose() -> None:
     assert len(quick) < 60 and {name.split("/")[2] for name in every if name.startswith("unit/")} == {
         name.split("/")[2] for name in quick if name.startswith("unit/")
     }
+
+
+def test_every_module_of_the_rtl_is_benched_at_its_default_and_two_more_sets() -> None:
+    matrix = regress.load_matrix(regress.MATRIX)
+    assert regress.unbenched(matrix) == []
+
+
+def test_a_module_without_benches_or_sets_is_named() -> None:
+    matrix = regress.load_matrix(regress.MATRIX)
+    skid = next(unit for unit in matrix["unit"] if unit["top"] == "axis_skid")
+    skid["cases"] = [case for case in skid["cases"] if case["name"] != "default"]
+    matrix["part"] = [part for part in matrix["part"] if part["of"] != "net_eth_pair"]
+    matrix["part"] += [{"of": "net_switch_tb", "modules": ["ibert_mac"]}, {"of": "axis_none", "modules": []}]
+    assert regress.unbenched(matrix) == [
+        "part: ibert_mac is not in net_switch_tb",
+        "part: axis_none has no bench",
+        "axis_skid has no bench at its default and two more parameter sets",
+        "net_eth has no bench and is part of none",
+    ]
+
+
+LEGAL_SETS = {"ibert_dot": 2}  # modules with fewer than three legal parameter sets
+
+
+def test_every_module_is_linted_at_its_default_and_two_more_sets() -> None:
+    parameters = lint_gate.load_parameters()
+    few = {}
+    for module, path in lint_gate.rtl_files().items():
+        defaults = regress.module_defaults(path)
+        assert bool(defaults) == ("parameter " in path.read_text(encoding="utf-8").split("\nlocalparam", maxsplit=1)[0])
+        named = parameters.sets.get(module, {}).values()
+        written = [{name: lint_gate._literal(value) for name, value in values.items()} for values in named]
+        sets = {tuple({**defaults, **values}.items()) for values in ({}, *written)}
+        if len(sets) < (3 if defaults else 1):
+            few[module] = len(sets)
+    assert few == LEGAL_SETS

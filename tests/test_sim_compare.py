@@ -13,7 +13,7 @@ from floreana.cluster.description import find_project, load_project
 from floreana.cluster.layout import TYPE_INT8, TYPE_INT32, Header
 from floreana.cluster.plan import GROUP_BASE, HOST_KERNEL, Plan, make_plan
 from floreana.errors import InputError
-from floreana.host.frame import Station, build
+from floreana.host.frame import Station, build, parse
 from floreana.ibert.model import model
 from floreana.ibert.params import IntArray, ModelParams
 from floreana.ibert.quantise import quantise
@@ -194,6 +194,36 @@ def test_wrong_headers_are_differences(case: tuple[Plan, ModelParams]) -> None:
         records[index] = replace(records[index], data=bytes(data))
         first = analyse(plan, params, records).first
         assert first is not None and word in str(first), (word, str(first))
+
+
+def test_a_part_of_a_word_is_a_difference(case: tuple[Plan, ModelParams]) -> None:
+    """A whole frame of ours whose sums are cut inside one of 32 bits."""
+    plan, params = case
+    wire = _Wire(plan)
+    wire.sentence(params, _rows(0), 0, 0)
+    index = next(i for i, r in enumerate(wire.records) if r.outbound and r.data[56] == _edge(plan, 0, "out_part"))
+    record = wire.records[index]
+    frame = parse(record.data)
+    raw = build(wire.stations[record.port], wire.stations[1 - record.port], frame.header, frame.payload[:-1], frame.sequence, 0)
+    wire.records[index] = replace(record, data=raw)
+    first = analyse(plan, params, sorted(wire.records, key=lambda r: (r.cycle, r.port, r.outbound))).first
+    assert first is not None and "(out_part)" in str(first) and "bytes 0 to 511 of a row of 512" in str(first)
+
+
+def test_what_the_nodes_sent_is_kept(case: tuple[Plan, ModelParams]) -> None:
+    """Rows of partial sums of both nodes, each only for the rows that the other one owns; nothing of the host."""
+    plan, params = case
+    analysis = analyse(plan, params, _capture(plan, params, 2))
+    trace = model(params, _rows(1), parts=2)
+    assert (0, 0, "entry", None) not in analysis.wire
+    for e in range(2):
+        ln1, ln2 = analysis.wire[1, e, "ln1", None], analysis.wire[1, e, "ln2", None]
+        assert ln1.seen.all() and np.array_equal(ln1.values, trace[e].ln1) and np.array_equal(ln2.values, trace[e].ln2)
+        for part, columns in enumerate(((0, 64), (64, 128))):
+            rows = analysis.wire[1, e, "out_part", columns]
+            theirs = np.array(plan.owners[:N]) != part
+            assert np.array_equal(rows.seen, np.repeat(theirs[:, None], 128, axis=1))
+            assert np.array_equal(rows.values[theirs], trace[e].out_parts[part][theirs])
 
 
 def test_a_capture_without_its_input_is_refused(case: tuple[Plan, ModelParams]) -> None:

@@ -61,6 +61,7 @@ examples
   floreana sim --text "Darwin came ashore in September."
   floreana sim --text-file sentences.txt        several, one a line, one after the other
   floreana sim --project tiny_2 --tokens 5,16   two random sequences of 5 and 16 tokens
+  floreana sim --project ibert_base_6 --vectors FOLDER   recorded encoders, compared with the recording too
   floreana sim --link-delay 400                 a slower network, in cycles of 5 ns"""
 
 
@@ -112,6 +113,10 @@ def _parser() -> argparse.ArgumentParser:
     sim.add_argument("--text", metavar="SENTENCE", help="the sentence to embed")
     sim.add_argument("--text-file", type=Path, metavar="FILE", help="sentences, one a line")
     sim.add_argument("--tokens", metavar="N[,N...]", help="random tokens in place of text: one count a sentence")
+    sim.add_argument(
+        "--vectors", type=Path, metavar="FOLDER", help="recorded encoders (docs/vectors.md) in place of text, one run for each"
+    )
+    sim.add_argument("--encoder", metavar="NUMBER", help="one of them, for example 00 for encoder_00.npz")
     sim.add_argument("--seed", type=int, default=1, metavar="N", help="of random tokens (default 1)")
     sim.add_argument("--sim", default="verilator", metavar="NAME", help="verilator (default) or icarus")
     sim.add_argument("--link-delay", type=int, default=220, metavar="CYCLES", help="from one port to the next (default 220)")
@@ -199,7 +204,8 @@ class _Screen:
         self.console.print(
             f"{a.tokens} tokens, {a.cycles:,} cycles = {1e6 * a.cycles / CLOCK_HZ:,.1f} us at 200 MHz "
             f"({bound / a.cycles:.0%} of them the multipliers' own); "
-            f"{a.frames:,} frames, {a.wire_bytes:,} bytes on the wire; cosine to fp32 {report.cosine:.4f}",
+            f"{a.frames:,} frames, {a.wire_bytes:,} bytes on the wire"
+            + ("" if report.cosine is None else f"; cosine to fp32 {report.cosine:.4f}"),
             highlight=False,
             soft_wrap=True,
         )
@@ -215,6 +221,26 @@ class _Screen:
             soft_wrap=True,
         )
 
+    def note(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def recorded(self, report: Any) -> None:
+        from floreana.report.recorded import NOT_COVERED, WHY_NOT_COVERED
+
+        lines = [f"against the recording {report.name}, {len(report.rows)} of its {report.of} rows"]
+        for check in report.checks:
+            note = f"  ({check.note})" if check.note else ""
+            lines.append(f"  {check.side:5} {check.step:48} checked {check.checked:7} equal {check.equal:7}{note}")
+        for side in ("model", "RTL"):
+            some = [check for check in report.checks if check.side == side]
+            lines.append(f"  {side:5} in all: checked {sum(c.checked for c in some)} equal {sum(c.equal for c in some)}")
+        if report.inside:
+            lines.append(f"  RTL   inside a node, where what is made of it is compared: {', '.join(report.inside)}")
+        lines.append(f"  {WHY_NOT_COVERED}: {', '.join(NOT_COVERED)}")
+        lines.append(f"  recorded probabilities that floats rounded: {len(report.rounded)}")
+        lines += [f"    {value}" for value in report.rounded]
+        self.note("\n".join(lines))
+
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
@@ -222,6 +248,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def _sim(arguments: argparse.Namespace, console: Console) -> int:
     from floreana.sim.flow import Options, simulate
+    from floreana.sim.recorded import simulate_recorded
 
     options = Options(
         project=arguments.project,
@@ -234,11 +261,16 @@ def _sim(arguments: argparse.Namespace, console: Console) -> int:
         window=arguments.window,
         model=arguments.model,
         nodes=arguments.nodes,
+        vectors=arguments.vectors,
+        encoder=arguments.encoder,
         jobs=arguments.jobs,
         out=arguments.out,
     )
     with _Screen(console) as screen:
-        simulate(options, screen, version())
+        if options.vectors is None:
+            simulate(options, screen, version())
+        else:
+            simulate_recorded(options, screen, version())
     return 0
 
 
@@ -257,16 +289,18 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _verify(arguments: argparse.Namespace, console: Console) -> int:
-    from floreana.sim.flow import verify
+    from floreana.sim.flow import recorded_runs, verify
 
-    plan, analysis = verify(arguments.folder)
-    sentences = len(analysis.sentences)
-    console.print(
-        f"{arguments.folder}: equal. {analysis.values:,} values in {2 * analysis.frames:,} captured frames of {sentences} "
-        f"sentence{'s' if sentences > 1 else ''} and {plan.encoders} encoders agree with the integer model.",
-        highlight=False,
-        soft_wrap=True,
-    )
+    for folder in recorded_runs(arguments.folder):
+        plan, analysis = verify(folder)
+        sentences = len(analysis.sentences)
+        console.print(
+            f"{folder}: equal. {analysis.values:,} values in {2 * analysis.frames:,} captured frames of {sentences} "
+            f"sentence{'s' if sentences > 1 else ''} and {plan.encoders} encoder{'s' if plan.encoders > 1 else ''} agree with the integer "
+            "model.",
+            highlight=False,
+            soft_wrap=True,
+        )
     return 0
 
 

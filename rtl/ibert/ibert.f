@@ -2,6 +2,10 @@ rtl/ibert/ibert_requant.v
 rtl/ibert/ibert_div.v
 rtl/ibert/ibert_isqrt.v
 rtl/ibert/ibert_sat.v
+rtl/ibert/ibert_recip.v
+rtl/ibert/ibert_mean.v
+rtl/ibert/ibert_sat_add.v
+rtl/ibert/ibert_sigma.v
 rtl/ibert/ibert_residual_lane.v
 rtl/ibert/ibert_residual_sum.v
 rtl/ibert/ibert_layernorm_lane.v
@@ -19,6 +23,7 @@ rtl/ibert/ibert_linear_array.v
 rtl/ibert/ibert_linear.v
 rtl/ibert/ibert_dot.v
 rtl/ibert/ibert_exp.v
+rtl/ibert/ibert_prob.v
 rtl/ibert/ibert_attention_in.v
 rtl/ibert/ibert_attention_bank.v
 rtl/ibert/ibert_attention_rows.v

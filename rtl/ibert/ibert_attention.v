@@ -12,8 +12,8 @@
 // Stages (a job = one head beat, n keys), each taking the next job while the one after works on the last:
 //   scores n cycles | exponentials n | division 19 | context n | requantisation 16 | output FIFO 8 beats
 // Rate: one job per max(n, 18) cycles (18: the division).  Budget: a job's scores follow 6 cycles behind its last key,
-// exponentials 15, f 20, sums 7, output beat 23, FIFO and skid 3; last input beat to first key 6: 3n + 77 cycles from the completing beat
-// to the first output beat. Back-pressure stops new context jobs only; nothing in flight is lost.
+// exponentials 15, f 20, sums 6, output beat 22, FIFO and skid 3; last input beat to first key 6; a cycle to take a job in each of two stages:
+// 3n + 77 cycles from the completing beat to the first output beat. Back-pressure stops new context jobs only; nothing in flight is lost.
 // Stores: 3 x 512 bits x 2**(SLOT_W+1+ROW_W) * HEAD_BEATS words; scores of two jobs, exponentials of four.
 //
 // It does not: check that slices come once, know generations (it returns the last one seen), mask, pad, or split rows over nodes.

@@ -2,7 +2,7 @@
 // Exponential stage of ibert_attention: exponentials of a job's scores, their sum, its reciprocal.
 //
 //   ea[k][h] = ibert_exp(s[k][h] - max[h]),   sum[h] = sum over k of ea[k][h]  (32 bits unsigned; 0 <= sum < 2^(15+ROW_W))
-//   f[h] = min(floor(2^32 / sum[h]), 2^32 - 1);   sum = 0 gives f = 0
+//   f[h] = min(floor(2^32 / sum[h]), 2^32 - 1);   sum = 0 gives f = 0 (ibert_recip)
 //
 // One key a cycle; the division (19 cycles, one divider a head) overlaps the next jobs. Exponentials are stored in a ring of four, so that
 // short jobs are bound by the division alone. Latency from a job's last score to m_valid: 15 + 20 cycles. A job is taken while fewer
@@ -142,17 +142,10 @@ wire [32*HEADS-1:0] div_den   = sums_reg[32*HEADS*div_buf_reg +: 32*HEADS];
 
 generate
 for (h = 0; h < HEADS; h = h + 1) begin : g_div
-    wire [32:0] quo;
-    wire [31:0] unused_rem;
-    reg         zero_reg;
-    ibert_div #(.NUM_W(33), .DEN_W(32)) u_div (
-        .clk(clk), .rst(rst), .start(div_start), .num(33'h1_0000_0000), .den(div_den[32*h +: 32]),
-        .busy(div_busy[h]), .done(div_done[h]), .quo(quo), .rem(unused_rem)
+    ibert_recip #(.LOG(32), .W(32)) u_recip (
+        .clk(clk), .rst(rst), .start(div_start), .den(div_den[32*h +: 32]),
+        .busy(div_busy[h]), .done(div_done[h]), .f(f_next[32*h +: 32])
     );
-    always @(posedge clk)
-        if (div_start) zero_reg <= div_den[32*h +: 32] == 32'd0;
-    assign f_next[32*h +: 32] = zero_reg ? 32'd0 : (quo[31:0] | {32{quo[32]}});
-    wire unused = &{1'b0, unused_rem};
 end
 if (HEADS > 1) begin : g_same   // heads run in step: head 0 speaks for all
     wire unused = &{1'b0, ea_valids[HEADS-1:1], div_busy[HEADS-1:1], div_done[HEADS-1:1]};

@@ -82,9 +82,10 @@ module ibert_layernorm #(
 
   wire               root_done;
   wire [       15:0] root;
-  wire               div_done;
-  wire [       31:0] quo;
-  reg                div_start_reg;
+  wire               recip_done;
+  wire [       31:0] f;
+  reg                recip_start_reg;
+  wire [       31:0] sigma;
   reg  [       31:0] sigma_reg;
 
   localparam integer PER_BEAT_LOG = $clog2(64 / LANES);
@@ -104,7 +105,7 @@ module ibert_layernorm #(
       S_SQUARE: if (index_last) state_next = S_DRAIN;
       S_DRAIN:  if (squared) state_next = S_ROOT;
       S_ROOT:   if (root_done) state_next = S_DIVIDE;
-      S_DIVIDE: if (div_done) state_next = S_ROOM;
+      S_DIVIDE: if (recip_done) state_next = S_ROOM;
       S_ROOM:   if (out_room) state_next = S_SCALE;
       S_SCALE:  if (index_last) state_next = S_FLUSH;
       default:  if (out_we && out_last) state_next = S_IDLE;
@@ -176,7 +177,7 @@ module ibert_layernorm #(
   reg  [SQ_W-1:0] tree;
   reg  [SQ_W-1:0] tree_r5;
   reg  [    31:0] var_reg;
-  wire [  SQ_W:0] var_sum = {1'b0, tree_r5} + {{SQ_W - 31{1'b0}}, var_reg};
+  wire [    31:0] var_next;
   integer         k;
 
   always @* begin
@@ -184,18 +185,24 @@ module ibert_layernorm #(
     for (k = 0; k < LANES; k = k + 1) tree = tree + {{SQ_W - 32{1'b0}}, lane_sq[32*k+:32]};
   end
 
+  ibert_sat_add #(
+      .X_W(SQ_W),
+      .W  (32)
+  ) u_var (
+      .acc(var_reg),
+      .x  (tree_r5),
+      .y  (var_next)
+  );
+
   always @(posedge clk) begin
     if (sq_r4) tree_r5 <= tree;
     if (start && idle) var_reg <= 32'd0;
-    else if (sq_r5) var_reg <= (var_sum[SQ_W:32] != 0) ? 32'hFFFFFFFF : var_sum[31:0];
+    else if (sq_r5) var_reg <= var_next;
   end
 
-  wire        root_start = state_reg == S_DRAIN && squared;
-  wire        unused_root_busy;
-  wire        unused_div_busy;
-  wire [31:0] unused_rem;
-  // root < 2^16, shift <= 31: 47 bits; above 32 bits the quotient is 0, as with the greatest divisor
-  wire [46:0] sigma = {31'd0, root} << shift_reg;
+  wire root_start = state_reg == S_DRAIN && squared;
+  wire unused_root_busy;
+  wire unused_recip_busy;
 
   ibert_isqrt #(
       .W(32)
@@ -209,26 +216,30 @@ module ibert_layernorm #(
       .root (root)
   );
 
-  ibert_div #(
-      .NUM_W(32),
-      .DEN_W(32)
-  ) u_div (
+  ibert_sigma u_sigma (
+      .root (root),
+      .shift(shift_reg),
+      .sigma(sigma)
+  );
+
+  ibert_recip #(
+      .LOG(31),
+      .W  (32)
+  ) u_recip (
       .clk  (clk),
       .rst  (rst),
-      .start(div_start_reg),
-      .num  (32'h80000000),
+      .start(recip_start_reg),
       .den  (sigma_reg),
-      .busy (unused_div_busy),
-      .done (div_done),
-      .quo  (quo),
-      .rem  (unused_rem)
+      .busy (unused_recip_busy),
+      .done (recip_done),
+      .f    (f)
   );
 
   always @(posedge clk) begin
-    div_start_reg <= root_done;
-    if (root_done) sigma_reg <= (root == 16'd0) ? 32'd1 : (sigma[46:32] != 15'd0) ? 32'hFFFFFFFF : sigma[31:0];
-    if (div_done) f_reg <= quo;
-    if (rst) div_start_reg <= 1'b0;
+    recip_start_reg <= root_done;
+    if (root_done) sigma_reg <= sigma;
+    if (recip_done) f_reg <= f;
+    if (rst) recip_start_reg <= 1'b0;
   end
 
   // output beats: LANES bytes a cycle into place, the full beat leaves in the next cycle

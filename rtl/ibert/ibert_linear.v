@@ -10,7 +10,7 @@
 //   rate    input one beat a cycle, always taken (but for the 2**(3+SLOT_W+ROW_W) cycles after reset that clear the counts);
 //           array one word of K_LANES x OUT_N a cycle, no idle cycle between passes, rows, contexts while rows are ready;
 //           partial sums 16 int32 a cycle; int8 results POST_LANES a cycle; output one beat a cycle
-//   latency last beat of a row in -> first beat out, with the output idle: 20 + ksteps (mode 0); in modes 1 and 2 at most
+//   latency last beat of a row in -> first beat out, with the output idle: 17 + ksteps (mode 0); in modes 1 and 2 at most
 //           34 + n*ksteps + 64/POST_LANES, n = ceil(64/OUT_N) groups, which the first 64 results need
 //   depth   row store STORE_BEATS x 512; ready rows 4 x 2**(3+SLOT_W+ROW_W); accumulators 2 x ACC_FIFO_GROUPS x OUT_N int32;
 //           int8 beats 16

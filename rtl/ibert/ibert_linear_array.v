@@ -3,8 +3,8 @@
 //
 //   group(o) = bias[b_addr][o] + sum over the words of the group of sum_k x[k] * weight[w_addr][o][k]       (int32, modulo 2^32)
 //
-// One word a cycle, no stall, no bubble between groups. Latency 6 cycles from word_valid to grp_valid: 1 weight read, 1 product,
-// 2 sums of four, 1 accumulate, and the cycle in which the last sum stands. x belongs to the cycle after word_valid (it comes out of
+// One word a cycle, no stall, no bubble between groups. Latency 5 cycles from word_valid to grp_valid: 1 weight read, 1 product,
+// 2 sums of four, 1 accumulate; the sum stands in the cycle of grp_valid. x belongs to the cycle after word_valid (it comes out of
 // the row store). Each output has its own weight bank, K_LANES*8 bits x W_WORDS, so that it is read in one cycle; biases are read
 // three cycles later. Nothing moves in a stage without valid data.
 //

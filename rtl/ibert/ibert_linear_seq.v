@@ -5,7 +5,7 @@
 //                                                weight word w_base + g*ksteps + k; bias word bias_base + g;  ksteps = in_beats*64/K_LANES
 //
 // Rows pass two registers (context read; base address) before the word counters: at most two rows wait there where a row of a higher
-// priority cannot overtake them. Latency 3 cycles from q_valid to the first word, then one word a cycle with no idle cycle between groups, rows and
+// priority cannot overtake them. Latency 4 cycles from q_valid to the first word, then one word a cycle with no idle cycle between groups, rows and
 // contexts, as long as the group's accumulator FIFO has room. Room is counted by credits: one is spent when a group starts and comes
 // back by free_*; a word once issued never stalls. There are two FIFOs: mode 0 (partial sums) and modes 1, 2 (int8), so a credit each.
 // Requires in_beats >= 1, groups >= 1, (groups-1)*OUT_N < 16*out_units <= groups*OUT_N, and a multiple of four out_units in modes 1, 2.

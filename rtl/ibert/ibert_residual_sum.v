@@ -219,45 +219,26 @@ module ibert_residual_sum #(
     end
   end
 
-  // mean: magnitude by division, rounded half to even, sign put back (half to even is symmetric)
-  reg  [     12:0] h_reg;
-  wire [SUM_W-1:0] sum_abs = sum_reg[SUM_W-1] ? -sum_reg : sum_reg;
-  wire             div_done;
-  wire             unused_busy;
-  wire [SUM_W-1:0] quo;
-  wire [     12:0] rem;
-  wire [     13:0] twice = {rem, 1'b0};
-  wire             up = twice > {1'b0, h_reg} || (twice == {1'b0, h_reg} && quo[0]);
-  wire [     23:0] mu_abs = quo[23:0] + {23'd0, up};
-  wire             unused_quo = &{1'b0, quo[SUM_W-1:24]};  // |mean| <= 2^23
+  // mean
+  reg  [12:0] h_reg;
+  wire        unused_busy;
 
-  ibert_div #(
-      .NUM_W(SUM_W),
-      .DEN_W(13)
-  ) u_div (
+  always @(posedge clk) if (start) h_reg <= s_h;
+
+  ibert_mean #(
+      .SUM_W  (SUM_W),
+      .COUNT_W(13),
+      .MEAN_W (24)
+  ) u_mean (
       .clk  (clk),
       .rst  (rst),
       .start(sum_done_reg),
-      .num  (sum_abs),
-      .den  (h_reg),
+      .total(sum_reg),
+      .count(h_reg),
       .busy (unused_busy),
-      .done (div_done),
-      .quo  (quo),
-      .rem  (rem)
+      .done (done),
+      .mean (mu)
   );
-
-  reg               done_reg;
-  reg signed [23:0] mu_reg;
-
-  always @(posedge clk) begin
-    if (start) h_reg <= s_h;
-    done_reg <= div_done;
-    if (div_done) mu_reg <= sum_reg[SUM_W-1] ? -mu_abs : mu_abs;
-    if (rst) done_reg <= 1'b0;
-  end
-
-  assign done = done_reg;
-  assign mu   = mu_reg;
 
 endmodule
 

@@ -12,7 +12,7 @@ from cocotb.triggers import ClockCycles, RisingEdge
 
 from floreana.cluster.layout import MEM_MESSAGE, MEM_OWNER, MESSAGE, Header, pack
 from floreana_tb import clocks, stalls
-from floreana_tb.streams import ConfigBus, MessageSink, Scoreboard, StreamSource, packet_beats
+from floreana_tb.streams import ConfigBus, MessageSink, ProtocolMonitor, Scoreboard, StreamSource, packet_beats
 
 CLUSTER, KERNEL = 7, 130
 
@@ -111,13 +111,15 @@ async def rows(dut: Any, pattern: str) -> None:
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def full_rate(dut: Any) -> None:
-    """No idle cycle between messages or rows."""
+    """No idle cycle between messages or rows, one cycle after the row's beats."""
     bench = Bench(dut, stalls.none())
+    taken = ProtocolMonitor(dut, "s_axis", dut.clk, max_beats=None)
     await bench.start(8)
     rows = [bench.make_row(3) for _ in range(6)]
     await bench.run(rows)
     beats = sum(len(row.payload) // 64 for row in rows)
     assert bench.sink.last_cycle - bench.sink.first_cycle == beats - 1
+    assert bench.sink.first_cycle - taken.first_cycle == 1, "latency is not 1"
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

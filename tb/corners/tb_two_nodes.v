@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two nodes whose MAC ports are the bench's: it carries the frames between them and stalls both directions as it likes.
-// The defaults are the shape of the plan in test_corners_chain.py, which checks them.
+// The defaults are the shape of three_chained_encoders in test_corners_chain.py, which checks it.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
@@ -46,6 +46,7 @@ module tb_two_nodes #(
     output wire          n0_sts_seq_error,
     output wire [31:0]   n0_sts_drops,
     output wire          n0_sts_busy,
+    output wire [27:0]   n0_banks,
     input  wire [15:0]   n1_id_node,
     input  wire [47:0]   n1_id_mac,
     input  wire [31:0]   n1_id_ip,
@@ -64,7 +65,8 @@ module tb_two_nodes #(
     output wire          n1_mac_tx_tvalid,
     output wire          n1_sts_seq_error,
     output wire [31:0]   n1_sts_drops,
-    output wire          n1_sts_busy
+    output wire          n1_sts_busy,
+    output wire [27:0]   n1_banks
 );
 
 node_core #(
@@ -128,6 +130,18 @@ node_core #(
     .sts_busy(n1_sts_busy),
     .sts_seq_peer(), .sts_seq_expected(), .sts_seq_got()
 );
+
+// Attention's stores of K and V: for each {slot, bank} {context 6, held 1}, held from the first row of K or V until the last query was
+// taken. Looked up inside, because no port of a node shows it.
+genvar g;
+generate
+for (g = 0; g < 4; g = g + 1) begin : g_banks
+    wire n0_held = u_node0.u_attention.u_rows.g_bank[g].u_bank.k_cnt_reg != 0 || u_node0.u_attention.u_rows.g_bank[g].u_bank.v_cnt_reg != 0;
+    wire n1_held = u_node1.u_attention.u_rows.g_bank[g].u_bank.k_cnt_reg != 0 || u_node1.u_attention.u_rows.g_bank[g].u_bank.v_cnt_reg != 0;
+    assign n0_banks[7*g +: 7] = {n0_held ? u_node0.u_attention.u_rows.g_bank[g].u_bank.ctx_reg : 6'd0, n0_held};
+    assign n1_banks[7*g +: 7] = {n1_held ? u_node1.u_attention.u_rows.g_bank[g].u_bank.ctx_reg : 6'd0, n1_held};
+end
+endgenerate
 
 endmodule
 

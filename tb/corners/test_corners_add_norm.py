@@ -81,3 +81,26 @@ async def parts_in_every_order(dut: Any) -> None:
             assert wanted.setdefault(header.row, payload) == payload, f"order {order} gives other bits"
     bench.finish(24 * 4)
     assert len(wanted) == 2 and wanted[first] != wanted[last]
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def norm_longest_sequence(dut: Any) -> None:
+    """As many rows as a node can own, all of a sequence where LROW_W = ROW_W, the flagged last one first."""
+    bench = await start(dut, 2)
+    shape, h = bench.shape, bench.shape.hidden
+    rows = 1 << min(shape.row_w, shape.lrow_w)
+    for row in range(1 << shape.row_w):
+        bench.ref.local_row[row] = row if row < rows else 0xFFFF
+        await bench.cfg.write(layout.MEM_LOCAL_ROW, row, bench.ref.local_row[row])
+    order = [rows - 1, *bench.rng.sample(range(rows - 1), rows - 1)]
+    for row in order:
+        bench.send(bench.row_messages(ENTRY, row, np.arange(h) % 100 - row, last=row == rows - 1))
+    await bench.drain()
+    before = len(bench.sink.received)
+    for part in range(2):
+        for row in order:
+            values = np.array([bench.rng.randrange(-(1 << 20), 1 << 20) for _ in range(h)]) + part
+            bench.send(bench.part_messages(PARTS, row, values, last=row == rows - 1))
+    await bench.drain()
+    bench.finish(2 * rows)
+    assert [(header.row, header.last) for header, _ in bench.sink.received[before:]] == [(row, row == rows - 1) for row in order]

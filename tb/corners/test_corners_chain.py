@@ -2,7 +2,8 @@
 """Three chained encoders on two whole nodes; frames leave and arrive under random stalls, rows come in random order, the last first.
 
 The images are those of a plan. Encoders 0 and 2 share a bank of K and V, encoder 1 has the other. Every frame on the wire equals
-the integer model.
+the integer model. The second test demands that both banks of both nodes hold rows at once; that needs sequences so long that serving
+the queries of one encoder takes longer than a row's way round to the next.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from cocotb.triggers import ClockCycles, RisingEdge
+from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge, ValueChange
 
 from floreana.cluster import layout
 from floreana.cluster.description import BuildSection, ClusterSection, Project, SyntheticModel
@@ -26,20 +27,20 @@ from floreana.ibert.quantise import embed_rows, quantise
 from floreana.ibert.synthetic import random_ids, synthetic_bert
 from floreana_tb import clocks, stalls, streams
 
-ENCODERS, NODES, ROWS = 3, 2, 8
+ENCODERS, NODES = 3, 2
 HIDDEN, HEADS, FFN, VOCAB = 128, 2, 128, 100
 WHOLE = ("entry", "ln1", "ln2")  # tensors of which a frame holds a row; the others on the wire are partial sums
 
 
-def make(seed: int) -> tuple[Plan, ModelParams, Any]:
+def make(seed: int, rows: int, lanes: int) -> tuple[Plan, ModelParams, Any]:
     project = Project(
         name="chain",
         model=SyntheticModel(hidden=HIDDEN, heads=HEADS, ffn=FFN, encoders=ENCODERS),
         cluster=ClusterSection.model_validate({"nodes": NODES}),
-        build=BuildSection.model_validate({"k_lanes": 64, "out_n": 16, "post_lanes": 4, "norm_lanes": 4, "max_tokens": ROWS}),
+        build=BuildSection.model_validate({"k_lanes": 64, "out_n": 16, "post_lanes": lanes, "norm_lanes": lanes, "max_tokens": rows}),
     )
     weights = synthetic_bert(seed, HIDDEN, HEADS, FFN, ENCODERS, VOCAB)
-    params = quantise(weights, [random_ids(1000 + i, ROWS, VOCAB) for i in range(4)], "chain")
+    params = quantise(weights, [random_ids(1000 + i, rows, VOCAB) for i in range(4)], "chain")
     return make_plan(project), params, weights
 
 
@@ -123,41 +124,80 @@ def check(plan: Plan, frame: Frame, traces: list[EncoderTrace]) -> int:
     return len(frame.payload) // (1 if edge.tensor in WHOLE else 4)
 
 
+class Run:
+    """Sequences through the nodes, every frame compared."""
+
+    def __init__(self, dut: Any, rows: int, lanes: int) -> None:
+        self.dut = dut
+        seed = cocotb.RANDOM_SEED % (1 << 31)
+        self.rng = random.Random(seed)
+        self.plan, self.params, self.weights = make(seed, rows, lanes)
+        assert {name: getattr(dut, name).value.to_unsigned() for name in self.plan.shape} == self.plan.shape, "the top has another shape"
+        assert [self.plan.nodes[0].context("attention", e).fields["bank"] for e in range(ENCODERS)] == [0, 1, 0]
+        self.network = Network(dut, self.plan, seed)
+        self.sequences: dict[tuple[int, int], list[EncoderTrace]] = {}
+
+    async def slot(self, slot: int, lengths: list[int]) -> None:
+        """Sequences one after another in a slot; other slots run beside it."""
+        for generation, n in enumerate(lengths):
+            rows = embed_rows(self.params, self.weights, random_ids(self.rng.randrange(1 << 30), n, VOCAB))
+            self.sequences[slot, generation] = model(self.params, rows, NODES)
+            self.network.send(slot, generation, rows, [n - 1, *self.rng.sample(range(n - 1), n - 1)])
+            while self.network.results(slot, generation) < n:
+                await RisingEdge(self.dut.clk)
+
+    async def finish(self) -> None:
+        """Nothing more comes; every frame equals the model, none is missing, nothing was dropped."""
+        for sink in self.network.sink:
+            await sink.wait_quiet(600)
+            sink.demand_stalls()
+        seen = self.network.seen
+        values = sum(check(self.plan, frame, self.sequences[frame.header.slot, frame.header.generation]) for frame in seen)
+        # to the other node: the row of each encoder and of its ffn, and both partial sums where it is the owner; to the host: the last row
+        rows = sum(len(traces[0].entry) for traces in self.sequences.values())
+        assert len(seen) == rows * (ENCODERS * 4 + 1)
+        for k in range(NODES):
+            assert int(getattr(self.dut, f"n{k}_sts_drops").value) == 0 and int(getattr(self.dut, f"n{k}_sts_seq_error").value) == 0
+        print(f"three chained encoders: checked {values} equal {values} in {len(seen)} frames", flush=True)
+
+
 @cocotb.test(timeout_time=3, timeout_unit="ms")
 async def three_chained_encoders(dut: Any) -> None:
-    seed = cocotb.RANDOM_SEED % (1 << 31)
-    rng = random.Random(seed)
-    plan, params, weights = make(seed)
-    assert {name: getattr(dut, name).value.to_unsigned() for name in plan.shape} == plan.shape, "the top has another shape"
-    assert [plan.nodes[0].context("attention", e).fields["bank"] for e in range(ENCODERS)] == [0, 1, 0]
-    network = Network(dut, plan, seed)
-    await network.load(params)
-    sequences: dict[tuple[int, int], list[EncoderTrace]] = {}
-
-    async def slot_of(slot: int, lengths: list[int]) -> None:
-        """Sequences one after another in a slot; the other slot runs beside it."""
-        for generation, n in enumerate(lengths):
-            rows = embed_rows(params, weights, random_ids(rng.randrange(1 << 30), n, VOCAB))
-            sequences[slot, generation] = model(params, rows, NODES)
-            network.send(slot, generation, rows, [n - 1, *rng.sample(range(n - 1), n - 1)])
-            while network.results(slot, generation) < n:
-                await RisingEdge(dut.clk)
-
-    tasks = [cocotb.start_soon(slot_of(slot, lengths)) for slot, lengths in enumerate(([ROWS], [1, 3]))]
+    run = Run(dut, 8, 4)
+    await run.network.load(run.params)
+    tasks = [cocotb.start_soon(run.slot(slot, lengths)) for slot, lengths in enumerate(([8], [1, 3]))]
     for task in tasks:
         await task
-    for sink in network.sink:
-        await sink.wait_quiet(600)
-        sink.demand_stalls()
-    values = sum(check(plan, frame, sequences[frame.header.slot, frame.header.generation]) for frame in network.seen)
-    # to the other node: the row of each encoder and of its ffn, and both partial sums where it is the owner; to the host: the last row
-    rows = sum(len(traces[0].entry) for traces in sequences.values())
-    assert len(network.seen) == rows * (ENCODERS * 4 + 1)
+    await run.finish()
     # rows of the next encoder were on the wire while others were still in the FFN of this one
-    edges = [plan.edges[frame.header.edge] for frame in network.seen if frame.header.slot == 0]
+    edges = [run.plan.edges[frame.header.edge] for frame in run.network.seen if frame.header.slot == 0]
     order = [(edge.encoder, edge.tensor) for edge in edges]
     for encoder in range(ENCODERS - 1):
         assert (encoder, "ffn2_part") in order[order.index((encoder + 1, "entry")) :], f"encoder {encoder} had ended"
-    for k in range(NODES):
-        assert int(getattr(dut, f"n{k}_sts_drops").value) == 0 and int(getattr(dut, f"n{k}_sts_seq_error").value) == 0
-    print(f"three chained encoders: checked {values} equal {values} in {len(network.seen)} frames", flush=True)
+
+
+@cocotb.test(timeout_time=3, timeout_unit="ms")
+async def both_banks_hold_rows(dut: Any) -> None:
+    """K and V of the next encoder stand in one bank while queries of this one are still served from the other: on both nodes, each time."""
+    run = Run(dut, 48, 16)
+    together: list[set[tuple[int, int]]] = [set() for _ in range(NODES)]
+
+    async def watch(node: int, banks: Any) -> None:
+        """Encoders whose rows banks 0 and 1 of slot 0 hold at the same time."""
+        while True:
+            await ValueChange(banks)
+            await ReadOnly()
+            if banks.value.is_resolvable:
+                now = int(banks.value)
+                held = [now >> 7 * bank & 127 for bank in (0, 1)]
+                if all(bank & 1 for bank in held):
+                    together[node].add((held[0] >> 1, held[1] >> 1))
+
+    await run.network.load(run.params)
+    watching = [cocotb.start_soon(watch(k, getattr(dut, f"n{k}_banks"))) for k in range(NODES)]
+    await run.slot(0, [48])
+    await run.finish()
+    for task in watching:
+        task.cancel()
+    encoder = [[node.context("attention", e).index for e in range(ENCODERS)] for node in run.plan.nodes]
+    assert together == [{(a, b), (c, b)} for a, b, c in encoder], f"encoders seen together in banks 0 and 1: {together}"

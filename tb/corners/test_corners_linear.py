@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cocotb
 import numpy as np
 from corners.corner_cases import HIGH32, LOW32
-from ibert_linear.linear_bench import PARTIAL, Bench, random_context
+from ibert_linear.linear_bench import GELU, PARTIAL, SHAPE, Bench, random_context
 
 from floreana.ibert.params import LinearParams
 
@@ -46,3 +47,20 @@ async def linear_most_negative_inputs(dut: Any) -> None:
     bias = np.where(np.arange(16) % 3 == 1, 0, LOW32)
     want = [(LOW32 + (k << 14), -k * 127 * 128, LOW32)[i % 3] for i in range(16)]
     await run(dut, [(LinearParams(weight, bias), -128, want)])
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+async def linear_longest_sequence(dut: Any) -> None:
+    """As many rows as a slot holds, the flagged last one first, the others in random order; partial sums and GELU."""
+    bench = Bench(dut)
+    contexts = [random_context(bench.rng, 0, PARTIAL, 1, 16), random_context(bench.rng, 1, GELU, 1, 64)]
+    await bench.start(contexts)
+    rows = 1 << SHAPE.ROW_W
+    for row in [rows - 1, *bench.rng.sample(range(rows - 1), rows - 1)]:
+        for context in contexts:
+            for header, payload in bench.slices(context, row, 0):
+                bench.source.send(replace(header, last=row == rows - 1), payload)
+    await bench.finish()
+    first = [next(header for header, _ in bench.sink.received if header.edge == context.number) for context in contexts]
+    assert [(header.row, header.last) for header in first] == [(rows - 1, True)] * 2
+    assert len(bench.sink.received) == 2 * rows and sum(header.last for header, _ in bench.sink.received) == 2

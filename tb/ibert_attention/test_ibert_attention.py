@@ -306,7 +306,8 @@ async def rate(dut: Any) -> None:
     ctx = contexts()[0]
     bench = Env(dut, make_tables([ctx], rng.getrandbits(32)))
     await bench.start()
-    for n in sorted({1, 2, min(ROWS, 8), min(ROWS, 16), min(ROWS, 17), min(ROWS, 40), ROWS}):
+    lengths = sorted({1, 2, min(ROWS, 8), min(ROWS, 16), min(ROWS, 17), min(ROWS, 40), ROWS})
+    for n in lengths:
         last_in, arrival = await flow(bench, random_sequence(ctx, 0, n, rng), rng)
         latency = arrival[0] - last_in
         gaps = [b - a for a, b in itertools.pairwise(arrival)]
@@ -317,4 +318,4 @@ async def rate(dut: Any) -> None:
         assert latency <= 3 * n + 77, f"N {n}: latency {latency}"
         if n >= 40:
             assert worst == n, f"N {n}: {worst} cycles between head beats, nothing hides there"
-    await bench.finish(4)
+    await bench.finish(sum(lengths) * ctx.beats)

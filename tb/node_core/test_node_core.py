@@ -48,7 +48,8 @@ class Bench:
     async def start(self) -> None:
         clocks.start_clock(self.dut)
         await clocks.reset(self.dut)
-        await ClockCycles(self.dut.clk, 300)  # linear clears its counts
+        clearing = 8 << (self.dut.ROW_W.value.to_unsigned() + self.dut.SLOT_W.value.to_unsigned())
+        await ClockCycles(self.dut.clk, clearing + 40)  # linear clears its counts
         w = self.write
         w(layout.UNIT_NODE, 0, 0, layout.IDENT, cluster=CLUSTER, linear=LINEAR, attention=ATTENTION, add_norm=ADD_NORM)
         for kernel, ports in ((0, 1), (LINEAR, 2), (ATTENTION, 4), (ADD_NORM, 8), (GROUP, 2 | 16), (HOST_KERNEL, 16)):
@@ -188,7 +189,7 @@ async def entry_multicast_linear_host(dut: Any, pattern: str) -> None:
 
 @cocotb.test(timeout_time=100, timeout_unit="us")
 async def attention_over_the_wire(dut: Any) -> None:
-    """Q, K and V rows of one head from the host; the context rows equal the integer model."""
+    """Q, K and V rows of one beat of heads from the host; the context rows equal the integer model."""
     bench = Bench(dut)
     await bench.start()
     rng = np.random.default_rng(cocotb.RANDOM_SEED)
@@ -214,7 +215,7 @@ async def attention_over_the_wire(dut: Any) -> None:
         last = w(layout.UNIT_ATTENTION, layout.MEM_REQUANT, c, layout.REQUANT, m=int(m[c]), e=int(e[c]), off=int(rq.off[c]))
     await last
     await ClockCycles(dut.clk, 4)
-    context = ops.attention(q, k, v, softmax, rq, heads=1)
+    context = ops.attention(q, k, v, softmax, rq, heads=width // dut.HEAD_DIM.value.to_unsigned())
     assert len(set(context.flatten().tolist())) > 20, "the case shows nothing"
     for row in range(rows):
         result = message(HOST_KERNEL, 98, row, src_kernel=ATTENTION, last=row == rows - 1)

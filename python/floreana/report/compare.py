@@ -21,7 +21,7 @@ from floreana.errors import InputError
 from floreana.host.frame import SEQUENCE_MODULUS, Frame, parse
 from floreana.ibert import ops
 from floreana.ibert.model import EncoderTrace, model
-from floreana.ibert.params import EncoderParams, LinearParams, ModelParams
+from floreana.ibert.params import EncoderParams, IntArray, LinearParams, ModelParams
 from floreana.sim.capture import Record
 from floreana.sim.ethernet import beats
 
@@ -89,14 +89,30 @@ class SentenceAnalysis:
 
 
 @dataclass(slots=True)
+class WireRows:
+    """Rows of a tensor, or of some columns of it, as the nodes sent them: values (N, C) and whether each was ever seen."""
+
+    values: IntArray
+    seen: NDArray[np.bool_]
+
+
+Wire = dict[tuple[int, int, str, tuple[int, int] | None], WireRows]
+
+
+@dataclass(slots=True)
 class Analysis:
-    """A whole capture. ``differences`` holds the first one of every encoder of every sentence, in order."""
+    """A whole capture. ``differences`` holds the first one of every encoder of every sentence, in order.
+
+    ``wire`` has every value that left a node, by sentence, encoder, tensor and columns: those of the receiver's operator, of partial
+    sums the inputs summed over, None where rows are sent whole.
+    """
 
     sentences: list[SentenceAnalysis]
     differences: list[Difference]
     frames: int
     wire_bytes: int
     values: int  # compared
+    wire: Wire
 
     @property
     def first(self) -> Difference | None:
@@ -165,6 +181,7 @@ class _Comparison:
         self.cache: dict[tuple[int, int, str, tuple[int, int] | None], list[bytes]] = {}
         self.found: dict[tuple[int, int], Difference] = {}
         self.values = 0
+        self.wire: Wire = {}
         # pieces of 64 bytes of every encoder's finished rows that left a port, or reached the host
         self.pieces: dict[tuple[int, int], set[tuple[int, int]]] = defaultdict(set)
         for sentence, trace in zip(sentences, self.traces, strict=True):
@@ -243,7 +260,7 @@ class _Comparison:
             differs(index, encoder, tensor, 0, f"row {header.row} of a sentence of {len(reference)} rows")
             return
         row = reference[header.row]
-        if not size or begin + size > len(row):
+        if not size or size % width or begin + size > len(row):
             differs(index, encoder, tensor, 0, f"bytes {begin} to {begin + size} of a row of {len(row)}")
             return
         if header.type != kind:
@@ -252,9 +269,16 @@ class _Comparison:
         if header.last != last:
             differs(index, encoder, tensor, begin // width, f"last-row flag {int(header.last)}, expected {int(last)}")
         self.values += size // width
+        kind_of = np.dtype("<i4") if width == 4 else np.dtype(np.int8)
+        got = np.frombuffer(frame.payload, kind_of)
+        if record.outbound and node != self.host:
+            if key not in self.wire:
+                shape = (len(reference), len(row) // width)
+                self.wire[key] = WireRows(np.zeros(shape, np.int64), np.zeros(shape, np.bool_))
+            place = (header.row, slice(begin // width, (begin + size) // width))
+            self.wire[key].values[place] = got
+            self.wire[key].seen[place] = True
         if frame.payload != row[begin : begin + size]:
-            kind_of = np.dtype("<i4") if width == 4 else np.dtype(np.int8)
-            got = np.frombuffer(frame.payload, kind_of)
             want = np.frombuffer(row, kind_of)[begin // width : (begin + size) // width]
             first = int(np.flatnonzero(got != want)[0])
             base = columns[0] if columns is not None and tensor in RECEIVER else 0
@@ -332,4 +356,5 @@ def analyse(plan: Plan, params: ModelParams, records: Sequence[Record]) -> Analy
         frames=len(outbound),
         wire_bytes=sum(len(record.data) for record in outbound),
         values=comparison.values,
+        wire=comparison.wire,
     )

@@ -22,16 +22,18 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class SentenceReport:
-    """One sentence with what only the host knows about it."""
+    """One sentence with what only the host knows about it: no embeddings where there is no float model."""
 
     text: str
     analysis: SentenceAnalysis
-    embedding: FloatArray
-    embedding_fp32: FloatArray
+    embedding: FloatArray | None = None
+    embedding_fp32: FloatArray | None = None
 
     @property
-    def cosine(self) -> float:
-        """Cosine to the fp32 model, to nine decimals; both are unit vectors."""
+    def cosine(self) -> float | None:
+        """Cosine to the fp32 model, to nine decimals; both are unit vectors. None without embeddings."""
+        if self.embedding is None or self.embedding_fp32 is None:
+            return None
         return round(float(self.embedding @ self.embedding_fp32), 9)
 
     @property
@@ -65,8 +67,10 @@ def result(
     analysis: Analysis,
     load_cycles: int,
     timing: dict[str, float],
+    vectors: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of result.json."""
+    """The content of result.json. ``vectors`` is the comparison with a recording, if there was one."""
+    cosines = [s.cosine for s in sentences if s.cosine is not None]
     rows = [
         {
             "text": s.text,
@@ -91,10 +95,11 @@ def result(
         "cycles": sum(s.analysis.cycles for s in sentences),
         "cycles_per_encoder": sentences[0].analysis.cycles_per_encoder,
         "bit_exact": all(s.bit_exact for s in sentences) and not analysis.differences,
-        "cosine_fp32": min(s.cosine for s in sentences),
+        "cosine_fp32": min(cosines, default=None),
         "frames": analysis.frames,
         "wire_bytes": analysis.wire_bytes,
         "load_cycles": load_cycles,
+        **({} if vectors is None else {"vectors": vectors}),
         "timing": timing,
     }
 
@@ -111,7 +116,7 @@ def write_result(path: Path, content: dict[str, Any]) -> None:
 def write_outputs(path: Path, sentences: Sequence[SentenceReport]) -> None:
     """outputs.npz: ``s<i>_e<j>_rtl`` and ``s<i>_e<j>_model`` (N, H) int8, ``s<i>_embedding`` and ``s<i>_embedding_fp32`` (H,) float64.
 
-    ``_rtl`` is absent for an encoder whose rows never left a node (one node only).
+    ``_rtl`` is absent for an encoder whose rows never left a node (one node only), embeddings where there is no float model.
     """
     arrays: dict[str, Any] = {}
     for i, sentence in enumerate(sentences):
@@ -120,8 +125,9 @@ def write_outputs(path: Path, sentences: Sequence[SentenceReport]) -> None:
             if a.on_wire[j]:
                 arrays[f"s{i}_e{j}_rtl"] = a.rtl[j]
             arrays[f"s{i}_e{j}_model"] = a.model[j]
-        arrays[f"s{i}_embedding"] = sentence.embedding
-        arrays[f"s{i}_embedding_fp32"] = sentence.embedding_fp32
+        for name in ("embedding", "embedding_fp32"):
+            if getattr(sentence, name) is not None:
+                arrays[f"s{i}_{name}"] = getattr(sentence, name)
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as out:

@@ -97,6 +97,9 @@ class Vectors:
         self.ffn = int(inner.shape[1])
         for key, shape, limits in self._schema():
             self._take(key, shape, limits)
+        for key, size in (("intermediate/linear/bias_integer", self.ffn), ("output/linear/bias_integer", self.hidden)):
+            if key in data.files:
+                self._take(key, (size,), ops.INT32)
 
     def _schema(self) -> Iterator[tuple[str, tuple[int, ...], Limits]]:
         """Key, shape and range of everything that is used. A constant per channel, shape (C,), may also be one for all channels."""

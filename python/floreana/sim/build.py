@@ -185,6 +185,11 @@ def _build(
     return Simulator(kind, top, target, time.monotonic() - begin)
 
 
+def file_names(folder: Path) -> list[str]:
+    """Names of all files below a folder in which others work: what vanishes while it is read counts as gone."""
+    return [name for _, _, names in os.walk(folder) for name in names]
+
+
 def _build_verilator(
     top: str,
     files: list[str],
@@ -212,8 +217,9 @@ def _build_verilator(
 
     def poll() -> None:
         nonlocal shown
-        todo = sum(1 for path in objects.rglob("*.cpp") if not path.name.endswith("__ALL.cpp"))
-        made = min(todo, sum(1 for _ in objects.rglob("*.o")))  # the objects of libraries are counted too
+        names = file_names(objects)
+        todo = sum(name.endswith(".cpp") and not name.endswith("__ALL.cpp") for name in names)
+        made = min(todo, sum(name.endswith(".o") for name in names))  # the objects of libraries are counted too
         text = f"verilator: compiling C++, {made} of about {todo} files" if made else "verilator: translating Verilog to C++"
         if text != shown:
             shown = text

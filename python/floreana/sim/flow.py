@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from floreana.cluster.description import MinilmModel, Project, find_project, load_project
+from floreana.cluster.description import MinilmModel, Project, SyntheticModel, find_project, load_project
 from floreana.cluster.images import write_images
 from floreana.cluster.plan import Plan, load_plan, make_plan
 from floreana.environment import cache_folder, project_root
@@ -56,6 +56,8 @@ class Options:
     window: int | None = None
     model: Path | None = None
     nodes: int | None = None
+    vectors: Path | None = None
+    encoder: str | None = None
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
     out: Path | None = None
 
@@ -97,6 +99,22 @@ class Workload:
     calibration: list[list[int]]
     texts: list[str]
     ids: list[list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A simulation that came to its end, compared with the integer model."""
+
+    outcome: Outcome
+    analysis: Analysis
+    seconds: dict[str, float]
+    capture: Path
+    log: Path
+
+    def check(self) -> None:
+        """DiffersError names the first difference, if there is one."""
+        if self.analysis.first is not None:
+            raise DiffersError(f"{self.analysis.first}\nthe RTL and the integer model differ; capture: {self.capture}; log: {self.log}")
 
 
 def build_folder(project: Project, out: Path | None) -> Path:
@@ -155,6 +173,13 @@ def check_lengths(plan: Plan, texts: list[str], ids: list[list[int]]) -> None:
         )
 
 
+def synthetic_workload(model: SyntheticModel, plan: Plan) -> tuple[BertWeights, list[list[int]]]:
+    """Weights of a random model and the sequences it is calibrated on."""
+    weights = synthetic_bert(model.seed, model.hidden, model.heads, model.ffn, model.encoders, model.vocab)
+    length = min(plan.max_tokens, weights.max_tokens)
+    return weights, [random_ids(1000 + i, length, model.vocab) for i in range(CALIBRATION_SEQUENCES)]
+
+
 def prepare(project: Project, plan: Plan, options: Options, tell: Callable[[str], None]) -> Workload:
     """Model and token numbers of the sentences."""
     texts, counts = read_texts(options), token_counts(options)
@@ -175,9 +200,7 @@ def prepare(project: Project, plan: Plan, options: Options, tell: Callable[[str]
     else:
         if options.model is not None:
             raise InputError(f"MODEL={options.model}: project {project.name} has random weights of its own; leave MODEL out")
-        weights = synthetic_bert(kind.seed, kind.hidden, kind.heads, kind.ffn, kind.encoders, kind.vocab)
-        length = min(plan.max_tokens, weights.max_tokens)
-        calibration = [random_ids(1000 + i, length, kind.vocab) for i in range(CALIBRATION_SEQUENCES)]
+        weights, calibration = synthetic_workload(kind, plan)
     if texts is None and counts is None:
         if tokenizer is None:
             counts = [min(DEFAULT_TOKENS, plan.max_tokens)]
@@ -246,6 +269,16 @@ def locked(folder: Path) -> Iterator[None]:
 def check_options(options: Options) -> None:
     """Options that are wrong whatever the project."""
     problems = []
+    if options.vectors is not None:
+        given = {"TEXT": options.text, "TEXT_FILE": options.text_file, "TOKENS": options.tokens, "MODEL": options.model}
+        problems += [
+            f"{name} and VECTORS exclude each other: with VECTORS rows and constants are the recorded ones, all rows that count; "
+            f"leave {name} out"
+            for name, value in given.items()
+            if value is not None
+        ]
+    elif options.encoder is not None:
+        problems.append(f"ENCODER={options.encoder} chooses one of the recordings of VECTORS; give VECTORS=<folder> too, or leave it out")
     if options.sim not in SIMULATORS:
         problems.append(f"SIM={options.sim}: choose {' or '.join(SIMULATORS)}")
     window = default_window(options.link_delay) if options.window is None else options.window
@@ -275,6 +308,97 @@ def make_simulator(plan: Plan, kind: str, folder: Path, log: Path, jobs: int, te
     )
 
 
+def make_fresh(folder: Path) -> Path:
+    """Remove an earlier run's results, those of recorded encoders included; an empty log, whose path is returned."""
+    log = folder / "sim" / "run.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"")
+    for each in (folder, *folder.glob("encoder_*")):
+        for name in ("result.json", "outputs.npz", "traffic.pcapng"):
+            (each / name).unlink(missing_ok=True)
+    return log
+
+
+def run_cluster(
+    plan: Plan, params: ModelParams, rows: list[IntArray], options: Options, teller: Teller, hooks: Hooks, log: Path, builds: Path
+) -> Ran:
+    """Write the images, build, simulate and compare, in the folder above the log's.
+
+    DiffersError where the run could not come to its end.
+    """
+    begin = time.monotonic()
+    sim, folder = log.parent, log.parents[1]
+    write_whole(folder / "params.npz", lambda path: save_params(path, params))
+    plan.save(folder / "plan.json")
+    teller.stage("writing the memory images")
+    images = write_images(plan, params, folder)
+    hooks.images(images)
+    prepared = time.monotonic()
+    simulator = make_simulator(plan, options.sim, builds, log, options.jobs, teller.stage)
+    teller.built(simulator)
+    job = make_job(plan, rows, options, folder, hooks.faults)
+    longest = [len(r) for r in rows]
+
+    def progress(line: dict[str, Any]) -> None:
+        number = min(line.get("sentence", 0), len(longest) - 1)
+        teller.progress(line, len(longest), longest[number])
+
+    outcome = run(simulator, job, images=images, folder=sim, log=log, seed=options.seed, progress=progress)
+    teller.stage("comparing every message with the integer model")
+    capture = folder / "traffic.pcapng"
+    Path(job.capture).replace(capture)
+    _names, records = read_capture(capture)
+    if outcome.error is not None:
+        raise DiffersError(f"{outcome.error}\nframes up to there: {capture}; log: {log}")
+    compared = time.monotonic()
+    analysis = analyse(plan, params, records)
+    for sentence, seen in zip(analysis.sentences, outcome.sentences, strict=True):
+        if (sentence.start, sentence.end) != (seen.start, seen.end):
+            raise FloreanaError(
+                f"capture and bench disagree on when a sentence began and ended: {sentence.start}, {sentence.end}; {seen.start}, {seen.end}"
+            )
+    seconds = {
+        "prepare_seconds": prepared - begin,
+        "build_seconds": simulator.seconds,
+        "load_seconds": outcome.load_seconds,
+        "run_seconds": outcome.seconds,
+        "compare_seconds": time.monotonic() - compared,
+    }
+    return Ran(outcome, analysis, seconds, capture, log)
+
+
+def finish(
+    plan: Plan,
+    ran: Ran,
+    reports: list[SentenceReport],
+    options: Options,
+    teller: Teller,
+    version: str,
+    folder: Path,
+    vectors: dict[str, Any] | None = None,
+) -> Finished:
+    """Write what a run leaves behind and tell it."""
+    content = result(
+        version=version,
+        project=plan.project,
+        nodes=len(plan.nodes),
+        simulator=options.sim,
+        seed=options.seed,
+        link_delay=options.link_delay,
+        sentences=reports,
+        analysis=ran.analysis,
+        load_cycles=ran.outcome.load_cycles,
+        timing={name: round(seconds, 3) for name, seconds in ran.seconds.items()},
+        vectors=vectors,
+    )
+    write_outputs(folder / "outputs.npz", reports)
+    write_result(folder / "result.json", content)
+    for number, report in enumerate(reports):
+        teller.sentence(number, report, plan)
+    teller.summary(content, ran.analysis, ran.outcome, folder)
+    return Finished(content, ran.outcome, plan, folder)
+
+
 def simulate(options: Options, teller: Teller, version: str, hooks: Hooks | None = None) -> Finished:
     """Run everything. DiffersError (exit 1) names the first difference."""
     hooks = Hooks() if hooks is None else hooks
@@ -285,45 +409,14 @@ def simulate(options: Options, teller: Teller, version: str, hooks: Hooks | None
     workload = prepare(project, plan, options, teller.stage)
     folder = build_folder(project, options.out)
     with locked(folder):
-        sim = folder / "sim"
-        sim.mkdir(exist_ok=True)
-        log = sim / "run.log"
-        log.write_bytes(b"")
-        for name in ("result.json", "outputs.npz", "traffic.pcapng"):
-            (folder / name).unlink(missing_ok=True)
+        log = make_fresh(folder)
         teller.stage("quantising the model")
         params = quantise_cached(workload.weights, workload.calibration, project.name, cache_folder(), teller.stage)
-        write_whole(folder / "params.npz", lambda path: save_params(path, params))
-        plan.save(folder / "plan.json")
-        teller.stage("writing the memory images")
-        images = write_images(plan, params, folder)
-        hooks.images(images)
-        prepared = time.monotonic()
-        simulator = make_simulator(plan, options.sim, hooks.builds or sim, log, options.jobs, teller.stage)
-        teller.built(simulator)
         rows = [embed_rows(params, workload.weights, ids) for ids in workload.ids]
-        job = make_job(plan, rows, options, folder, hooks.faults)
-        longest = [len(r) for r in rows]
-
-        def progress(line: dict[str, Any]) -> None:
-            number = min(line.get("sentence", 0), len(longest) - 1)
-            teller.progress(line, len(longest), longest[number])
-
-        outcome = run(simulator, job, images=images, folder=sim, log=log, seed=options.seed, progress=progress)
-        teller.stage("comparing every message with the integer model")
-        capture = folder / "traffic.pcapng"
-        Path(job.capture).replace(capture)
-        _names, records = read_capture(capture)
-        if outcome.error is not None:
-            raise DiffersError(f"{outcome.error}\nframes up to there: {capture}; log: {log}")
-        compared = time.monotonic()
-        analysis = analyse(plan, params, records)
-        for sentence, seen in zip(analysis.sentences, outcome.sentences, strict=True):
-            if (sentence.start, sentence.end) != (seen.start, seen.end):
-                raise FloreanaError(
-                    f"capture and bench disagree on when a sentence began and ended: {sentence.start}, {sentence.end}; "
-                    f"{seen.start}, {seen.end}"
-                )
+        before = time.monotonic() - begin
+        ran = run_cluster(plan, params, rows, options, teller, hooks, log, hooks.builds or log.parent)
+        ran.seconds["prepare_seconds"] += before
+        begin = time.monotonic()
         reports = [
             SentenceReport(
                 text=text,
@@ -331,34 +424,18 @@ def simulate(options: Options, teller: Teller, version: str, hooks: Hooks | None
                 embedding=pool(params, sentence.rtl[-1].astype("int64")),
                 embedding_fp32=forward(workload.weights, ids).embedding,
             )
-            for text, ids, sentence in zip(workload.texts, workload.ids, analysis.sentences, strict=True)
+            for text, ids, sentence in zip(workload.texts, workload.ids, ran.analysis.sentences, strict=True)
         ]
-        content = result(
-            version=version,
-            project=project.name,
-            nodes=len(plan.nodes),
-            simulator=options.sim,
-            seed=options.seed,
-            link_delay=options.link_delay,
-            sentences=reports,
-            analysis=analysis,
-            load_cycles=outcome.load_cycles,
-            timing={
-                "prepare_seconds": round(prepared - begin, 3),
-                "build_seconds": round(simulator.seconds, 3),
-                "load_seconds": round(outcome.load_seconds, 3),
-                "run_seconds": round(outcome.seconds, 3),
-                "compare_seconds": round(time.monotonic() - compared, 3),
-            },
-        )
-        write_outputs(folder / "outputs.npz", reports)
-        write_result(folder / "result.json", content)
-        for number, report in enumerate(reports):
-            teller.sentence(number, report, plan)
-        teller.summary(content, analysis, outcome, folder)
-        if analysis.first is not None:
-            raise DiffersError(f"{analysis.first}\nthe RTL and the integer model differ; capture: {capture}; log: {log}")
-        return Finished(content, outcome, plan, folder)
+        ran.seconds["compare_seconds"] += time.monotonic() - begin
+        done = finish(plan, ran, reports, options, teller, version, folder)
+        ran.check()
+        return done
+
+
+def recorded_runs(folder: Path) -> list[Path]:
+    """What `floreana verify` looks at: the folder itself, or the encoders of a run of recorded vectors in it."""
+    inside = [path.parent for path in sorted(folder.glob("encoder_*/traffic.pcapng"))]
+    return inside if inside and not (folder / "traffic.pcapng").exists() else [folder]
 
 
 def verify(folder: Path) -> tuple[Plan, Analysis]:

@@ -306,7 +306,7 @@ def exp(
     q_p6, q_p7, q_p8, q_p9 = ranged(0, EXP_N), ranged(0, EXP_N), ranged(0, EXP_N), ranged(0, EXP_N)
     r_p8 = ranged(-65535, 0)
     rb_p8 = ranged(-(1 << 19) - 65535, (1 << 19) - 1)
-    prod_p9 = ranged(-65535 * ((1 << 19) - 1), 65535 * ((1 << 19) + 65535))
+    prod_p9 = ranged(-(1 << 36), 1 << 36)
     z_p10 = signed(37)
     e_p10 = unsigned(7)
     off = signed(9)
@@ -316,7 +316,6 @@ def exp(
 
     @always(clk.posedge)
     def pipeline() -> None:
-        count = intbv(0, min=0, max=EXP_N + 1)
         polynomial = intbv(0, min=-(1 << 38), max=1 << 38)
         if s_valid:
             dist_p1.next = s_max - s_score
@@ -326,12 +325,8 @@ def exp(
             else:
                 d_p2.next = dist_p1
         if v2:
-            count[:] = 0
-            for i in range(EXP_N):
-                if d_p2 >= (i + 1) * x0n:
-                    count[:] = i + 1
-            q_p3.next = count
-            d_p3.next = d_p2 - count * x0n
+            q_p3.next = d_p2 // x0n
+            d_p3.next = d_p2 % x0n
         if v3:
             d_p4.next = d_p3
             q_p4.next = q_p3
@@ -415,7 +410,7 @@ def layernorm_lane(
 ) -> Any:  # fmt: skip
     """sq = min(((y - mu) >> shift)**2, 2**32 - 1); m_out = requant(saturate((((y - mu) * f) >> 1) + bias))."""
     v_r2, vs_r3 = ranged(-(1 << 24) + 1, (1 << 24) - 1), ranged(-(1 << 24) + 1, (1 << 24) - 1)
-    sq_r4 = ranged(0, ((1 << 24) - 1) ** 2)
+    sq_r4 = ranged(0, 1 << 48)
     prod_r3, prod_r4 = ranged(-(1 << 56), 1 << 56), ranged(-(1 << 56), 1 << 56)
     wide, o_sat, o_r5 = ranged(-(1 << 57), (1 << 57) - 1), signed(36), signed(36)
     om, oe, off = signed(32), unsigned(7), signed(9)

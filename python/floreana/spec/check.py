@@ -12,9 +12,12 @@ from pathlib import Path
 
 from floreana.environment import project_root
 from floreana.errors import InputError
+from floreana.spec import iterate
+from floreana.spec.pipeline import Shape
 from floreana.spec.prove import Task, Verdict, Wire, prove
 from floreana.spec.simulate import bench, icarus
-from floreana.spec.units import UNITS, Unit
+from floreana.spec.unit import Unit
+from floreana.spec.units import UNITS
 
 BUILD = project_root() / "build" / "spec"
 
@@ -57,33 +60,42 @@ def task(unit: Unit, params: Mapping[str, int], folder: Path) -> Task:
         parameters=params,
         inputs=tuple(Wire.of(name, signal) for name, signal in unit.inputs(params).items()),
         outputs=tuple(Wire.of(name, signal) for name, signal in unit.outputs(params).items()),
-        depth=unit.depth(params),
+        shape=Shape(
+            depth=max(unit.depth(params) - 1, 0),
+            at=unit.at,
+            enables={**unit.enables, **({unit.valid_in: 0} if unit.valid_in else {})},
+            constant=unit.constant,
+            valid_out=unit.valid_out,
+        ),
         clocked=unit.clocked,
-        valid_out=unit.valid_out,
-        ties=unit.ties,
-        requires=unit.requires,
-        constant=unit.constant,
-        from_reset=unit.iterative,
+        legal=unit.legal,
     )
 
 
-def proof(unit: Unit, seconds: int = 600, params: Mapping[str, int] | None = None) -> Verdict:
-    folder = BUILD / unit.name / "proof"
-    return prove(task(unit, unit.proof if params is None else params, folder), folder, seconds)
+def judge(unit: Unit, made: Task, folder: Path, seconds: int) -> Verdict:
+    if unit.iterative:
+        assert unit.valid_in is not None
+        return iterate.prove(made, unit.valid_in, unit.depth(made.parameters) + 1, folder, seconds)
+    return prove(made, folder, seconds)
 
 
-def planted(unit: Unit, seconds: int = 600) -> Verdict:
-    """The same proof of a unit with a bug: it must be refuted."""
-    folder = BUILD / unit.name / "planted"
-    made = task(unit, unit.proof, folder)
-    first, *rest = made.files
-    text = first.read_text(encoding="utf-8")
-    old, new = unit.bug
-    if text.count(old) != 1:
-        raise InputError(f"{first.name}: {old!r} occurs {text.count(old)} times, not once: the planted bug must be stated anew")
-    wrong = folder / first.name
-    wrong.write_text(text.replace(old, new), encoding="utf-8")
-    return prove(replace(made, files=(wrong, *rest)), folder, seconds)
+def proof(unit: Unit, params: Mapping[str, int], seconds: int = 600) -> Verdict:
+    folder = BUILD / unit.name / "_".join(["proof", *(f"{name}{value}" for name, value in params.items())])
+    return judge(unit, task(unit, params, folder), folder, seconds)
+
+
+def planted(unit: Unit, bug: tuple[str, str], seconds: int = 600) -> Verdict:
+    """The first proof, of a unit with a bug: it must be refuted."""
+    folder = BUILD / unit.name / f"planted{unit.bugs.index(bug)}"
+    made = task(unit, unit.proofs[0], folder)
+    old, new = bug
+    texts = [path.read_text(encoding="utf-8") for path in made.files]
+    if sum(text.count(old) for text in texts) != 1:
+        raise InputError(f"{unit.module}: {old!r} does not occur once: the planted bug must be stated anew")
+    wrong = [folder / path.name for path in made.files]
+    for path, text in zip(wrong, texts, strict=True):
+        path.write_text(text.replace(old, new), encoding="utf-8")
+    return judge(unit, replace(made, files=tuple(wrong)), folder, seconds)
 
 
 def simulated(unit: Unit, count: int, seed: int) -> int:

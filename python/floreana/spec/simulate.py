@@ -17,7 +17,7 @@ from myhdl import Cosimulation, Signal, Simulation, StopSimulation, delay, intbv
 
 from floreana.environment import find_tool, missing_tool_message, tool_environment
 from floreana.errors import DiffersError, EnvironmentError_
-from floreana.spec.units import Unit, wrap
+from floreana.spec.unit import Unit, wrap
 
 
 def bench(unit: Unit, params: Mapping[str, int], count: int, seed: int, exe: str | None = None) -> int:

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The units: ports, widths, operands and what floreana.ibert.ops answers, and one bug to plant in each."""
+"""The units: ports, widths, operands and what floreana.ibert.ops answers, and bugs to plant in each."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -14,50 +12,8 @@ from floreana.ibert import ops
 from floreana.ibert.params import GeluParams
 from floreana.spec import blocks
 from floreana.spec.blocks import flag, ranged, signed, unsigned
-
-Values = dict[str, int]
-Streams = Iterator[tuple[Values, list[Values]]]  # inputs that stay while anything is in flight, and the operands of each answer
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """One specification and the hand-written unit it is held against."""
-
-    name: str
-    module: str
-    block: Callable[..., Any]
-    inputs: Callable[[Mapping[str, int]], dict[str, Any]]  # signals, from the parameters; also of the outputs below
-    outputs: Callable[[Mapping[str, int]], dict[str, Any]]
-    full: Mapping[str, int]  # parameters of simulation and co-simulation
-    proof: Mapping[str, int]  # parameters of the proof
-    operands: Callable[[random.Random, int, Mapping[str, int]], Streams]
-    expect: Callable[[Values, Mapping[str, int]], Values]
-    bug: tuple[str, str]  # text of the unit, and what a wrong unit would say
-    depth: Callable[[Mapping[str, int]], int]
-    children: tuple[str, ...] = ()
-    valid_in: str | None = None
-    valid_out: str | None = None
-    clocked: bool = True
-    hold: int = 0  # cycles that operands stay where there is no valid
-    iterative: bool = False
-    ties: Mapping[str, int] = field(default_factory=dict)
-    requires: Sequence[str] = ()
-    constant: Sequence[str] = ()
-    open_proof: bool = False  # simulated and co-simulated only: not proven yet
-
-
-def wrap(value: int, bits: int) -> int:
-    """``value`` as a signed number of ``bits`` bits."""
-    value &= (1 << bits) - 1
-    return value - (1 << bits) if value >> (bits - 1) else value
-
-
-def some(rng: random.Random, bits: int) -> int:
-    """A signed number of ``bits`` bits: any magnitude alike often, and the corners."""
-    low, high = ops.signed(bits)
-    if rng.random() < 0.2:
-        return rng.choice((low, low + 1, -1, 0, 1, high - 1, high))
-    return rng.choice((-1, 1)) * rng.randrange(1 << (bits - 1)) >> rng.randrange(bits)
+from floreana.spec.unit import Streams, Unit, Values, some, wrap
+from floreana.spec.units_norm import UNITS as NORM_UNITS
 
 
 def requantised(x: int, m: int, e: int, off: int, out_w: int) -> int:
@@ -95,10 +51,19 @@ REQUANT = Unit(
     inputs=lambda p: dict(s_valid=flag(), s_x=signed(p["IN_W"]), s_m=signed(32), s_e=unsigned(7), s_off=signed(9)),
     outputs=lambda p: dict(m_valid=flag(), m_y=signed(p["OUT_W"])),
     full=dict(IN_W=56, OUT_W=8),
-    proof=dict(IN_W=32, OUT_W=8),
+    proofs=tuple(
+        dict(IN_W=in_w, OUT_W=out_w) for in_w, out_w in ((8, 8), (8, 32), (32, 8), (16, 8), (32, 32), (36, 8), (37, 16), (48, 8), (56, 8))
+    ),
     operands=_requant_operands,
     expect=lambda v, p: {"m_y": requantised(v["s_x"], v["s_m"], v["s_e"], v["s_off"], p["OUT_W"])},
-    bug=("(sticky || floor_next[0])", "(sticky || !floor_next[0])"),
+    bugs=(
+        ("(sticky || floor_next[0])", "(sticky || !floor_next[0])"),
+        ("e_p1 >= P_W;", "e_p1 >= P_W - 2;"),
+        ("(OUT_W-1){!sum[P_W-1]}", "(OUT_W-1){sum[P_W-1]}"),
+        ("prod_p2  <= x_p1 * m_p1;", "prod_p2  <= x_p1 * $signed({1'b0, m_p1});"),
+        ("off_p2   <= off_p1;", "off_p2   <= s_off;"),
+        ("if (valid_p2) begin", "if (valid_p1 || valid_p2) begin"),
+    ),
     depth=lambda p: 5,
     valid_in="s_valid",
     valid_out="m_valid",
@@ -120,10 +85,14 @@ SAT = Unit(
     inputs=lambda p: dict(x=signed(p["IN_W"])),
     outputs=lambda p: dict(y=signed(p["OUT_W"])),
     full=dict(IN_W=58, OUT_W=36),
-    proof=dict(IN_W=58, OUT_W=36),
+    proofs=(dict(IN_W=58, OUT_W=36),),
     operands=_sat_operands,
     expect=lambda v, p: {"y": int(ops.saturate(np.asarray(v["x"], np.int64), ops.signed(p["OUT_W"])))},
-    bug=("x[IN_W-1:OUT_W-1] == {(IN_W - OUT_W + 1) {x[IN_W-1]}}", "x[IN_W-1:OUT_W] == {(IN_W - OUT_W) {x[IN_W-1]}}"),
+    bugs=(
+        ("x[IN_W-1:OUT_W-1] == {(IN_W - OUT_W + 1) {x[IN_W-1]}}", "x[IN_W-1:OUT_W] == {(IN_W - OUT_W) {x[IN_W-1]}}"),
+        ("{x[IN_W-1], {(OUT_W - 1) {!x[IN_W-1]}}}", "{1'b0, {(OUT_W - 1) {1'b1}}}"),
+        ("fits ? x[OUT_W-1:0]", "fits ? {x[OUT_W-1:1], 1'b0}"),
+    ),
     depth=lambda p: 0,
     clocked=False,
     hold=1,
@@ -148,10 +117,15 @@ ISQRT = Unit(
     inputs=lambda p: dict(start=flag(), num=unsigned(p["W"])),
     outputs=lambda p: dict(busy=flag(), done=flag(), root=unsigned(p["W"] // 2)),
     full=dict(W=32),
-    proof=dict(W=12),
+    proofs=(dict(W=12), dict(W=16)),
     operands=_isqrt_operands,
     expect=lambda v, p: {"root": int(ops.isqrt(v["num"]))},
-    bug=("ge = try_rem >= try_sub", "ge = try_rem > try_sub"),
+    bugs=(
+        ("ge = try_rem >= try_sub", "ge = try_rem > try_sub"),
+        ("try_sub = {2'b00, root_reg, 2'b01}", "try_sub = {2'b00, root_reg, 2'b00}"),
+        ("if (left_reg == 1)", "if (left_reg == 2)"),
+        ("take = start && !busy_reg", "take = start"),
+    ),
     depth=lambda p: p["W"] // 2 + 3,
     valid_in="start",
     valid_out="done",
@@ -182,10 +156,15 @@ DIV = Unit(
     inputs=lambda p: dict(start=flag(), num=unsigned(p["NUM_W"]), den=unsigned(p["DEN_W"])),
     outputs=lambda p: dict(busy=flag(), done=flag(), quo=unsigned(p["NUM_W"]), rem=unsigned(p["DEN_W"])),
     full=dict(NUM_W=33, DEN_W=32),
-    proof=dict(NUM_W=9, DEN_W=8),
+    proofs=(dict(NUM_W=9, DEN_W=8), dict(NUM_W=17, DEN_W=16)),
     operands=_div_operands,
     expect=_div_expect,
-    bug=("ge_b = try_b >= {1'b0, den_reg}", "ge_b = try_b > {1'b0, den_reg}"),
+    bugs=(
+        ("ge_b = try_b >= {1'b0, den_reg}", "ge_b = try_b > {1'b0, den_reg}"),
+        ("try_a[DEN_W-1:0] - den_reg", "try_a[DEN_W-1:0] - {den_reg[DEN_W-1:1], 1'b0}"),
+        ("if (left_reg == 1)", "if (left_reg == 2)"),
+        ("rem_reg              <= {DEN_W{1'b0}};", ""),
+    ),
     depth=lambda p: (p["NUM_W"] + 1) // 2 + 3,
     valid_in="start",
     valid_out="done",
@@ -220,11 +199,18 @@ GELU = Unit(
     inputs=lambda p: dict(s_valid=flag(), s_gelu=flag(), s_x=signed(32), s_b=ranged(-(1 << 19), 0), s_c=signed(40), s_shift=signed(24)),
     outputs=lambda p: dict(m_valid=flag(), m_y=signed(48)),
     full={},
-    proof={},
+    proofs=({},),
     operands=_gelu_operands,
     expect=_gelu_expect,
-    open_proof=True,
-    bug=("if (negative) poly = -poly;", "if (negative) poly = ~poly;"),
+    bugs=(
+        ("if (negative) poly = -poly;", "if (negative) poly = ~poly;"),
+        ("(mag < limit)", "(mag <= limit + 33'sd1)"),
+        ("prod_p4[63:47] == {17{prod_p4[63]}}", "prod_p4[63:48] == {16{prod_p4[63]}}"),
+        ("x_p3 * gs_p3 :", "x_p3 * $signed({1'b0, gs_p3}) :"),
+        ("shift_p2 <= shift_p1;", "shift_p2 <= s_shift;"),
+        ("x_p3    <= x_p2;", "x_p3    <= valid_p4 ? x_p3 : x_p2;"),
+        ("if (valid_p3) begin", "if (valid_p2) begin"),
+    ),
     depth=lambda p: 6,
     valid_in="s_valid",
     valid_out="m_valid",
@@ -271,17 +257,23 @@ EXP = Unit(
     ),
     outputs=lambda p: dict(m_valid=flag(), m_ea=signed(16)),
     full={},
-    proof={},
+    proofs=({},),
     operands=_exp_operands,
     expect=_exp_expect,
-    open_proof=True,
-    bug=("ge4  = d_p4 >= {3'b0, x0n, 2'd0}", "ge4  = d_p4 > {3'b0, x0n, 2'd0}"),
+    bugs=(
+        ("ge4  = d_p4 >= {3'b0, x0n, 2'd0}", "ge4  = d_p4 > {3'b0, x0n, 2'd0}"),
+        ("dist_p1 <= s_max - s_score;", "dist_p1 <= s_max - s_score + 1;"),
+        ("z_next[37] ? 37'sd0 : z_next[36:0]", "z_next[36:0]"),
+        ("e - 7'd30 + {2'd0, q_p9}", "e - 7'd31 + {2'd0, q_p9}"),
+        ("q_p9    <= q_p8;", "q_p9    <= q_p7;"),
+        ("if (valid_sr[6]) begin", "if (valid_sr[7]) begin"),
+    ),
     depth=lambda p: 15,
     children=("ibert_requant",),
     valid_in="s_valid",
     valid_out="m_valid",
-    requires=("s_score <= s_max", "lim == 30 * x0n", "d_p2__i <= lim"),
-    constant=("x0n", "lim", "b", "c", "m", "e"),
+    constant=frozenset(("x0n", "lim", "b", "c", "m", "e")),
+    legal=dict(s_score="s_score_any <= s_max ? s_score_any : s_max", lim="30 * x0n"),
 )
 
 # ------------------------------------------------------------------ LayerNorm: residual sum, one channel of both passes
@@ -310,11 +302,15 @@ RESIDUAL_LANE = Unit(
     inputs=lambda p: dict(s_valid=flag(), s_acc=signed(32), s_res=signed(p["RES_W"]), s_chan=unsigned(78)),
     outputs=lambda p: dict(m_valid=flag(), m_y=signed(24)),
     full=dict(RES_W=16),
-    proof=dict(RES_W=8),
+    proofs=(dict(RES_W=8), dict(RES_W=16)),
     operands=_residual_operands,
     expect=_residual_expect,
-    open_proof=True,
-    bug=("$signed({acc_q[31], acc_q})", "$signed({1'b0, acc_q})"),
+    bugs=(
+        ("$signed({acc_q[31], acc_q})", "$signed({1'b0, acc_q})"),
+        (".s_e    (s_chan[77:71])", ".s_e    (s_chan[76:70])"),
+        ("{x[IN_W-1], {(OUT_W - 1) {!x[IN_W-1]}}}", "{1'b0, {(OUT_W - 1) {1'b1}}}"),
+        (".s_valid(s_valid),\n      .s_x    (s_res)", ".s_valid(m_valid),\n      .s_x    (s_res)"),
+    ),
     depth=lambda p: 5,
     children=("ibert_requant", "ibert_sat"),
     valid_in="s_valid",
@@ -352,15 +348,25 @@ LAYERNORM_LANE = Unit(
     ),
     outputs=lambda p: dict(sq=unsigned(32), m_valid=flag(), m_out=signed(8)),
     full={},
-    proof={},
+    proofs=({},),
     operands=_lane_operands,
     expect=_lane_expect,
-    open_proof=True,
-    bug=("o_wide = (prod_r4 >>> 1) + bias", "o_wide = (prod_r4 >> 1) + bias"),
-    depth=lambda p: 10,
+    bugs=(
+        ("o_wide = (prod_r4 >>> 1) + bias", "o_wide = (prod_r4 >> 1) + bias"),
+        ("v_r2 >>> shift", "v_r2 >> shift"),
+        ("sq_r4[49:32] != 18'd0", "sq_r4[49:33] != 17'd0"),
+        ("f_signed = $signed({1'b0, f})", "f_signed = $signed({f[31], f})"),
+        ("prod_r4 <= prod_r3;", "prod_r4 <= v_r2 * f_signed;"),
+        ("chan_r5 <= chan[79:32];\n    end", "end\n    chan_r5 <= chan[79:32];\n    if (en_r2) chan_r5 <= 48'd0;"),
+        ("if (en_sq3)", "if (en_r2)"),
+    ),
+    depth=lambda p: 9,
     children=("ibert_requant", "ibert_sat"),
+    valid_out="m_valid",
     hold=10,
-    ties={**dict.fromkeys(_ENABLES, 1), "rst": 0},
+    constant=frozenset(("mu", "shift", "f")),
+    enables=dict(en_r1=0, en_sq2=1, en_sq3=2, en_r2=1, en_r3=2, en_r4=3, en_r5=4),
+    at=dict(chan=3, sq=3),
 )
 
-UNITS = (REQUANT, SAT, ISQRT, DIV, GELU, EXP, RESIDUAL_LANE, LAYERNORM_LANE)
+UNITS = (REQUANT, SAT, ISQRT, DIV, GELU, EXP, RESIDUAL_LANE, LAYERNORM_LANE, *NORM_UNITS)
