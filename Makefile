@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-test sim plan verify bench-sim net-demo top fuzz vectors peer spec regress test lint clean distclean
+.PHONY: help env env-test sim plan verify bench-sim bench-net formal net-demo top fuzz vectors peer spec regress test lint clean distclean
 .NOTPARALLEL:
 
 # ---------------------------------------------------------------- variables that become options
@@ -54,6 +54,8 @@ help:
 	@echo '  make sim PROJECT=ibert_base_6 VECTORS=folder   the same, inside six nodes'
 	@echo '  make peer                      the integer model against the published I-BERT code (TORCH_INDEX= names an index for torch)'
 	@echo '  make spec                      MyHDL specifications against the hand-written units'
+	@echo '  make bench-net                 latency, throughput and incast of the network between kernel ports'
+	@echo '  make formal                    bounded proofs of the transport'
 	@echo '  make regress                   the full matrix, in parallel (QUICK=1, LIST=1, ONLY=pattern, SEED=, SEEDS=, JOBS=)'
 	@echo
 	@echo '  make test                      all benches and Python tests (ARGS="-k skid" chooses)'
@@ -115,6 +117,14 @@ peer: env
 # MyHDL specifications: simulated, converted and proven against the hand-written units (docs/specifications.md)
 spec: env-test
 	@$(ALONE) $(PY) -m floreana.spec $(ARGS)
+
+# Latency, throughput and incast of the network between kernel ports, beside published transports
+bench-net: env-test
+	@$(ALONE) $(PY) -m floreana.report.bench_net
+
+# Bounded proofs of the transport; ONLY=name for one
+formal: env-test
+	@$(ALONE) $(PY) tb/formal/prove.py $(if $(ONLY),"$$FLOREANA_ONLY")
 
 # The full matrix (docs/regress.md): units x parameters x simulators x seeds, projects x token counts. QUICK=1, LIST=1, ONLY=pattern
 regress: env-test

@@ -13,7 +13,7 @@ from buffer_model import Network
 from floreana.cluster import layout as lay
 from floreana.cluster.plan import HOST_KERNEL
 from floreana.cluster.topology import ETH_PORT, Router, RoutingName, Station, TopologyName, make_links
-from floreana_tb import run_unit
+from floreana_tb import TestsFailed, mutate, run_unit
 
 GROUP = 224
 CELLS = 3
@@ -143,8 +143,8 @@ def ring_job(routing: RoutingName, kernels: list[list[int]], count: int, beats: 
     )
 
 
-def run_ring(job: str, sources: list[Path] | None = None) -> None:
-    parameters = {"N": STATIONS, "PEERS_N": PEERS_N, "CELLS": 2, "TX_CELLS": RING_CELLS, "RX_CELLS": RING_CELLS}
+def run_ring(job: str, sources: list[Path] | None = None, cells: int = RING_CELLS) -> None:
+    parameters = {"N": STATIONS, "PEERS_N": PEERS_N, "CELLS": 2, "TX_CELLS": cells, "RX_CELLS": RING_CELLS}
     run_unit("ring_deadlock_tb", "ring_deadlock.test_ring_deadlock", parameters=parameters, extra_env={"RING_JOB": job}, sources=sources)
 
 
@@ -157,3 +157,18 @@ def test_rtl_shortest_ways_stop() -> None:
 
 def test_rtl_dateline_completes() -> None:
     run_ring(ring_job("dateline", TWO_ON, 40, 1, stops=False))
+
+
+MULTICASTS = [[GROUP, 1 + (k + 1) % STATIONS, GROUP, 1 + (k + 2) % STATIONS] for k in range(STATIONS)]
+
+
+def test_rtl_multicasts_complete() -> None:
+    """Everyone to everyone and to the group, along the line of a ring with a dateline."""
+    run_ring(ring_job("dateline", MULTICASTS, 80, 1, stops=False), cells=8)
+
+
+def test_rtl_a_switch_that_holds_outputs_stops(tmp_path: Path) -> None:
+    """The same without the rule that a message starts only where there is room."""
+    held = mutate("net_switch", ".room(m_axis_room)", ".room({PORTS{1'b1}})", tmp_path)
+    with pytest.raises(TestsFailed):
+        run_ring(ring_job("dateline", MULTICASTS, 80, 1, stops=False), [held], cells=8)

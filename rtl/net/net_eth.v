@@ -31,6 +31,7 @@ module net_eth #(
     input  wire               s_axis_tlast,
     input  wire               s_axis_tvalid,
     output wire               s_axis_tready,
+    output wire               s_axis_room,      // see net_eth_tx
 
     output wire [511:0]       m_axis_tdata,
     output wire [63:0]        m_axis_tkeep,
@@ -81,7 +82,7 @@ wire              rp_axis_tlast, rp_axis_tvalid, rp_axis_tready, tx_busy, rx_bus
 net_eth_tx #(.PEERS_N(PEERS_N), .CELLS(TX_CELLS), .WINDOW_N(WINDOW_N), .UDP_PORT(UDP_PORT)) u_tx (
     .clk(clk), .rst(rst), .id_node(id_node), .id_mac(id_mac), .id_ip(id_ip), .id_cluster(id_cluster),
     .s_axis_tdata(s_axis_tdata), .s_axis_tkeep(s_axis_tkeep), .s_axis_tuser(s_axis_tuser), .s_axis_tlast(s_axis_tlast),
-    .s_axis_tvalid(s_axis_tvalid), .s_axis_tready(s_axis_tready),
+    .s_axis_tvalid(s_axis_tvalid), .s_axis_tready(s_axis_tready), .s_axis_room(s_axis_room),
     .hd_peer(hd_peer), .hd_expected(hd_expected), .hd_credit(hd_credit),
     .hd_sent(hd_sent), .hd_sent_peer(hd_sent_peer), .hd_sent_nack(hd_sent_nack), .ack_due(ack_due), .nack_due(nack_due),
     .ev_valid(lk_ev_valid), .ev_peer(lk_ev_peer), .ev_type(lk_ev_type), .ev_ack(lk_ev_ack), .ev_credit(lk_ev_credit), .ev_right(lk_ev_right),

@@ -11,7 +11,7 @@
 // Latency last beat in -> header at mac_tx 8 cycles where nothing waits; ev_valid -> first frame it allows at mac_tx 11; ack_due -> ack at mac_tx 6.
 // One beat a cycle: header and payload without gap, no idle cycle between the frames of waiting messages, acknowledgements coming in or not.
 // Depth: CELLS messages of 16 beats of 512 bits in all, WINDOW_N a peer; tables of PEERS_N entries are LUT memory, flags are vectors.
-// tready falls between messages while no cell is free. It does not reorder the messages of a peer.
+// tready falls between messages while no cell is free. s_axis_room: 4 cells and more are free (all, where there are fewer), for net_switch. It does not reorder the messages of a peer.
 //
 // Configuration: memory 0 PEERS[kernel] {nodes 64}, memory 1 PEER[node] {mac 48, ip 32, valid 1, quota 8}. Reset clears both.
 // sts_count: messages in, data frames sent, of these sent again, payload beats sent, acks, nacks, hellos, hello-acks, frames of the responder, messages
@@ -40,6 +40,7 @@ module net_eth_tx #(
     input  wire               s_axis_tlast,
     input  wire               s_axis_tvalid,
     output wire               s_axis_tready,
+    output reg                s_axis_room,
 
     // with net_eth_rx: docs/transport.md, section 7
     output wire [PEER_W-1:0]  hd_peer,
@@ -97,6 +98,7 @@ module net_eth_tx #(
 );
 
 localparam CELL_W = $clog2(CELLS);
+localparam ROOM_LEVEL = (CELLS > 4) ? CELLS - 4 : 0;
 localparam RING_W = $clog2(WINDOW_N);
 
 wire unused = &{1'b0, cfg_data[88:81]};
@@ -223,8 +225,10 @@ always @(posedge clk) begin
     n_refused_reg   <= n_refused_reg   + {31'd0, refused_reg};
     lost_reg        <= n_no_node_reg + n_malformed_reg + n_discarded_reg;
     if (used > peak_reg) peak_reg <= used;
+    s_axis_room <= (used <= ROOM_LEVEL[CELL_W:0]);
 
     if (rst) begin
+        s_axis_room     <= 1'b0;
         data_reg        <= 1'b0;
         again_reg       <= 1'b0;
         payload_reg     <= 1'b0;

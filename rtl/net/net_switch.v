@@ -14,6 +14,8 @@
 // multicast head, goes through its lane: at most 2*PORTS*PORTS - 1 and 2*PORTS - 1 others before it there, each as long as three messages of its
 // input and outputs and 8 cycles. A message whose source dribbles (CUT) or whose sink stalls counts as long as it takes.
 //
+// m_axis_room[o]: output o takes the next messages whole, without waiting for another output or node; a message starts only where there is room.
+// Kernels always sink: constant 1. An Ethernet port: at least 4 free cells, since up to 3 messages may be under way to it.
 // ROUTE: configuration memory 0 {ports}; cleared by rst.
 // sts_count, 8 words a port (port 0 lowest): messages in, beats in, messages dropped, most cells in use, cycles an offered beat was
 // refused; messages out, beats out, cycles an offered beat was not taken.
@@ -47,6 +49,7 @@ module net_switch #(
     output wire [PORTS-1:0]          m_axis_tlast,
     output wire [PORTS-1:0]          m_axis_tvalid,
     input  wire [PORTS-1:0]          m_axis_tready,
+    input  wire [PORTS-1:0]          m_axis_room,
 
     input  wire                      cfg_we,
     input  wire [27:0]               cfg_addr,
@@ -83,7 +86,7 @@ genvar g, h, s;
 integer d;
 
 net_switch_arb #(.PORTS(PORTS)) u_arb (
-    .clk(clk), .rst(rst), .waiting(waiting), .late(late), .multi(multi), .multi_mask(multi_mask), .open(open), .offer(offer), .took(took), .taken(taken),
+    .clk(clk), .rst(rst), .waiting(waiting), .late(late), .multi(multi), .multi_mask(multi_mask), .open(open), .room(m_axis_room), .offer(offer), .took(took), .taken(taken),
     .ending(ending), .left(left), .shut_in(shut_in), .hold_in(hold_in), .shut_out(shut_out), .hold_out(hold_out), .own(own)
 );
 

@@ -9,6 +9,9 @@
 // Lane: one message at a time, alternately a multicast (input served least recently) and a late unicast (in a fixed circle), each if
 // there is one. Its input and its outputs are held: nothing is offered to or by them, and turns end. When all of them can be had, all are promised in the same cycle.
 //
+// Room: a message is offered an output, and taken into the lane, only while all its outputs have room for it; in the lane it gives way when they have not.
+// So no output and no input is held for a message that would wait for another node. Otherwise two nodes that multicast to each other could stop.
+//
 // No deadlock: promises of a message are made in one cycle, so messages wait only for messages promised earlier; holds wait for what
 // was promised already, and one message holds at a time.
 // Bound: a multicast at the head of its queue waits for at most 2*PORTS - 1 other messages in the lane, a late unicast for at most
@@ -28,6 +31,7 @@ module net_switch_arb #(
     input  wire [PORTS-1:0]           multi,        // a multicast head that is not promised yet
     input  wire [PORTS*PORTS-1:0]     multi_mask,
     input  wire [PORTS-1:0]           open,
+    input  wire [PORTS-1:0]           room,         // output o takes the next messages whole without waiting for another output or node
     output reg  [PORTS*(PORTS+1)-1:0] offer,
     input  wire [PORTS*(PORTS+1)-1:0] took,
     input  wire [PORTS-1:0]           taken,        // of input i: any
@@ -93,7 +97,7 @@ always @* begin
         if (lane_in_reg[i] && lane_asked_reg && taken[i]) lane_took = 1'b1;
     end
     ready_in  = open & ~asked_in;
-    ready_out = soon_reg & ~promised_reg & ~asked_out;
+    ready_out = soon_reg & ~promised_reg & ~asked_out & room;
     shut_in   = asked_in | hold_in;
     for (i = 0; i < PORTS; i = i + 1) begin
         for (o = 0; o < PORTS; o = o + 1) begin
@@ -104,8 +108,17 @@ end
 
 // ---- the lane
 
+reg [PORTS-1:0] multi_able;     // multicast heads whose outputs all have room
+integer         m;
+
+always @* begin
+    m          = 0;
+    multi_able = {PORTS{1'b0}};
+    for (m = 0; m < PORTS; m = m + 1) multi_able[m] = multi[m] && ((multi_mask[m*PORTS +: PORTS] & ~room) == {PORTS{1'b0}});
+end
+
 net_switch_lru #(.N(PORTS)) u_multi (
-    .clk(clk), .rst(rst), .req(multi), .win(multi_won), .take((lane_took && lane_multi_reg) ? lane_in_reg : {PORTS{1'b0}})
+    .clk(clk), .rst(rst), .req(multi_able), .win(multi_won), .take((lane_took && lane_multi_reg) ? lane_in_reg : {PORTS{1'b0}})
 );
 
 always @* begin
@@ -116,7 +129,7 @@ always @* begin
     is_late_in     = {PORTS{1'b0}};
     for (n = 0; n < PORTS; n = n + 1) begin
         if (multi_won[n]) multi_mask_won = multi_mask_won | multi_mask[n*PORTS +: PORTS];
-        is_late_in[n]  = ((late[n*PORTS +: PORTS] & scan_out_reg) != {PORTS{1'b0}});
+        is_late_in[n]  = ((late[n*PORTS +: PORTS] & scan_out_reg & room) != {PORTS{1'b0}});
         if (lane_in_reg[n]) begin
             lane_has = lane_multi_reg ? waiting[n*Q + PORTS] : ((waiting[n*Q +: PORTS] & lane_mask_reg) != {PORTS{1'b0}});
         end
@@ -126,7 +139,7 @@ end
 
 wire lane_go = lane_reg && !lane_asked_reg && lane_has && ((lane_in_reg & ~ready_in) == {PORTS{1'b0}})
                && ((lane_mask_reg & ~ready_out) == {PORTS{1'b0}});
-wire lane_over = lane_took || (!lane_has && !lane_asked_reg);
+wire lane_over = lane_took || (!lane_asked_reg && (!lane_has || (lane_mask_reg & ~room) != {PORTS{1'b0}}));
 
 always @(posedge clk) begin
     lane_asked_reg <= lane_go;
@@ -137,12 +150,12 @@ always @(posedge clk) begin
             lane_reg      <= 1'b0;
             lane_turn_reg <= lane_multi_reg;
         end
-    end else if (scan_hit_reg && (lane_turn_reg || multi == {PORTS{1'b0}})) begin
+    end else if (scan_hit_reg && (lane_turn_reg || multi_able == {PORTS{1'b0}})) begin
         lane_reg       <= 1'b1;
         lane_multi_reg <= 1'b0;
         lane_in_reg    <= scan_in_reg;
         lane_mask_reg  <= scan_out_reg;
-    end else if (multi != {PORTS{1'b0}}) begin
+    end else if (multi_able != {PORTS{1'b0}}) begin
         lane_reg       <= 1'b1;
         lane_multi_reg <= 1'b1;
         lane_in_reg    <= multi_won;

@@ -148,12 +148,14 @@ wire                 flush_valid;
 wire [3:0]           flush_slot, flush_gen;
 reg                  flushing_reg, active_reg;
 
+wire [ETH_N-1:0] eth_room;
+
 net_switch #(.PORTS(PORTS), .CELLS(32), .BEATS(16), .NO_RETURN(NO_RETURN), .OVERDUE_W(9)) u_switch (
     .clk(clk), .rst(rst), .id_cluster(ident_reg[7:0]),
     .s_axis_tdata(k_tdata), .s_axis_tkeep(k_tkeep), .s_axis_tuser(k_tuser), .s_axis_tlast(k_tlast),
     .s_axis_tvalid(k_tvalid), .s_axis_tready(k_tready),
     .m_axis_tdata(w_tdata), .m_axis_tkeep(w_tkeep), .m_axis_tuser(w_tuser), .m_axis_tlast(w_tlast),
-    .m_axis_tvalid(w_tvalid), .m_axis_tready(w_tready),
+    .m_axis_tvalid(w_tvalid), .m_axis_tready(w_tready), .m_axis_room({eth_room, 4'b1111}),
     .cfg_we(unit_we[4]), .cfg_addr(unit_addr), .cfg_data(cfg_word[PORTS-1:0]),
     .sts_count(switch_count), .sts_drops(switch_drops), .sts_busy(switch_busy)
 );
@@ -219,7 +221,7 @@ for (g = 0; g < ETH_N; g = g + 1) begin : g_eth
     net_eth #(.PEERS_N(PEERS_N), .TX_CELLS(TX_CELLS), .RX_CELLS(RX_CELLS), .WINDOW_N(64), .UDP_PORT(17996)) u_eth (
         .clk(clk), .rst(rst), .id_node(id_node), .id_mac(id_mac[g*48 +: 48]), .id_ip(id_ip[g*32 +: 32]), .id_cluster(ident_reg[7:0]),
         .s_axis_tdata(w_tdata[(4+g)*512 +: 512]), .s_axis_tkeep(w_tkeep[(4+g)*64 +: 64]), .s_axis_tuser(w_tuser[(4+g)*80 +: 80]),
-        .s_axis_tlast(w_tlast[4+g]), .s_axis_tvalid(w_tvalid[4+g]), .s_axis_tready(w_tready[4+g]),
+        .s_axis_tlast(w_tlast[4+g]), .s_axis_tvalid(w_tvalid[4+g]), .s_axis_tready(w_tready[4+g]), .s_axis_room(eth_room[g]),
         .m_axis_tdata(k_tdata[(4+g)*512 +: 512]), .m_axis_tkeep(k_tkeep[(4+g)*64 +: 64]), .m_axis_tuser(k_tuser[(4+g)*80 +: 80]),
         .m_axis_tlast(k_tlast[4+g]), .m_axis_tvalid(k_tvalid[4+g]), .m_axis_tready(k_tready[4+g]),
         .mac_tx_tdata(mac_tx_tdata[g*512 +: 512]), .mac_tx_tkeep(mac_tx_tkeep[g*64 +: 64]), .mac_tx_tlast(mac_tx_tlast[g]),

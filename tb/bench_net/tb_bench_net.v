@@ -60,7 +60,7 @@ for (k = 0; k < STATIONS; k = k + 1) begin : g_station
     wire [511:0] out_tdata, in_tdata;
     wire [63:0]  out_tkeep, in_tkeep;
     wire [79:0]  out_tuser, in_tuser;
-    wire         out_tlast, out_tvalid, out_tready, in_tlast, in_tvalid, in_tready;
+    wire         out_tlast, out_tvalid, out_tready, in_tlast, in_tvalid, in_tready, out_room;
 
     wire [PORTS*512-1:0] w_tdata;
     wire [PORTS*64-1:0]  w_tkeep;
@@ -73,7 +73,7 @@ for (k = 0; k < STATIONS; k = k + 1) begin : g_station
         .s_axis_tuser({in_tuser, 160'd0, s_tuser[k*80 +: 80], 80'd0}), .s_axis_tlast({in_tlast, 2'd0, s_tlast[k], 1'b0}),
         .s_axis_tvalid({in_tvalid, 2'd0, s_tvalid[k], 1'b0}), .s_axis_tready(k_tready),
         .m_axis_tdata(w_tdata), .m_axis_tkeep(w_tkeep), .m_axis_tuser(w_tuser), .m_axis_tlast(w_tlast), .m_axis_tvalid(w_tvalid),
-        .m_axis_tready({out_tready, 4'b1111}),
+        .m_axis_tready({out_tready, 4'b1111}), .m_axis_room({out_room, 4'b1111}),
         .cfg_we(cfg_we[k] && cfg_addr[31:28] == 4'd4), .cfg_addr(cfg_addr[27:0]), .cfg_data(cfg_data[PORTS-1:0]),
         .sts_count(), .sts_drops(), .sts_busy()
     );
@@ -95,7 +95,7 @@ for (k = 0; k < STATIONS; k = k + 1) begin : g_station
         .clk(clk), .rst(rst), .id_node({8'd0, NUMBER}), .id_mac({40'h0200000000, NUMBER}), .id_ip({24'h0a0000, NUMBER + 8'd1}),
         .id_cluster(8'd0),
         .s_axis_tdata(out_tdata), .s_axis_tkeep(out_tkeep), .s_axis_tuser(out_tuser), .s_axis_tlast(out_tlast),
-        .s_axis_tvalid(out_tvalid), .s_axis_tready(out_tready),
+        .s_axis_tvalid(out_tvalid), .s_axis_tready(out_tready), .s_axis_room(out_room),
         .m_axis_tdata(in_tdata), .m_axis_tkeep(in_tkeep), .m_axis_tuser(in_tuser), .m_axis_tlast(in_tlast),
         .m_axis_tvalid(in_tvalid), .m_axis_tready(in_tready),
         .mac_tx_tdata(mac_tx_tdata[k*512 +: 512]), .mac_tx_tkeep(mac_tx_tkeep[k*64 +: 64]), .mac_tx_tlast(mac_tx_tlast[k]),

@@ -78,7 +78,7 @@ net_switch #(
     .s_axis_tdata(s_tdata), .s_axis_tkeep({PORTS*8{1'b1}}), .s_axis_tuser(s_tuser), .s_axis_tlast(s_tlast), .s_axis_tvalid(s_tvalid),
     .s_axis_tready(s_tready),
     .m_axis_tdata(m_tdata), .m_axis_tkeep(m_tkeep), .m_axis_tuser(m_tuser), .m_axis_tlast(m_tlast), .m_axis_tvalid(m_tvalid),
-    .m_axis_tready(m_tready),
+    .m_axis_room({PORTS{1'b1}}), .m_axis_tready(m_tready),
     .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_data(cfg_data), .sts_count(), .sts_drops(), .sts_busy(sts_busy)
 );
 

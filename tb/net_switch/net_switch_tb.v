@@ -133,7 +133,7 @@ net_switch #(
     .s_axis_tdata(s_tdata[PORTS*DATA_W-1:0]), .s_axis_tkeep(s_tkeep[PORTS*DATA_W/8-1:0]), .s_axis_tuser(s_tuser[PORTS*80-1:0]),
     .s_axis_tlast(s_tlast[PORTS-1:0]), .s_axis_tvalid(s_tvalid[PORTS-1:0]), .s_axis_tready(s_tready[PORTS-1:0]),
     .m_axis_tdata(m_tdata[PORTS*DATA_W-1:0]), .m_axis_tkeep(m_tkeep[PORTS*DATA_W/8-1:0]), .m_axis_tuser(m_tuser[PORTS*80-1:0]),
-    .m_axis_tlast(m_tlast[PORTS-1:0]), .m_axis_tvalid(m_tvalid[PORTS-1:0]), .m_axis_tready(m_tready[PORTS-1:0]),
+    .m_axis_tlast(m_tlast[PORTS-1:0]), .m_axis_tvalid(m_tvalid[PORTS-1:0]), .m_axis_room({PORTS{1'b1}}), .m_axis_tready(m_tready[PORTS-1:0]),
     .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_data(cfg_data[PORTS-1:0]),
     .sts_count(sts_count[PORTS*256-1:0]), .sts_drops(sts_drops), .sts_busy(sts_busy)
 );

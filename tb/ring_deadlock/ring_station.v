@@ -46,6 +46,7 @@ wire [3*80-1:0]  i_tuser, o_tuser;
 wire [2:0]       i_tlast, i_tvalid, i_tready, o_tlast, o_tvalid, o_tready;
 wire [2*32-1:0]  eth_lost;
 wire [31:0]      switch_lost;
+wire [1:0]       room;
 
 // ---- kernel
 
@@ -99,9 +100,9 @@ end
 // ---- switch and ports
 
 net_switch #(.PORTS(3), .CELLS(CELLS), .BEATS(16), .NO_RETURN(6), .STAMP_W(32), .OVERDUE_W(4)) u_switch (
-    .clk(clk), .rst(rst),
+    .clk(clk), .rst(rst), .id_cluster(8'd0),
     .s_axis_tdata(i_tdata), .s_axis_tkeep(i_tkeep), .s_axis_tuser(i_tuser), .s_axis_tlast(i_tlast), .s_axis_tvalid(i_tvalid), .s_axis_tready(i_tready),
-    .m_axis_tdata(o_tdata), .m_axis_tkeep(o_tkeep), .m_axis_tuser(o_tuser), .m_axis_tlast(o_tlast), .m_axis_tvalid(o_tvalid), .m_axis_tready(o_tready),
+    .m_axis_tdata(o_tdata), .m_axis_tkeep(o_tkeep), .m_axis_tuser(o_tuser), .m_axis_tlast(o_tlast), .m_axis_tvalid(o_tvalid), .m_axis_tready(o_tready), .m_axis_room({room, 1'b1}),
     .cfg_we(cfg_we && cfg_addr[31:28] == 4'd4), .cfg_addr(cfg_addr[27:0]), .cfg_data(cfg_data[2:0]),
     .sts_count(), .sts_drops(switch_lost), .sts_busy()
 );
@@ -113,7 +114,7 @@ for (g = 0; g < 2; g = g + 1) begin : g_eth
     net_eth #(.PEERS_N(PEERS_N), .TX_CELLS(TX_CELLS), .RX_CELLS(RX_CELLS), .WINDOW_N(8), .UDP_PORT(17996)) u_eth (
         .clk(clk), .rst(rst), .id_node(id_node), .id_mac(id_mac + 48'd128*g), .id_ip(id_ip + 32'd128*g), .id_cluster(8'd0),
         .s_axis_tdata(o_tdata[(1+g)*512 +: 512]), .s_axis_tkeep(o_tkeep[(1+g)*64 +: 64]), .s_axis_tuser(o_tuser[(1+g)*80 +: 80]),
-        .s_axis_tlast(o_tlast[1+g]), .s_axis_tvalid(o_tvalid[1+g]), .s_axis_tready(o_tready[1+g]),
+        .s_axis_tlast(o_tlast[1+g]), .s_axis_tvalid(o_tvalid[1+g]), .s_axis_tready(o_tready[1+g]), .s_axis_room(room[g]),
         .m_axis_tdata(i_tdata[(1+g)*512 +: 512]), .m_axis_tkeep(i_tkeep[(1+g)*64 +: 64]), .m_axis_tuser(i_tuser[(1+g)*80 +: 80]),
         .m_axis_tlast(i_tlast[1+g]), .m_axis_tvalid(i_tvalid[1+g]), .m_axis_tready(i_tready[1+g]),
         .mac_tx_tdata(tx_tdata[g*512 +: 512]), .mac_tx_tkeep(tx_tkeep[g*64 +: 64]), .mac_tx_tlast(tx_tlast[g]),

@@ -43,7 +43,7 @@ net_switch #(
     .s_axis_tdata({PORTS*8{1'b0}}), .s_axis_tkeep({PORTS{1'b0}}), .s_axis_tuser({PORTS*80{1'b0}}), .s_axis_tlast({PORTS{1'b0}}),
     .s_axis_tvalid({PORTS{1'b0}}), .s_axis_tready(),
     .m_axis_tdata(), .m_axis_tkeep(), .m_axis_tuser(), .m_axis_tlast(), .m_axis_tvalid(),
-    .m_axis_tready((LIVE != 0) ? {PORTS{1'b1}} : ready),
+    .m_axis_room({PORTS{1'b1}}), .m_axis_tready((LIVE != 0) ? {PORTS{1'b1}} : ready),
     .cfg_we(1'b0), .cfg_addr(28'd0), .cfg_data({PORTS{1'b0}}), .sts_count(), .sts_drops(), .sts_busy(),
     .probe_own(probe_own), .probe_mask(probe_mask), .probe_move(probe_move), .probe_last(probe_last), .probe_hit(probe_hit),
     .probe_waiting(probe_waiting), .probe_pop(probe_pop)
