@@ -72,7 +72,7 @@ integer i, o, n;
 
 assign own      = own_reg;
 assign hold_in  = lane_reg ? lane_in_reg : {PORTS{1'b0}};
-assign hold_out = lane_reg ? lane_mask_reg : {PORTS{1'b0}};
+assign hold_out = (lane_reg ? lane_mask_reg : {PORTS{1'b0}}) | ~room;     // turns end there too
 
 // ---- what is on offer now, and what is taken
 
