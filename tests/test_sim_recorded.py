@@ -80,8 +80,7 @@ def _shuffled(arrays: Arrays, order: list[int]) -> Arrays:
 
 
 def _sim(project: Path, folder: Path, out: Path, *more: str) -> int:
-    fixed = ("--sim", "icarus", "--link-delay", "40", "--out", str(out))  # a short delay: fewer cycles to simulate
-    return main(["sim", "--project", str(project), "--vectors", str(folder), *fixed, *more])
+    return main(["sim", "--project", str(project), "--vectors", str(folder), "--sim", "icarus", "--out", str(out), *more])
 
 
 # ------------------------------------------------------------------------------------------------------------------- whole runs

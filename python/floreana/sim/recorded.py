@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from floreana.cluster.description import Project, SyntheticModel, find_project, load_project
-from floreana.cluster.plan import Plan
+from floreana.cluster.plan import Plan, make_plan
 from floreana.environment import cache_folder
 from floreana.errors import DiffersError, InputError
 from floreana.ibert import ops
@@ -30,7 +30,6 @@ from floreana.sim.flow import (
     finish,
     locked,
     make_fresh,
-    plan_project,
     run_cluster,
     synthetic_workload,
 )
@@ -85,7 +84,7 @@ def simulate_recorded(options: Options, teller: RecordedTeller, version: str, ho
     check_options(options)
     assert options.vectors is not None
     project = load_project(find_project(options.project), nodes=options.nodes)
-    plan, trouble = plan_project(project, options)
+    plan = make_plan(project)
     paths, others = choose(project, plan, options.vectors, options.encoder)
     assert isinstance(project.model, SyntheticModel)
     for why in others:
@@ -113,7 +112,7 @@ def simulate_recorded(options: Options, teller: RecordedTeller, version: str, ho
         for path in paths:
             v, params, rows = load(path)
             log = make_fresh(folder / v.name)
-            ran = run_cluster(plan, params, [rows], options, trouble, teller, hooks, log, hooks.builds or builds)
+            ran = run_cluster(plan, params, [rows], options, teller, hooks, log, hooks.builds or builds)
             begin = time.monotonic()
             recorded = compare_recorded(v, plan, params, ran.analysis)
             ran.seconds["compare_seconds"] += time.monotonic() - begin
