@@ -6,16 +6,16 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-test sim plan verify bench-sim vectors peer spec regress test lint clean distclean
+.PHONY: help env env-test sim plan verify bench-sim bench-net formal net-demo top fuzz vectors peer spec regress test lint clean distclean
 .NOTPARALLEL:
 
 # ---------------------------------------------------------------- variables that become options
 # A value goes through the environment and is never expanded by make or by the shell: any text is safe. Only variables given on make's
 # command line count, so that a SIM or OUT that happens to be in the environment changes nothing.
-OPTIONS := PROJECT TEXT TEXT_FILE TOKENS SEED SIM LINK_DELAY LOSS DUP REORDER CORRUPT VECTORS ENCODER RANKS HOSTFILE WINDOW WAVES JOBS \
-           OUT CHECK MODEL NODES
+OPTIONS := PROJECT TEXT TEXT_FILE TOKENS SEED SIM LINK_DELAY LOSS DUP REORDER CORRUPT CUT RESTART DEAD LOAD IN_FLIGHT COMPARE_CLEAN VECTORS \
+           ENCODER RANKS HOSTFILE WINDOW WAVES JOBS OUT CHECK MODEL NODES
 # of other targets than sim
-MORE_OPTIONS := SEEDS TORCH_INDEX ONLY
+MORE_OPTIONS := SEEDS TORCH_INDEX ONLY KEEP TOP INTERVAL ONCE FRAMES
 GIVEN := $(foreach name,$(OPTIONS) $(MORE_OPTIONS),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 unexport $(OPTIONS) $(MORE_OPTIONS)
 
@@ -47,10 +47,15 @@ help:
 	@echo '  make verify                    compare the capture of the last run with the model once more'
 	@echo '  make plan                      who computes what, and where it lies'
 	@echo '  make bench-sim                 speed of the simulation against its bare multipliers'
+	@echo '  make net-demo                  the cluster behind TAP devices: real ping, a sentence over a socket (as root; KEEP=1 stays)'
+	@echo '  make top                       live counters of all nodes of a running net-demo (as root; ONCE=1: one table)'
+	@echo '  make fuzz                      200,000 hostile frames into a node that computes (FRAMES=, SEED=)'
 	@echo '  make vectors VECTORS=folder    recorded vectors of a real I-BERT through the model and the RTL units'
 	@echo '  make sim PROJECT=ibert_base_6 VECTORS=folder   the same, inside six nodes'
 	@echo '  make peer                      the integer model against the published I-BERT code (TORCH_INDEX= names an index for torch)'
 	@echo '  make spec                      MyHDL specifications against the hand-written units'
+	@echo '  make bench-net                 latency, throughput and incast of the network between kernel ports'
+	@echo '  make formal                    bounded proofs of the transport'
 	@echo '  make regress                   the full matrix, in parallel (QUICK=1, LIST=1, ONLY=pattern, SEED=, SEEDS=, JOBS=)'
 	@echo
 	@echo '  make test                      all benches and Python tests (ARGS="-k skid" chooses)'
@@ -89,6 +94,17 @@ verify: env
 bench-sim: env
 	@$(FLOREANA) bench-sim $(call arguments,PROJECT TEXT MODEL JOBS OUT NODES)
 
+# The cluster on a real Linux network (docs/net-demo.md); needs CAP_NET_ADMIN and says so
+net-demo: $(if $(filter icarus,$(value SIM)),env-test,env)
+	@$(FLOREANA) net-demo $(call arguments,PROJECT NODES OUT TEXT TEXT_FILE TOKENS SEED SIM LOSS DUP REORDER LOAD IN_FLIGHT MODEL JOBS KEEP TOP)
+
+top: env
+	@$(FLOREANA) top $(call arguments,PROJECT NODES OUT INTERVAL ONCE)
+
+# Hostile frames into nodes that compute (docs/fuzz.md)
+fuzz: $(if $(filter icarus,$(value SIM)),env-test,env)
+	@$(FLOREANA) fuzz $(call arguments,PROJECT FRAMES TOKENS TEXT SEED SIM RESTART MODEL NODES JOBS OUT)
+
 # Recorded vectors of a real I-BERT through the integer model and the RTL units (docs/vectors.md)
 vectors: env
 	@$(PY) -m floreana.report.vectors $(call arguments,VECTORS ENCODER JOBS OUT)
@@ -101,6 +117,14 @@ peer: env
 # MyHDL specifications: simulated, converted and proven against the hand-written units (docs/specifications.md)
 spec: env-test
 	@$(ALONE) $(PY) -m floreana.spec $(ARGS)
+
+# Latency, throughput and incast of the network between kernel ports, beside published transports
+bench-net: env-test
+	@$(ALONE) $(PY) -m floreana.report.bench_net
+
+# Bounded proofs of the transport; ONLY=name for one
+formal: env-test
+	@$(ALONE) $(PY) tb/formal/prove.py $(if $(ONLY),"$$FLOREANA_ONLY")
 
 # The full matrix (docs/regress.md): units x parameters x simulators x seeds, projects x token counts. QUICK=1, LIST=1, ONLY=pattern
 regress: env-test

@@ -39,7 +39,9 @@ BEAT = lay.BEAT_BYTES
 RESIDUAL_BEATS = -1  # in an add_norm row's counts, beside its slices
 SLICED = {"q": "attention", "k": "attention", "v": "attention", "context": "out", "ffn1": "ffn2"}  # whose columns
 PARTIAL = {"out_part": "out", "ffn2_part": "ffn2"}
-Path_ = tuple[int, int, int, int]  # node and port that sent, node and port that receive (-1: the wire)
+ETH = {lay.PORT_ETH: lay.UNIT_ETH, lay.PORT_ETH_1: lay.UNIT_ETH_1}
+# node and port that sent, node and port that receive, and whether it came over a wire, so that the receiver's switch has it next
+Path_ = tuple[int, int, int, int, bool]
 Send = Callable[[lay.Header, bytes], None]
 
 
@@ -427,39 +429,47 @@ class Node:
         return send
 
     def switch(self, source: int, header: lay.Header, payload: bytes) -> None:
-        """Queue a message at each of its output ports; what came off the wire does not go back to it."""
+        """Queue a message at each of its output ports; what came off a wire does not go back to it."""
         ports = self.image.entry(lay.UNIT_SWITCH, lay.MEM_ROUTE, header.dst_kernel, lay.ROUTE)["ports"]
-        if source == lay.PORT_ETH:
-            ports &= ~(1 << lay.PORT_ETH)
+        if source in ETH:
+            ports &= ~(1 << source)
         fault(not ports, f"node {self.index}: kernel {header.dst_kernel} is not routable from port {source}")
         for port in range(8):
             if ports >> port & 1:
-                self.cluster.queue((self.index, source, self.index, port), header, payload)
+                self.cluster.queue((self.index, source, self.index, port, False), header, payload)
+
+    def neighbours(self, port: int) -> dict[int, dict[str, int]]:
+        """Valid PEER entries of an Ethernet port."""
+        entries = {peer: self.image.entry(ETH[port], lay.MEM_PEER, peer, lay.PEER) for peer in range(self.cluster.shape["PEERS_N"])}
+        return {peer: entry for peer, entry in entries.items() if entry["valid"]}
 
     def deliver(self, port: int, header: lay.Header, payload: bytes) -> None:
-        if port != lay.PORT_ETH:
+        if port not in ETH:
             fault(port not in self.kernels, f"node {self.index}: port {port}")
             self.kernels[port].receive(header, payload)
             return
-        nodes = self.image.entry(lay.UNIT_ETH, lay.MEM_PEERS, header.dst_kernel, lay.PEERS)["nodes"]
-        fault(not nodes, f"node {self.index}: no peer for kernel {header.dst_kernel}")
+        nodes = self.image.entry(ETH[port], lay.MEM_PEERS, header.dst_kernel, lay.PEERS)["nodes"]
+        fault(not nodes, f"node {self.index} port {port}: no peer for kernel {header.dst_kernel}")
+        around = self.neighbours(port)
         for peer in range(64):
             if nodes >> peer & 1:
-                fault(peer == self.index, f"node {self.index} sends a frame to itself")
-                address = self.image.entry(lay.UNIT_ETH, lay.MEM_PEER, peer, lay.PEER)
-                fault(not address["valid"], f"node {self.index}: peer {peer} is not valid")
-                fault(self.cluster.macs.get(address["mac"]) != peer, f"peer {peer}: MAC {address['mac']:x}")
-                fault(self.cluster.ips.get(address["ip"]) != peer, f"peer {peer}: IP {address['ip']:x}")
-                self.cluster.queue((self.index, lay.PORT_ETH, peer, -1), header, payload)
+                fault(peer not in around, f"node {self.index} port {port}: peer {peer} is not valid")
+                self.cluster.send((self.index, port), peer, around[peer], header, payload)
 
 
 class Cluster:
-    """All nodes of an image folder and the host. Node number ``len(nodes)`` is the host."""
+    """All nodes of an image folder and the host, as they are cabled. Node number ``len(nodes)`` is the host."""
 
     def __init__(self, folder: Path, plan: Plan, seed: int) -> None:
         self.shape = plan.shape
-        self.macs = {node.mac: node.index for node in plan.nodes} | {plan.host.mac: plan.host.node}
-        self.ips = {node.ip: node.index for node in plan.nodes} | {plan.host.ip: plan.host.node}
+        addresses = {(n.index, e): (p.mac, p.ip) for n in plan.nodes for e, p in enumerate(n.ports)}
+        self.addresses = addresses | {(plan.host.node, 0): (plan.host.mac, plan.host.ip)}
+        # by what is plugged in: (node, switch port) -> {neighbour: its Ethernet port}
+        self.plugged: dict[tuple[int, int], dict[int, int]] = {}
+        for segment in plan.links:
+            for end in segment:
+                fault((end.node, end.port) in self.plugged, f"{end} is plugged in twice")
+                self.plugged[end.node, tuple(ETH)[end.port]] = {other.node: other.port for other in segment if other != end}
         self.seed, self.random = seed, random.Random(seed)
         self.queues: dict[Path_, deque[tuple[lay.Header, bytes]]] = {}
         self.log: list[tuple[int, lay.Header, bytes]] = []
@@ -467,6 +477,20 @@ class Cluster:
         self.frames = 0
         count = len(list(folder.glob("node*.hex")))
         self.nodes = [Node(self, k, Image(folder / f"node{k}.hex")) for k in range(count)]
+        for node in self.nodes:
+            for port in list(ETH)[: self.shape["ETH_N"]]:
+                around = node.neighbours(port)
+                room = sum(entry["quota"] for entry in around.values())
+                plugged = set(self.plugged.get((node.index, port), {}))
+                fault(set(around) != plugged, f"node {node.index} port {port}: neighbours {set(around)}, not {plugged}")
+                fault(room > self.shape["RX_CELLS"] or any(not entry["quota"] for entry in around.values()), f"quotas of {room} cells")
+
+    def send(self, source: tuple[int, int], peer: int, entry: dict[str, int], header: lay.Header, payload: bytes) -> None:
+        """Put a frame on the wire of ``source`` (node, switch port)."""
+        fault(peer not in self.plugged.get(source, {}), f"node {source[0]} port {source[1]}: {peer} is no neighbour")
+        port = self.plugged[source][peer]
+        fault(self.addresses[peer, port] != (entry["mac"], entry["ip"]), f"peer {peer}: MAC {entry['mac']:x}, IP {entry['ip']:x}")
+        self.queue((*source, peer, tuple(ETH)[port], True), header, payload)
 
     def queue(self, path: Path_, header: lay.Header, payload: bytes) -> None:
         self.queues.setdefault(path, deque()).append((header, payload))
@@ -492,7 +516,9 @@ class Cluster:
                 type=lay.TYPE_INT8,
                 last=row == len(sequences[slot]) - 1,
             )
-            self.queue((len(self.nodes), -1, owner, -1), header, payload)
+            (peer,) = (bit for bit in range(64) if plan.host.peers[header.dst_kernel] >> bit & 1)
+            entry = plan.host.peer[peer]
+            self.send((len(self.nodes), lay.PORT_ETH), peer, {"mac": entry.mac, "ip": entry.ip}, header, payload)
         kernels = [kernel for node in self.nodes for kernel in node.kernels.values()]
         starved = self.seed % len(kernels)  # works only when hardly anything else can
         speed: dict[Path_ | int, float] = {starved: 1e-6}  # of a path or a kernel, over a decade
@@ -512,15 +538,16 @@ class Cluster:
             header, message = self.queues[chosen].popleft()
             if not self.queues[chosen]:
                 del self.queues[chosen]
-            _, _, to, port = chosen
-            if port >= 0:
+            _, _, to, port, wire = chosen
+            if not wire:
                 self.nodes[to].deliver(port, header, message)
                 continue
             self.frames += 1
             if to == len(self.nodes):
+                fault(header.dst_kernel != 255, f"the host gets a message for kernel {header.dst_kernel}")
                 self.host.append((header, message))
             else:
-                self.nodes[to].switch(lay.PORT_ETH, header, message)
+                self.nodes[to].switch(port, header, message)
         for kernel in kernels:
             kernel.rest()
         rows: dict[tuple[int, int], bytes] = {}

@@ -87,6 +87,20 @@ def test_defaults_and_node_names(tmp_path: Path) -> None:
     assert load_project(write(tmp_path, GOOD)).cluster.nodes == ("node0", "node1")
 
 
+def test_topology_and_transport(tmp_path: Path) -> None:
+    plain = load_project(write(tmp_path, GOOD))
+    assert (plain.cluster.topology, plain.cluster.routing, plain.build.eth_ports) == ("star", None, None)
+    assert plain.transport.model_dump() == {
+        "link_delay": 220, "ack_delay": None, "rto": None, "retries": None, "keep": None, "nack_hold": None,
+    }  # fmt: skip
+    text = GOOD.replace("nodes: 2", "nodes: 2\n  topology: line") + "transport: {link_delay: 500, rto: 9000, keep: 0}\n"
+    project = load_project(write(tmp_path, text))
+    assert project.cluster.topology == "line"
+    assert (project.transport.link_delay, project.transport.rto, project.transport.keep) == (500, 9000, 0)
+    with pytest.raises(ProjectError, match="a ring has at least 3 nodes, not 1"):
+        load_project(find_project("tiny_3_ring"), nodes=1)
+
+
 def test_every_error_at_once(tmp_path: Path) -> None:
     text = """\
 name: Sample
@@ -119,7 +133,7 @@ build:
             "a name is a lower-case letter, then at most 31 lower-case letters, digits or _",
             "choose such a name",
         ),
-        (2, "modle", "3", f"{known}name, model, cluster, mapping, build", "did you mean model?"),
+        (2, "modle", "3", f"{known}name, model, cluster, mapping, build, transport", "did you mean model?"),
         (7, "model.ffn", "256", "an integer is needed", "write a whole number, without quotes"),
         (8, "model.encoders", "0", at_least, "choose a value of at least 1"),
         (9, "model.encoders", "(repeated)", "the key stands in line 8 already", "remove one"),
@@ -209,7 +223,7 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
     "no cluster": (("cluster:\n  nodes: 2\n", ""), (1, "cluster", "(absent)", "required", "add cluster: nodes")),
     "cluster is a number": (
         ("cluster:\n  nodes: 2\n", "cluster: 2\n"),
-        (8, "cluster", "2", "a mapping of keys to values is needed", "nodes, mac_base, ip_base"),
+        (8, "cluster", "2", "a mapping of keys to values is needed", "nodes, topology, routing, mac_base, ip_base"),
     ),
     "minilm has no sizes": (
         ("source: synthetic", "source: minilm"),
@@ -255,6 +269,71 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
     "last mac": (
         ("nodes: 2", 'nodes: 2\n  mac_base: "02:ff:ff:ff:ff:ff"'),
         (10, "cluster.mac_base", "02:ff:ff:ff:ff:ff", "the base plus 2, beyond the last", "lower address"),
+    ),
+    "unknown topology": (
+        ("nodes: 2", "nodes: 2\n  topology: tree"),
+        (10, "cluster.topology", "tree", "not a known value", "choose 'star', 'line' or 'ring'"),
+    ),
+    "ring of two": (
+        ("nodes: 2", "nodes: 2\n  topology: ring"),
+        (10, "cluster.topology", "ring", "a ring has at least 3 nodes, not 2", "choose line or star, or at least 3 nodes"),
+    ),
+    "long line": (
+        ("heads: 2", "heads: 16"),
+        ("hidden: 128", "hidden: 1024"),
+        ("nodes: 2", "nodes: 32\n  topology: line"),
+        ("cluster:", PLACE.format(ln1="node0", ffn1="node0", ln2="node0") + "cluster:"),
+        (
+            13,
+            "cluster.topology",
+            "line",
+            "at most 31 nodes (their managers have the numbers 193 to 223), not 32",
+            "choose star, or at most 31",
+        ),
+    ),
+    "dateline in a line": (
+        ("nodes: 2", "nodes: 2\n  topology: line\n  routing: dateline"),
+        (11, "cluster.routing", "dateline", "only a ring has a dateline; a line has one way", "remove it, or choose shortest"),
+    ),
+    "unknown routing": (
+        ("nodes: 2", "nodes: 2\n  routing: longest"),
+        (10, "cluster.routing", "longest", "not a known value", "choose 'shortest' or 'dateline'"),
+    ),
+    "one port in a line": (
+        ("nodes: 2", "nodes: 2\n  topology: line"),
+        ("k_lanes: 64", "eth_ports: 1"),
+        (
+            12,
+            "build.eth_ports",
+            "1",
+            "a node of a line has two neighbours and needs 2 ports",
+            "choose 2, or remove it, or choose topology: star",
+        ),
+    ),
+    "three ports": (("k_lanes: 64", "eth_ports: 3"), (11, "build.eth_ports", "3", "not a known value", "choose 1 or 2")),
+    "last ip of port 1": (
+        ("nodes: 2", "nodes: 2\n  topology: line\n  ip_base: 255.255.255.127"),
+        (11, "cluster.ip_base", "255.255.255.127", "the last node's port 1 would be the base plus 129", "lower address"),
+    ),
+    "transport is a number": (
+        ("build:", "transport: 3\nbuild:"),
+        (10, "transport", "3", "a mapping of keys to values is needed", "link_delay, ack_delay, rto, retries, keep, nack_hold"),
+    ),
+    "few retries": (
+        ("build:", "transport: {retries: 23}\nbuild:"),
+        (10, "transport.retries", "23", "must be at least 24", "at least 24"),
+    ),
+    "long delay": (
+        ("build:", "transport: {link_delay: 100001}\nbuild:"),
+        (10, "transport.link_delay", "100001", "must be at most 100000", "at most 100000"),
+    ),
+    "wide register": (
+        ("build:", "transport: {keep: 16777216}\nbuild:"),
+        (10, "transport.keep", "16777216", "must be at most 16777215", "at most 16777215"),
+    ),
+    "register is a word": (
+        ("build:", "transport: {rto: long}\nbuild:"),
+        (10, "transport.rto", "long", "an integer is needed", "write a whole number"),
     ),
     "mac is no mac": (
         ("nodes: 2", "nodes: 2\n  mac_base: 02f10e000000"),

@@ -119,6 +119,54 @@ def test_images_compute_the_model(name: str, tmp_path: Path) -> None:
     assert cluster.frames == rows * (1 + multicasts + parts + 1)
 
 
+def at(chosen: Project, topology: str) -> Project:
+    cluster = chosen.cluster.model_dump() | {"topology": topology, "routing": None}
+    return chosen.model_copy(update={"cluster": ClusterSection.model_validate(cluster)})
+
+
+FOUR = project("four", 4, (256, 4, 256, 2), out_n=32, norm_lanes=4, max_tokens=6)
+CABLED = {
+    "tiny_3_ring": (load_project(find_project("tiny_3_ring")), {0: 7, 1: 3}),
+    "tiny_3_line": (at(load_project(find_project("tiny_3_ring")), "line"), {0: 5}),
+    "tiny_2_line": (at(tiny(2), "line"), {1: 6}),
+    "four_ring": (at(FOUR, "ring"), {0: 6, 1: 1}),
+    "four_line": (at(FOUR, "line"), {0: 6}),
+    "minilm_6_ring": (load_project(find_project("minilm_6_ring")), {0: 3}),
+    "minilm_6_line": (load_project(find_project("minilm_6_line")), {1: 3}),
+}
+
+
+@pytest.mark.parametrize("name", sorted(CABLED))
+def test_line_and_ring_compute_the_model(name: str, tmp_path: Path) -> None:
+    """The same bits over other cables, and the frames that the distances ask for."""
+    chosen, tokens = CABLED[name]
+    case = prepare(chosen, tmp_path, tokens, seed=17)
+    cluster = run_and_compare(case, seed=4)
+    nodes, ring = len(case.plan.nodes), case.plan.topology == "ring"
+    slices = -(-4 * case.plan.hidden // lay.MESSAGE_BYTES)
+    last = nodes - 1
+
+    def distance(a: int, b: int) -> int:
+        return min(abs(a - b), min(a, b) + 1) if ring and last in (a, b) else abs(a - b)
+
+    def from_host(node: int) -> int:
+        return 1 if ring and node == last else node + 1
+
+    frames = 0
+    for count in tokens.values():
+        for owner in case.plan.owners[:count]:
+            parts = sum(distance(node, owner) for node in range(nodes)) * slices
+            frames += 2 * from_host(owner) + 2 * case.plan.encoders * ((nodes - 1) + parts)
+    assert cluster.frames == frames
+
+
+def test_pipeline_on_a_ring(tmp_path: Path) -> None:
+    """Groups that leave nodes out, the last node among their members or not, residuals from node to node."""
+    for seed, name in enumerate(("one_node_each", "shared_operators")):
+        chosen, tokens, _ = PIPELINES[name]
+        run_and_compare(prepare(at(chosen, "ring"), tmp_path / name, tokens, seed=21), seed)
+
+
 ONE_EACH = {"qkv": "a", "attention": "b", "out": "c", "ln1": "c", "ffn1": "d", "ffn2": "e", "ln2": "f"}
 PIPELINES = {
     # frames a row: host in and out, then what crosses from node to node
@@ -208,6 +256,8 @@ FLIPS = {
     "route": (0, lay.UNIT_SWITCH, lay.MEM_ROUTE, 224, 4),
     "peers": (0, lay.UNIT_ETH, lay.MEM_PEERS, 224, 1),
     "peer mac": (1, lay.UNIT_ETH, lay.MEM_PEER, 0, 3),
+    "peers of the host": (1, lay.UNIT_ETH, lay.MEM_PEERS, 255, 0),
+    "peer quota": (1, lay.UNIT_ETH, lay.MEM_PEER, 2, 48 + 32 + 1 + 6),
     "peer ip": (1, lay.UNIT_ETH, lay.MEM_PEER, 2, 48),
 }
 

@@ -71,11 +71,17 @@ def test_addresses_lie_in_the_memories(plan: Plan, params: ModelParams, tmp_path
         (lay.UNIT_ADD_NORM, lay.MEM_CONTEXT): 32,
         (lay.UNIT_SWITCH, lay.MEM_ROUTE): 256,
         (lay.UNIT_ETH, lay.MEM_PEERS): 256,
-        (lay.UNIT_ETH, lay.MEM_PEER): 64,
+        (lay.UNIT_ETH, lay.MEM_PEER): shape["PEERS_N"],
+        (lay.UNIT_ETH, lay.MEM_REGISTER): 5,
     }
     for unit in (lay.UNIT_LINEAR, lay.UNIT_ATTENTION, lay.UNIT_ADD_NORM):
         depth |= {(unit, lay.MEM_EDGE): 256, (unit, lay.MEM_MESSAGE): 256, (unit, lay.MEM_OWNER): rows}
-    whole = {(unit, lay.MEM_EDGE) for unit in (1, 2, 3)} | {(4, lay.MEM_ROUTE), (5, lay.MEM_PEERS), (5, lay.MEM_PEER)}
+    whole = {(unit, lay.MEM_EDGE) for unit in (1, 2, 3)} | {
+        (4, lay.MEM_ROUTE),
+        (5, lay.MEM_PEERS),
+        (5, lay.MEM_PEER),
+        (5, lay.MEM_REGISTER),
+    }
     for k in range(2):
         seen: dict[tuple[int, int], set[int]] = {}
         for address in writes(write_images(plan, params, tmp_path) / f"node{k}.hex"):
@@ -138,7 +144,32 @@ def test_positions(plan: Plan, params: ModelParams, tmp_path: Path) -> None:
     assert got[3 << 28 | 5 << 24 | 5] == 2
     assert got[1 << 28 | 3 << 24 | 5] == 1
     assert got[5 << 28 | 1 << 24 | 1] == 0, "a node is not its own peer"
-    assert got[5 << 28 | 1 << 24 | 2] == 0x02F10E000002 | 0x0A110003 << 48 | 1 << 80
+    assert got[5 << 28 | 1 << 24 | 2] == 0x02F10E000002 | 0x0A110003 << 48 | 1 << 80 | 64 << 81
+    assert [got[5 << 28 | 2 << 24 | index] for index in range(5)] == [128, 2272, 24, 18176, 740]
+
+
+def test_both_ports_and_peers_last(tmp_path: Path) -> None:
+    """Two Ethernet ports are units 5 and 6; a link comes up when all else is there."""
+    plan = make_plan(load_project(find_project("tiny_3_ring")))
+    folder = write_images(plan, random_params(7, 192, 3, 384, 2), tmp_path)
+    lines = (folder / "node2.hex").read_text().splitlines()
+    assert [line[:8] for line in lines[-8:]] == [f"{unit}100000{peer}" for unit in "56" for peer in range(4)]
+    got = writes(folder / "node2.hex")
+    assert got[6 << 28 | 1 << 24] == 0x02F10E000000 | 0x0A110001 << 48 | 1 << 80 | 64 << 81
+    assert got[6 << 28 | 1 << 24 | 3] == 0x02F10E000003 | 0x0A110004 << 48 | 1 << 80 | 64 << 81
+    assert got[5 << 28 | 1 << 24 | 1] == 0x02F10E000081 | 0x0A110082 << 48 | 1 << 80 | 64 << 81
+    assert (got[5 << 28 | 1 << 24], got[6 << 28 | 1 << 24 | 1]) == (0, 0), "others hang on the other port"
+    assert all(got[unit << 28 | 2 << 24 | 1] == plan.transport.rto for unit in (5, 6))
+
+
+def test_images_for_another_link_delay(plan: Plan, params: ModelParams, tmp_path: Path) -> None:
+    usual = writes(write_images(plan, params, tmp_path / "usual") / "node0.hex")
+    far = writes(write_images(plan, params, tmp_path / "far", link_delay=2000) / "node0.hex")
+    assert {address: far[address] for address in usual if usual[address] != far[address]} == {
+        5 << 28 | 2 << 24 | lay.REG_RTO: 4 * (2 * 2000 + 2 * 64),
+        5 << 28 | 2 << 24 | lay.REG_KEEP: 8 * 4 * (2 * 2000 + 2 * 64),
+        5 << 28 | 2 << 24 | lay.REG_NACK_HOLD: 2 * 2000 + 300,
+    }
 
 
 def test_padding_is_zero(tmp_path: Path) -> None:

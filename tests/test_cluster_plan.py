@@ -24,7 +24,11 @@ from floreana.cluster.plan import (
     CONTEXT_LAYOUTS,
     Allocator,
     EdgePlan,
+    PeerEntry,
     Plan,
+    PortPlan,
+    TransportPlan,
+    UpPlan,
     array_words,
     load_plan,
     make_plan,
@@ -80,6 +84,10 @@ def test_tiny_2_golden() -> None:
         "RES_WORDS": 64,
         "CHAN_WORDS": 128,
         "ROW_BEATS": 2,
+        "ETH_N": 1,
+        "PEERS_N": 4,
+        "TX_CELLS": 128,
+        "RX_CELLS": 256,
     }
     assert plan.owners == (0, 1) * 8
     assert plan.local_rows == (0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7)
@@ -169,12 +177,14 @@ def test_tiny_2_golden() -> None:
         (0, 224, 16, 0, 0, 0, 2),
         (0, 255, 19, 0, 0, 0, 2),
     ]
-    assert node.route == {0: 1, 1: 16, 2: 2, 65: 16, 66: 4, 129: 16, 130: 8, 224: 18, 255: 16}
-    assert node.peers == {1: 1, 65: 1, 129: 1, 224: 1, 255: 4}
-    assert {number: (peer.mac, peer.ip) for number, peer in node.peer.items()} == {
-        0: (0x02F10E000000, 0x0A110001),
-        2: (0x02F10E000002, 0x0A110003),
-    }
+    assert node.route == {0: 1, 1: 16, 2: 2, 65: 16, 66: 4, 129: 16, 130: 8, 193: 16, 194: 1, 224: 18, 255: 16}
+    assert node.peers == ({1: 1, 65: 1, 129: 1, 193: 1, 224: 1, 255: 4},)
+    assert node.peer == ({0: PeerEntry(0x02F10E000000, 0x0A110001, 64), 2: PeerEntry(0x02F10E000002, 0x0A110003, 64)},)
+    assert node.ports == (PortPlan(node.mac, node.ip),)
+    assert node.up == UpPlan(2, 0x02F10E000002, 0x0A110003, 1)
+    assert plan.host.peers == {1: 1, 2: 2, 65: 1, 66: 2, 129: 1, 130: 2, 193: 1, 194: 2}
+    assert set(plan.host.peer) == {0, 1}
+    assert plan.transport == TransportPlan(220, 128, 2272, 24, 18176, 740, 64, ())
 
 
 def test_minilm_6_figures() -> None:
@@ -192,7 +202,7 @@ def test_minilm_6_figures() -> None:
     assert plan.owners[:8] == (0, 1, 2, 3, 4, 5, 0, 1)
     assert plan.local_rows[127] == 21
     assert len(node.messages["linear"]) == 48
-    assert node.peers[224] == 0b111110
+    assert node.peers[0][224] == 0b111110
     out = [m for m in node.messages["linear"] if m.edge == 6]
     assert [(m.offset, m.beats, m.by_owner, m.type) for m in out] == [(0, 16, 1, 2), (256, 8, 1, 2)]
 
@@ -238,11 +248,13 @@ def test_rules_of_every_plan(name: str) -> None:
                 row_bytes = f["out_units"] * 16 * (4 if f["mode"] == lay.LINEAR_PARTIAL else 1)
                 assert sum(m.beats for m in sent) * 64 == row_bytes
                 assert f["in_beats"] * 64 % plan.shape["K_LANES"] == 0
-        assert set(node.route) == set(kernels) | {0, 224, 255}
+        assert set(node.route) == set(kernels) | {0, 224, 255} | {193 + k for k in range(count)}
         remote = {number for number, mask in node.route.items() if mask & 1 << lay.PORT_ETH}
-        assert set(node.peers) == remote
-        assert all(mask >> node.index & 1 == 0 for mask in node.peers.values())
-        assert set(node.peer) == set(range(count + 1)) - {node.index}
+        assert set(node.peers[0]) == remote
+        assert all(mask >> node.index & 1 == 0 for mask in node.peers[0].values())
+        assert set(node.peer[0]) == set(range(count + 1)) - {node.index}
+        assert sum(entry.quota for entry in node.peer[0].values()) <= plan.shape["RX_CELLS"]
+        assert plan.shape["PEERS_N"] > count >= plan.shape["PEERS_N"] // 2
     k_lanes, out_n, lanes = (plan.shape[key] for key in ("K_LANES", "OUT_N", "POST_LANES"))
     taken: dict[str, list[int]] = {"W_WORDS": [], "BIAS_WORDS": [], "POST_WORDS": []}
     for context in plan.nodes[0].contexts:
@@ -280,7 +292,7 @@ def test_pipeline_figures() -> None:
     assert [(m.dst_kernel, m.offset, m.beats) for m in plan.nodes[4].messages["linear"]] == [(6, 0, 16), (6, 256, 16), (6, 512, 16)]
     # LN1's row goes to FFN1 and, as a residual, to LN2: group 225
     (row,) = [m for m in plan.nodes[3].messages["add_norm"] if m.edge == 7]
-    assert row.dst_kernel == 225 and plan.nodes[3].peers[225] == 1 << 4 | 1 << 5
+    assert row.dst_kernel == 225 and plan.nodes[3].peers[0][225] == 1 << 4 | 1 << 5
     assert plan.nodes[4].route[225] & ~(1 << lay.PORT_ETH) == 1 << lay.PORT_LINEAR
     assert plan.nodes[5].route[225] & ~(1 << lay.PORT_ETH) == 1 << lay.PORT_ADD_NORM
     assert plan.nodes[5].edges["add_norm"][7].role == lay.ROLE_RESIDUAL

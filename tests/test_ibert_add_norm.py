@@ -28,7 +28,7 @@ def run(parameters: dict[str, int], hidden: int, **more) -> None:
     ids=["h64_l4", "h128_l8", "h320_l16_res12_one_slot"],
 )
 def test_icarus(hidden: int, more: dict[str, int]) -> None:
-    run({**SMALL, **more}, hidden)
+    run({**SMALL, **more}, hidden, extra_env={"FLUSHES": "2" if hidden > 128 else "4"})
 
 
 @pytest.mark.parametrize("hidden", [384, 768])
@@ -43,8 +43,22 @@ def test_verilator_default(hidden: int) -> None:
         ("ibert_mean", "(twice == {1'b0, count_reg} && quo[0])", "(twice == {1'b0, count_reg})", "corners"),
         # records without forwarding
         ("ibert_add_norm_rx", ".FWD_EN(1)", ".FWD_EN(0)", "single_beat_messages_back_to_back"),
+        ("ibert_add_norm_rx", "drop_stale_p2 = cut_p2 || stale_p2;", "drop_stale_p2 = cut_p2;", "generations"),
+        # records of the slot stay
+        ("ibert_add_norm_rx", "(clear_reg || sweep || rec_wr_en)", "(clear_reg || rec_wr_en)", "flush_cuts_a_message"),
+        ("ibert_add_norm", ".purge     (flush)", ".purge     (1'b0)", "old_rows_are_not_kept"),
+        ("ibert_add_norm", "keep_now = keep_beat && fifo_info[11:8] == keep_cur;", "keep_now = keep_beat;", "old_rows_are_not_kept"),
+        ("ibert_add_norm", "|| flight_reg != {FLIGHT_W{1'b0}} ||", "||", "corners"),
     ],
-    ids=["mean_half_up", "record_not_forwarded"],
+    ids=[
+        "mean_half_up",
+        "record_not_forwarded",
+        "stale_taken",
+        "records_survive_flush",
+        "ready_rows_survive_flush",
+        "old_rows_are_kept",
+        "rows_at_work_not_active",
+    ],
 )
 def test_mutation_is_seen(module: str, old: str, new: str, test: str, tmp_path: Path) -> None:
     mutated = mutate(module, old, new, tmp_path)

@@ -50,7 +50,7 @@ def test_ibert_attention() -> None:
 
 @pytest.mark.parametrize("shape", [PAIR, ODD, WIDE], ids=["pair", "odd", "wide"])
 def test_ibert_attention_other_shapes(shape: dict[str, int]) -> None:
-    attention(shape, tests=["basic", "streams/pattern=4", "next_encoder", "drops", "rate"])
+    attention(shape, tests=["basic", "streams/pattern=4", "next_encoder", "drops", "rate", "flush_cuts_a_message", "flush_in_traffic"])
 
 
 @pytest.mark.parametrize("head_dim", [64, 32])
@@ -78,8 +78,8 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "over-long messages are kept": ("ibert_attention_in", "|| beat >= {3'd0, ctx_entry[4:1]}", "", ("drops",)),
     "counts are kept after the last row": (
         "ibert_attention_bank",
-        "if (rst || retire) begin",
-        "if (rst) begin",
+        "if (rst || retire || clear) begin",
+        "if (rst || clear) begin",
         ("lengths",),
     ),
     "exponentials overwritten": (
@@ -94,6 +94,16 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "1'b1",
         ("streams",),
     ),
+    "stale messages are taken": ("ibert_attention_in", "cut_p1 || stale;", "cut_p1;", ("generations",)),
+    "a cut message goes on": ("ibert_attention_in", "cut_p1 || stale;", "stale;", ("flush_cuts_a_message",)),
+    "half Q rows survive a flush": (
+        "ibert_attention_rows",
+        "(flush && flush_of == t[3:0])",
+        "(1'b0)",
+        ("flush_cuts_a_message",),
+    ),
+    "counts survive a flush": ("ibert_attention_rows", ".clear(flush && flush_of == g / 2)", ".clear(1'b0)", ("flush_empties_the_queue",)),
+    "K and V are activity for ever": ("ibert_attention_bank", "        used_reg  <= 1'b0;\n", "", ("basic",)),
     "output FIFO overrun": ("ibert_attention", "promised_next < OUT_N", "promised_next < OUT_N + 4", ("blocked",)),
 }
 

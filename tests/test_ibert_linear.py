@@ -22,8 +22,10 @@ SHAPE_TESTS = [
 ]  # fmt: skip
 SMALL_TESTS = [
     *(f"rows_of_all_contexts/pattern={pattern}" for pattern in range(4)), "drops_are_counted",
-    "a_row_sent_twice_fills_the_queue_and_is_counted", "random_run",
+    "a_row_sent_twice_fills_the_queue_and_is_counted", "random_run", "generations", "flush_cuts_a_message", "flush_in_traffic",
+    "flush_empties_the_queue",
 ]  # fmt: skip
+DEFAULT_TESTS = ["rows_of_a_node", "one_row", "extremes", "generations", "flush_cuts_a_message", "flush_in_traffic"]
 
 
 def run(parameters: dict[str, int], **options: object) -> None:
@@ -39,11 +41,11 @@ def test_ibert_linear() -> None:
 
 @pytest.mark.parametrize("parameters", [ODD, HALF], ids=["16 lanes, one slot", "32 lanes"])
 def test_ibert_linear_shapes(parameters: dict[str, int]) -> None:
-    run(parameters, expected_tests=SHAPE_TESTS)
+    run(parameters, expected_tests=[*SHAPE_TESTS, "flush_cuts_a_message", "flush_empties_the_queue"])
 
 
 def test_ibert_linear_verilator_default_size() -> None:
-    run({}, simulator="verilator", expected_tests=["rows_of_a_node", "one_row", "extremes"], timeout_s=1500.0)
+    run({}, simulator="verilator", expected_tests=DEFAULT_TESTS, timeout_s=1500.0)
 
 
 MUTATIONS = {
@@ -57,6 +59,13 @@ MUTATIONS = {
     ),
     "idle cycle between rows": ("ibert_linear_seq", "(!active_reg || (issue && row_end))", "!active_reg", "array_has_no_bubble"),
     "lowest priority first": ("ibert_row_queue", "push_prio == p", "push_prio == 3 - p", "priorities"),
+    "seven newer is stale": ("ibert_slots", "chk_stale = age[3];", "chk_stale = age >= 4'd7;", "generations"),
+    "a cut message goes on": ("ibert_slots", "in_cut       = cut_reg;", "in_cut       = 1'b0;", "flush_cuts_a_message"),
+    "counts survive a flush": ("ibert_linear_in", "(clearing || sweep || store_p4)", "(clearing || store_p4)", "flush_cuts_a_message"),
+    "open rows survive a flush": ("ibert_linear_in", ".clear(flush)", ".clear(1'b0)", "flush_cuts_a_message"),
+    "queued rows survive a flush": ("ibert_row_queue", ".purge(purge)", ".purge(1'b0)", "flush_empties_the_queue"),
+    "rows of every slot leave the queue": ("ibert_slot_fifo", "!= purge_slot;", "!= m_tdata[SLOT_LSB +: 4];", "flush_empties_the_queue"),
+    "rows at work are not activity": ("ibert_linear", "|| flight_reg != {FLIGHT_W{1'b0}} ||", "||", "one_row"),
 }  # fmt: skip
 
 

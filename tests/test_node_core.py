@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of rtl/node/node_core: the wiring of a whole node."""
+"""Benches of rtl/node/node_core: the wiring of a whole node."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ import pytest
 
 from floreana_tb import TestsFailed, mutate, run_unit
 
-SMALL = {
-    "K_LANES": 16, "OUT_N": 16, "POST_LANES": 1, "W_WORDS": 16, "BIAS_WORDS": 4, "POST_WORDS": 64, "STORE_BEATS": 64, "ROW_W": 2,
-    "SLOT_W": 1, "HEAD_DIM": 64, "HEAD_BEATS": 1, "REQ_WORDS": 2, "NORM_LANES": 1, "LROW_W": 1, "ACC_BEATS": 64, "RES_WORDS": 16,
-    "CHAN_WORDS": 64, "ROW_BEATS": 1,
-}  # fmt: skip
+# the defaults of tb_node_core are the small shape
+BENCH, TWO = "node_core.test_node_core", "node_core.test_node_core_two"
 
 
 def test_node_core() -> None:
-    run_unit("node_core", "node_core.test_node_core", parameters=SMALL)
+    run_unit("tb_node_core", BENCH)
 
 
+def test_node_core_two_ports() -> None:
+    run_unit("tb_node_core", TWO, parameters={"ETH_N": 2})
+
+
+# text of node_core, the text in its place, test that must see it
 MUTATIONS = {
-    "attention gets linear's configuration": ("cfg_addr_reg[31:28] == 4'd2;", "cfg_addr_reg[31:28] == 4'd1;", "attention_over_the_wire"),
-    "eth returns its own frames": (".NO_RETURN(16)", ".NO_RETURN(0)", "drops_of_every_unit_are_summed"),
-    "add_norm speaks as attention": ("u_add_norm (\n    .clk(clk), .rst(rst), .id_cluster(ident_reg[7:0]), .id_kernel(ident_reg[31:24])",
-                                     "u_add_norm (\n    .clk(clk), .rst(rst), .id_cluster(ident_reg[7:0]), .id_kernel(ident_reg[23:16])",
-                                     "entry_multicast_linear_host"),
-    "counters out of place": ("assign words[80*32-1:64*32]  = {{(16-NORM_N)*32{1'b0}}, norm_count};",
-                              "assign words[80*32-1:64*32]  = {norm_count, {(16-NORM_N)*32{1'b0}}};", "entry_multicast_linear_host"),
+    "eth returns its own frames": ("ETH_N == 2) ? 48 : 16", "ETH_N == 2) ? 48 : 0", "losses_of_every_unit_are_summed"),
+    "add_norm speaks as attention": (
+        ".id_kernel(ident_reg[31:24])", ".id_kernel(ident_reg[23:16])", "entry_multicast_linear_host/pattern=0",
+    ),
+    "counters out of place": (
+        "{(16-NORM_N)*32{1'b0}}, norm_count", "norm_count, {(16-NORM_N)*32{1'b0}}", "entry_multicast_linear_host/pattern=0",
+    ),
+    "attention does not show that it works": ("kernel_active != 3'd0", "(kernel_active & 3'd5) != 3'd0", "flush_and_busy"),
 }  # fmt: skip
 
 
@@ -36,4 +39,4 @@ def test_mutation_turns_the_bench_red(name: str, tmp_path: Path) -> None:
     old, new, test = MUTATIONS[name]
     mutated = mutate("node_core", old, new, tmp_path)
     with pytest.raises(TestsFailed):
-        run_unit("node_core", "node_core.test_node_core", sources=[mutated], parameters=SMALL, expected_tests=[test])
+        run_unit("tb_node_core", BENCH, sources=[mutated], expected_tests=[test])

@@ -47,7 +47,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     path = folder / "pipeline_3" / "project.yaml"
     path.parent.mkdir()
     path.write_text(PROJECT)
-    options = Options(project=str(path), tokens="2", sim="icarus", out=folder / "out")
+    options = Options(project=str(path), tokens="2", sim="icarus", link_delay=40, out=folder / "out")
     return simulate(options, Quiet(), "test", Hooks(builds=BUILDS))
 
 

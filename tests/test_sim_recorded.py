@@ -80,7 +80,8 @@ def _shuffled(arrays: Arrays, order: list[int]) -> Arrays:
 
 
 def _sim(project: Path, folder: Path, out: Path, *more: str) -> int:
-    return main(["sim", "--project", str(project), "--vectors", str(folder), "--sim", "icarus", "--out", str(out), *more])
+    fixed = ("--sim", "icarus", "--link-delay", "40", "--out", str(out))  # a short delay: fewer cycles to simulate
+    return main(["sim", "--project", str(project), "--vectors", str(folder), *fixed, *more])
 
 
 # ------------------------------------------------------------------------------------------------------------------- whole runs

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,9 +47,16 @@ def _lint(folder: Path, top: str, own: dict[str, str]) -> str:
     return told
 
 
+def _line() -> Plan:
+    """tiny_2, cabled as a line: two Ethernet ports a node."""
+    project = load_project(find_project("tiny_2"))
+    return make_plan(project.model_copy(update={"cluster": project.cluster.model_copy(update={"topology": "line"})}))
+
+
 @pytest.mark.parametrize("top", ["tiny_2_node", "tiny_2_cluster", "tiny_2_arrays", "tb_port", "tb_loader"])
-def test_both_linters_are_silent(tmp_path: Path, top: str) -> None:
-    plan = _plan()
+@pytest.mark.parametrize("make", [_plan, _line])
+def test_both_linters_are_silent(tmp_path: Path, top: str, make: Callable[[], Plan]) -> None:
+    plan = make()
     assert _lint(tmp_path, top, {**render_tops(plan, hier=True), **render_arrays(plan)}) == ""
 
 
@@ -75,10 +83,23 @@ def test_the_cluster_has_every_node_with_its_identity() -> None:
     assert cluster_top(plan) == "minilm_6_cluster" and f"module {cluster_top(plan)};" in text
     for node in plan.nodes:
         block = text.split(f"minilm_6_node node_{node.index} (")[1].split(");\n")[0]
-        for port in (f".id_mac(48'h{node.mac:012x})", f".id_ip(32'h{node.ip:08x})", f".id_node(16'd{node.index})"):
+        up = f".id_up_node(16'd{node.up.node})", f".id_up_mac(48'h{node.up.mac:012x})", f".id_up_ip(32'h{node.up.ip:08x})"
+        for port in (f".id_mac({{48'h{node.mac:012x}}})", f".id_ip({{32'h{node.ip:08x}}})", f".id_node(16'd{node.index})", *up):
             assert port in block
     assert text.count("tb_port port_") == text.count("tb_loader #(") == len(plan.nodes)
     assert render_tops(plan, hier=True) == render_tops(_plan("minilm_6"), hier=True)
+
+
+def test_a_node_of_a_line_has_two_ports() -> None:
+    plan = _line()
+    text = render_tops(plan, hier=True)["tiny_2_cluster.v"]
+    for node in plan.nodes:
+        block = text.split(f"tiny_2_node node_{node.index} (")[1].split(");\n")[0]
+        macs = ", ".join(f"48'h{port.mac:012x}" for port in reversed(node.ports))
+        assert len(node.ports) == 2 and f".id_mac({{{macs}}})" in block
+        for number in (2 * node.index, 2 * node.index + 1):
+            assert f"tb_port port_{number} (" in text
+    assert text.count("tb_port port_") == 4 and text.count("tb_loader #(") == 2
 
 
 def test_the_bare_arrays_compute_what_they_are_given(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -47,6 +48,8 @@ first steps
   floreana verify build/minilm_6                compare the captured frames with the model once more
   floreana plan --project minilm_6              who computes what, and where it lies
   floreana bench-sim                            speed of the simulation against its bare multipliers
+  floreana net-demo                             the cluster behind TAP devices: ping it, send it a sentence (as root)
+  floreana top                                  counters of all nodes of a running net-demo
 
 what a run leaves in build/<project>/
   result.json, outputs.npz   cycles, frames, equality, every encoder's rows, embeddings
@@ -62,7 +65,10 @@ examples
   floreana sim --text-file sentences.txt        several, one a line, one after the other
   floreana sim --project tiny_2 --tokens 5,16   two random sequences of 5 and 16 tokens
   floreana sim --project ibert_base_6 --vectors FOLDER   recorded encoders, compared with the recording too
-  floreana sim --link-delay 400                 a slower network, in cycles of 5 ns"""
+  floreana sim --link-delay 400                 a slower network, in cycles of 5 ns
+  floreana sim --loss 0.05 --reorder 0.1        a network that loses and delays frames: the result is the same
+  floreana sim --restart node2@20000            a node that restarts: its sentences are sent again
+  floreana sim --load frames                    the host writes the images over the wire, no loader does"""
 
 
 def version() -> str:
@@ -117,9 +123,28 @@ def _parser() -> argparse.ArgumentParser:
         "--vectors", type=Path, metavar="FOLDER", help="recorded encoders (docs/vectors.md) in place of text, one run for each"
     )
     sim.add_argument("--encoder", metavar="NUMBER", help="one of them, for example 00 for encoder_00.npz")
-    sim.add_argument("--seed", type=int, default=1, metavar="N", help="of random tokens (default 1)")
+    sim.add_argument("--seed", type=int, default=1, metavar="N", help="of random tokens, and of what the network does wrong (default 1)")
     sim.add_argument("--sim", default="verilator", metavar="NAME", help="verilator (default) or icarus")
-    sim.add_argument("--link-delay", type=int, default=220, metavar="CYCLES", help="from one port to the next (default 220)")
+    sim.add_argument(
+        "--link-delay", type=int, metavar="CYCLES", help="from one port to the next (default: as the project says, 220 if it does not)"
+    )
+    for name, what in (
+        ("loss", "are lost"),
+        ("dup", "arrive twice"),
+        ("reorder", "are delayed, so that later ones overtake"),
+        ("corrupt", "arrive broken, marked by the receiver's MAC"),
+    ):
+        sim.add_argument(f"--{name}", type=float, default=0.0, metavar="RATE", help=f"share of all frames, 0 to 0.5, that {what}")
+    sim.add_argument("--cut", metavar="NAME:FROM-TO[,...]", help="cables that are out, for example node2:5000-9000, in cycles")
+    sim.add_argument("--restart", metavar="NODE@CYCLE[-CYCLE][,...]", help="nodes that restart: held in reset, then loaded again")
+    sim.add_argument("--dead", metavar="NODE@CYCLE[,...]", help="nodes that die: the run ends with an error that names them")
+    sim.add_argument(
+        "--load", default="bus", metavar="HOW", help="bus (default): each node has a loader; frames: the host writes the images"
+    )
+    sim.add_argument("--in-flight", type=int, default=1, metavar="N", help="sentences in the cluster at a time, 1 (default) to the slots")
+    sim.add_argument(
+        "--compare-clean", type=int, choices=(0, 1), default=0, metavar="0|1", help="1: run again with nothing wrong, tell the cycles added"
+    )
     sim.add_argument("--window", type=int, metavar="CYCLES", help="how often the bench looks; changes speed, never results")
     sim.add_argument("--model", type=Path, metavar="FOLDER", help="config.json, model.safetensors and tokenizer.json of the model")
     sim.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="compilers at a time (default: all processors)")
@@ -135,7 +160,81 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--text", metavar="SENTENCE", help="a sentence in place of as many random tokens as fit")
     bench.add_argument("--model", type=Path, metavar="FOLDER", help="as for sim")
     bench.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="as for sim")
+    _net_parsers(add, project_options)
+
+    fuzz = add("fuzz", "send hostile frames into nodes that compute: nothing is accepted, nothing changes, every counter adds up")
+    project_options(fuzz)
+    fuzz.set_defaults(project="tiny_2")
+    fuzz.add_argument("--frames", type=int, default=200_000, metavar="N", help="hostile frames in all (default 200000)")
+    fuzz.add_argument("--tokens", metavar="N[,N...]", help="as for sim; the sentences are repeated until all frames are through")
+    fuzz.add_argument("--text", metavar="SENTENCE", help="as for sim")
+    fuzz.add_argument("--seed", type=int, default=1, metavar="N", help="of random tokens, and of the hostile frames (default 1)")
+    fuzz.add_argument("--sim", default="verilator", metavar="NAME", help="verilator (default) or icarus (very slow)")
+    fuzz.add_argument(
+        "--restart",
+        metavar="NODE@CYCLE[,...]|none",
+        help="nodes that restart before, and are not attacked: their old frames are replayed (default: the last one)",
+    )
+    fuzz.add_argument("--model", type=Path, metavar="FOLDER", help="as for sim")
+    fuzz.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="as for sim")
     return parser
+
+
+_NET_EXAMPLES = """\
+examples (all as root: it makes network devices; docs/net-demo.md)
+  floreana net-demo                             two nodes with random weights
+  floreana net-demo --project minilm_6 --text "A sentence over real sockets."
+  floreana net-demo --keep 1                    stay until Ctrl-C: ping, arping, tshark and `floreana top` from other terminals
+  floreana net-demo --loss 0.2 --seed 7         a worse relay; --loss 0 --reorder 0: none"""
+
+
+def _net_parsers(
+    add: Callable[[str, str, str | None], argparse.ArgumentParser], project_options: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    net = add("net-demo", "put the simulated cluster behind TAP devices on a Linux bridge, ping it and use it", _NET_EXAMPLES)
+    project_options(net)
+    net.set_defaults(project="tiny_2")
+    net.add_argument("--text", metavar="SENTENCE", help="as for sim")
+    net.add_argument("--text-file", type=Path, metavar="FILE", help="as for sim")
+    net.add_argument("--tokens", metavar="N[,N...]", help="as for sim")
+    net.add_argument("--seed", type=int, default=1, metavar="N", help="of random tokens, and of the relay (default 1)")
+    net.add_argument("--sim", default="verilator", metavar="NAME", help="verilator (default) or icarus")
+    for name, default, what in (("loss", 0.05, "loses"), ("reorder", 0.1, "delays so that later ones overtake"), ("dup", 0.0, "doubles")):
+        net.add_argument(
+            f"--{name}",
+            type=float,
+            default=default,
+            metavar="RATE",
+            help=f"share of all frames, 0 to 0.5, that the relay {what} in the second run (default {default:g})",
+        )
+    net.add_argument("--load", default="bus", metavar="HOW", help="bus (default), or frames: the host writes the images over the network")
+    net.add_argument("--in-flight", type=int, default=1, metavar="N", help="as for sim")
+    net.add_argument("--model", type=Path, metavar="FOLDER", help="as for sim")
+    net.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="as for sim")
+    net.add_argument("--keep", type=int, choices=(0, 1), default=0, metavar="0|1", help="1: leave the network up until Ctrl-C")
+    net.add_argument("--top", type=float, default=0.0, metavar="SECONDS", help="show the counters that often while sentences are at work")
+
+    top = add("top", "show live counters of all nodes of a running net-demo (as root, or inside its host's namespace)", None)
+    project_options(top)
+    top.set_defaults(project="tiny_2")
+    top.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="between two tables (default 2)")
+    top.add_argument("--once", type=int, choices=(0, 1), default=0, metavar="0|1", help="1: print one table and end")
+
+
+def _trouble(transport: dict[str, Any]) -> str:
+    """What went wrong in a run and was made good, in a few lines; empty where nothing did."""
+    lines = [f"cycle {event['cycle']:,}: {event['text']}" for event in transport["events"]]
+    if transport["network"]:
+        lines.append("the network: " + ", ".join(f"{count:,} frames {kind}" for kind, count in transport["network"].items()))
+    for name, causes in transport["dropped"].items():
+        lines.append(f"{name} dropped " + ", ".join(f"{count:,} ({cause})" for cause, count in causes.items()))
+    if transport["again"]:
+        lines.append("sent again: " + ", ".join(f"{count:,} by {name}" for name, count in transport["again_by"].items()))
+    if transport["failed_links"]:
+        lines.append("links that failed: " + ", ".join(transport["failed_links"]))
+    if transport["cycles_added"] is not None:
+        lines.append(f"{transport['cycles_added']:,} cycles more than the {transport['cycles_clean']:,} of the run with nothing wrong")
+    return "\n".join(lines)
 
 
 class _Screen:
@@ -178,6 +277,9 @@ class _Screen:
         if line["stage"] == "loading":
             self._show("loading the memory images over the configuration buses", often=False)
             return
+        if line["phase"] not in ("running", "ending"):
+            self._show(f"{line['phase']}: cycle {line['cycle']:,}, {line['frames']:,} frames", often=True)
+            return
         done = line["rows"]
         encoder = next((e for e, count in enumerate(done) if count < rows), len(done) - 1)
         which = f"sentence {min(line['sentence'] + 1, sentences)} of {sentences}, " if sentences > 1 else ""
@@ -212,9 +314,14 @@ class _Screen:
 
     def summary(self, content: dict[str, Any], analysis: Any, outcome: Any, folder: Path) -> None:
         ok = content["bit_exact"]
+        transport = content["transport"]
+        told = _trouble(transport)
+        if told:
+            self.console.print(told, highlight=False, soft_wrap=True)
         self.console.print(
             f"{'bit for bit equal to the integer model' if ok else 'NOT EQUAL to the integer model'}: {analysis.values:,} values in "
-            f"{2 * content['frames']:,} captured frames compared; images loaded in {content['load_cycles']:,} cycles; "
+            f"{content['frames']:,} captured frames compared, {transport['again']:,} frames sent again; images loaded in "
+            f"{content['load_cycles']:,} cycles; "
             f"{outcome.cycles / max(outcome.seconds, 1e-9):,.0f} cycles/s; results in {folder}",
             style="green" if ok else "red",
             highlight=False,
@@ -223,6 +330,9 @@ class _Screen:
 
     def note(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def show(self, table: Any) -> None:
+        self.console.print(table)
 
     def recorded(self, report: Any) -> None:
         from floreana.report.recorded import NOT_COVERED, WHY_NOT_COVERED
@@ -259,6 +369,16 @@ def _sim(arguments: argparse.Namespace, console: Console) -> int:
         sim=arguments.sim,
         link_delay=arguments.link_delay,
         window=arguments.window,
+        loss=arguments.loss,
+        dup=arguments.dup,
+        reorder=arguments.reorder,
+        corrupt=arguments.corrupt,
+        cut=arguments.cut,
+        restart=arguments.restart,
+        dead=arguments.dead,
+        load=arguments.load,
+        in_flight=arguments.in_flight,
+        compare_clean=bool(arguments.compare_clean),
         model=arguments.model,
         nodes=arguments.nodes,
         vectors=arguments.vectors,
@@ -295,7 +415,7 @@ def _verify(arguments: argparse.Namespace, console: Console) -> int:
         plan, analysis = verify(folder)
         sentences = len(analysis.sentences)
         console.print(
-            f"{folder}: equal. {analysis.values:,} values in {2 * analysis.frames:,} captured frames of {sentences} "
+            f"{folder}: equal. {analysis.values:,} values in {analysis.frames:,} captured frames of {sentences} "
             f"sentence{'s' if sentences > 1 else ''} and {plan.encoders} encoder{'s' if plan.encoders > 1 else ''} agree with the integer "
             "model.",
             highlight=False,
@@ -320,11 +440,63 @@ def _bench(arguments: argparse.Namespace, console: Console) -> int:
         return bench_sim(options, screen, version(), console)
 
 
+def _net_demo(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.demo.net_demo import NetOptions, net_demo
+    from floreana.sim.flow import Options
+
+    names = (
+        "project",
+        "text",
+        "text_file",
+        "tokens",
+        "seed",
+        "sim",
+        "loss",
+        "reorder",
+        "dup",
+        "load",
+        "in_flight",
+        "model",
+        "nodes",
+        "jobs",
+        "out",
+    )
+    options = NetOptions(Options(**{name: getattr(arguments, name) for name in names}), bool(arguments.keep), arguments.top)
+    with _Screen(console) as screen:
+        net_demo(options, screen)
+    return 0
+
+
+def _top(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.cluster.description import find_project, load_project
+    from floreana.demo.top import net_file, top
+
+    project = load_project(find_project(arguments.project), nodes=arguments.nodes)
+    return top(net_file(project, arguments.out), console, arguments.interval, bool(arguments.once))
+
+
+def _fuzz(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.sim.flow import Options
+    from floreana.sim.fuzz import DEFAULT_TOKENS, fuzz, render
+
+    names = ("project", "tokens", "text", "seed", "sim", "restart", "model", "nodes", "jobs", "out")
+    options = Options(**{name: getattr(arguments, name) for name in names})
+    if options.project == "tiny_2" and options.tokens is None:
+        options = replace(options, tokens=DEFAULT_TOKENS)
+    with _Screen(console) as screen:
+        report = fuzz(options, arguments.frames, screen)
+        screen.note(render(report))
+    return 0
+
+
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "sim": _sim,
     "plan": _plan,
     "verify": _verify,
     "bench-sim": _bench,
+    "net-demo": _net_demo,
+    "fuzz": _fuzz,
+    "top": _top,
 }
 
 

@@ -16,6 +16,9 @@ rtl/ibert/ibert_mac.v
 rtl/ibert/ibert_gelu.v
 rtl/ibert/ibert_post.v
 rtl/ibert/ibert_acc_fifo.v
+rtl/ibert/ibert_slots.v
+rtl/ibert/ibert_slot_fifo.v
+rtl/ibert/ibert_open_rows.v
 rtl/ibert/ibert_row_queue.v
 rtl/ibert/ibert_linear_in.v
 rtl/ibert/ibert_linear_seq.v

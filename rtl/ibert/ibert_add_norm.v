@@ -13,15 +13,25 @@
 //                   rowindex*beats; complete rows are normalised, sent, and where `keep` stored at keep_base + rowindex*beats.
 // rowindex = {slot, LOCAL_ROW[row]}. What completes a row, and what is dropped: ibert_add_norm_rx.
 //
-// Input: one beat a cycle always (tready falls only while the records are zeroed after reset). The LayerNorm pass reads the
+// Input: one beat a cycle always (tready falls only while the records are zeroed after reset, and during a flush). The LayerNorm pass reads the
 // accumulator store in cycles without a part beat. Output row rate: one per 2*H/LANES + 54 cycles (the first pass of a row
 // overlaps the others of the row before), latency 3*H/LANES + at most 120 cycles from the last part beat to the first output beat.
 //
 // Complete rows wait in a FIFO of 2^(SLOT_W+LROW_W+2) entries, one per record: a row of (region, rowindex) cannot complete again
 // before its result has left, so at most one entry per record waits. Were a plan to break that, the row is lost and counted.
 //
+// Generations: cur of a slot is 0 after reset. A message whose generation is 1 to 7 newer (mod 16) makes it cur; one that is older is
+// dropped and counted. FLUSH(slot), flush_valid: cur becomes flush_gen, records and ready rows of the slot are forgotten, and what is left of
+// a message half received is dropped as stale. It takes, and keeps the input closed for, 5 + 2^(LROW_W+2) cycles, or 10 + the
+// ready rows where that is more; ready rows of other slots wait so long. Rows of the slot behind the ready FIFO still come out,
+// with their old generation, but are not kept: a row is kept only while its generation is cur. Requires that no message or
+// row of flush_gen is still under way. flush_valid is ignored during a flush, and for a slot that does not exist.
+// sts_active is 1 while anything is held: a message or row partly received, a ready row, one at work, output not yet taken. It is
+// one cycle behind; stored residuals and zeroing after reset do not count.
+//
 // sts_count, 32 bits each from bit 0: messages in, beats in, dropped by edge, by row, by slice, rows lost to a full ready FIFO, rows
-// normalised, rows entered, busy cycles (a row is between the ready FIFO and the output), cycles with a refused output beat.
+// normalised, rows entered, busy cycles (a row is between the ready FIFO and the output), cycles with a refused output beat, messages
+// dropped as stale.
 //
 // Configuration: memory 0 EDGE, 1 CONTEXT {msg_count 4, msg_base 8, shift 5, h 13, chan_base 14, keep_base 14, keep 1, res_base 14,
 // acc_base 16, region 2, slices 3, parts 7, beats 7, mode 1}, 2 MESSAGE, 3 OWNER, 4 CHANNEL {ooff 9, oe 7, om 32, bias 32, e1 7, m1
@@ -68,7 +78,12 @@ module ibert_add_norm #(
     input  wire [ 27:0] cfg_addr,
     input  wire [511:0] cfg_data,
 
-    output wire [319:0] sts_count
+    input  wire         flush_valid,  // pulse
+    input  wire [  3:0] flush_slot,
+    input  wire [  3:0] flush_gen,
+    output wire         sts_flushing,
+    output wire         sts_active,
+    output wire [351:0] sts_count
 );
 
   localparam RI_W = SLOT_W + LROW_W;
@@ -115,6 +130,12 @@ module ibert_add_norm #(
   wire                ev_drop_edge;
   wire                ev_drop_row;
   wire                ev_drop_slice;
+  wire                ev_drop_stale;
+  wire                flush;
+  wire [         3:0] flush_of;
+  wire                purging;
+  wire                rx_held;
+  wire [(4 << SLOT_W)-1:0] cur;
 
   ibert_add_norm_rx #(
       .ROW_W  (ROW_W),
@@ -146,6 +167,16 @@ module ibert_add_norm #(
       .ev_drop_edge (ev_drop_edge),
       .ev_drop_row  (ev_drop_row),
       .ev_drop_slice(ev_drop_slice),
+      .ev_drop_stale(ev_drop_stale),
+      .flush_valid  (flush_valid),
+      .flush_slot   (flush_slot),
+      .flush_gen    (flush_gen),
+      .flush        (flush),
+      .flush_of     (flush_of),
+      .flush_wait   (purging),
+      .cur          (cur),
+      .sts_flushing (sts_flushing),
+      .sts_held     (rx_held),
       .cfg_we       (cfg_we),
       .cfg_addr     (cfg_addr),
       .cfg_data     (cfg_data[108:0])
@@ -155,21 +186,25 @@ module ibert_add_norm #(
   wire               ready_valid;
   wire [READY_W-1:0] ready_data;
   wire               ready_pop;
-  wire [   RI_W+2:0] unused_ready_level;
+  wire               ready_held;
 
-  axis_fifo #(
-      .DATA_W(READY_W),
-      .DEPTH (READY_N)
+  ibert_slot_fifo #(
+      .DATA_W  (READY_W),
+      .DEPTH   (READY_N),
+      .SLOT_LSB(RI_W + 10)
   ) u_ready (
-      .clk          (clk),
-      .rst          (rst),
-      .s_axis_tdata (rx_ready_data),
-      .s_axis_tvalid(rx_ready_valid),
-      .s_axis_tready(ready_room),
-      .m_axis_tdata (ready_data),
-      .m_axis_tvalid(ready_valid),
-      .m_axis_tready(ready_pop),
-      .sts_level    (unused_ready_level)
+      .clk       (clk),
+      .rst       (rst),
+      .s_tdata   (rx_ready_data),
+      .s_tvalid  (rx_ready_valid),
+      .s_tready  (ready_room),
+      .m_tdata   (ready_data),
+      .m_tvalid  (ready_valid),
+      .m_tready  (ready_pop),
+      .purge     (flush),
+      .purge_slot(flush_of),
+      .busy      (purging),
+      .sts_held  (ready_held)
   );
 
   // ---------------------------------------------------------------- stores
@@ -522,10 +557,21 @@ module ibert_add_norm #(
   wire              keep_beat = fifo_info[33];
   wire              emit_ready;
 
-  assign keep_wr_en   = fifo_valid && keep_beat && !stored_reg && !rx_res_wr_en;
+  // a row from before a flush must not be stored over a row of the replay
+  reg  [       3:0] keep_cur;
+  integer           k;
+
+  always @* begin
+    keep_cur = 4'd0;
+    for (k = 0; k < 1 << SLOT_W; k = k + 1) if (fifo_info[15:12] == k[3:0]) keep_cur = cur[4*k+:4];
+  end
+
+  wire keep_now = keep_beat && fifo_info[11:8] == keep_cur;
+
+  assign keep_wr_en   = fifo_valid && keep_now && !stored_reg && !rx_res_wr_en;
   assign keep_wr_addr = fifo_info[34+:RES_AW] + kept_reg;
   assign keep_wr_data = fifo_data;
-  wire emit_valid = fifo_valid && (!keep_beat || stored_reg || keep_wr_en);
+  wire emit_valid = fifo_valid && (!keep_now || stored_reg || keep_wr_en);
   assign fifo_pop = emit_valid && emit_ready;
 
   always @(posedge clk) begin
@@ -568,7 +614,27 @@ module ibert_add_norm #(
   );
 
   // ---------------------------------------------------------------- counters
-  wire [9:0] event_now = {
+  // rows between the ready FIFO and the messages: one summed, one normalised, the output FIFO
+  localparam FLIGHT_W = OUT_LW + 2;
+
+  reg  [FLIGHT_W-1:0] flight_reg;
+  reg                 active_reg;
+  wire                row_begun = ready_pop && ready_valid;
+  wire                row_sent = fifo_pop && fifo_last;
+
+  always @(posedge clk) begin
+    flight_reg <= flight_reg + {{FLIGHT_W - 1{1'b0}}, row_begun} - {{FLIGHT_W - 1{1'b0}}, row_sent};
+    active_reg <= rx_held || (s_axis_tvalid && s_axis_tready) || ready_held || flight_reg != {FLIGHT_W{1'b0}} || m_axis_tvalid;
+    if (rst) begin
+      flight_reg <= {FLIGHT_W{1'b0}};
+      active_reg <= 1'b0;
+    end
+  end
+
+  assign sts_active = active_reg;
+
+  wire [10:0] event_now = {
+    ev_drop_stale,
     m_axis_tvalid && !m_axis_tready,
     state_reg != S_IDLE || !norm_idle || fifo_valid || m_axis_tvalid,
     copy_p1 && copy_last_p1,
@@ -582,7 +648,7 @@ module ibert_add_norm #(
   };
 
   generate
-    for (i = 0; i < 10; i = i + 1) begin : g_count
+    for (i = 0; i < 11; i = i + 1) begin : g_count
       reg [31:0] count_reg;
       always @(posedge clk) begin
         if (rst) count_reg <= 32'd0;

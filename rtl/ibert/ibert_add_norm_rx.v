@@ -18,11 +18,13 @@
 // for it. Contexts of one region must not be under way with the same rowindex at the same time (the plan sees to it).
 //
 // Dropped and counted (a whole message, one count): ev_drop_edge: edge not valid, or role not of the context's mode; ev_drop_row:
-// slot or row out of range; ev_drop_slice: wrong type, offset not on a slice (parts: multiples of 1,024 bytes; rows: of 64),
+// slot or row out of range; ev_drop_stale: generation stale, or cut by a flush; ev_drop_slice: wrong type, offset not on a slice (parts: multiples of 1,024 bytes; rows: of 64),
 // beyond the row, wrong length, or more arrivals than the row takes. Beats of a message of wrong length that lie inside the row
 // are stored before the length is known: that row's values are lost, but nothing outside it is touched.
 //
-// After reset the records are zeroed, one a cycle: s_axis_tready is 0 for 2^(SLOT_W+LROW_W+2) cycles, and then always 1.
+// After reset the records are zeroed, one a cycle: s_axis_tready is 0 for 2^(SLOT_W+LROW_W+2) cycles, and then 1 but for flushes.
+// FLUSH: ibert_slots. The records of the slot are zeroed in 2^(LROW_W+2) cycles. A message counts when its last beat is in, so one
+// that is cut leaves no count. `flush` pulses when the ready rows of flush_of are to be taken out; `flush_wait` holds the input closed.
 //
 // Does not: check that addresses stay inside the stores (the plan does), nor look at tkeep (slices are whole beats).
 
@@ -67,6 +69,17 @@ module ibert_add_norm_rx #(
     output wire               ev_drop_edge,
     output wire               ev_drop_row,
     output wire               ev_drop_slice,
+    output wire               ev_drop_stale,
+
+    input  wire               flush_valid,
+    input  wire [        3:0] flush_slot,
+    input  wire [        3:0] flush_gen,
+    output wire               flush,
+    output wire [        3:0] flush_of,
+    input  wire               flush_wait,
+    output wire [(4 << SLOT_W)-1:0] cur,       // generation of every slot
+    output wire               sts_flushing,
+    output wire               sts_held,        // a beat under way, a message half received, a record that is not zero
 
     input  wire               cfg_we,
     input  wire [       27:0] cfg_addr,
@@ -108,7 +121,14 @@ module ibert_add_norm_rx #(
     end
   end
 
-  assign s_axis_tready = !clear_reg;
+  wire open;
+  wire part;
+  wire cut;
+  wire sweep;
+  wire [REC_AW-SLOT_W-1:0] sweep_index;  // {region, local row}
+  wire stale_p2;
+
+  assign s_axis_tready = !clear_reg && open;
 
   // p0: header fields and the two tables that need nothing else
   wire        take = s_axis_tvalid && s_axis_tready;
@@ -161,6 +181,7 @@ module ibert_add_norm_rx #(
   reg          end_p1;      // tlast
   reg  [  4:0] count_p1;
   reg  [  8:0] edge_p1;
+  reg          cut_p1;
   reg  [  7:0] slotgen_p1;
   reg  [ 15:0] row_p1;
   reg  [ 15:0] lrow_p1;
@@ -194,6 +215,7 @@ module ibert_add_norm_rx #(
   reg          row_ok_p2;
   reg          by_message_p2;
   reg  [  5:0] ctx_p2;
+  reg          cut_p2;
   reg  [  1:0] role_p2;
   reg  [  7:0] slotgen_p2;
   reg  [ 15:0] row_p2;
@@ -227,12 +249,45 @@ module ibert_add_norm_rx #(
   wire [ 15:0] acc_addr_p2 = acc_base_p2 + {row_addr_p2[13:0], 2'b00} + {7'd0, place_p2};
   wire [ 13:0] res_addr_p2 = res_base_p2 + row_addr_p2[13:0] + {5'd0, place_p2};
 
+  // records and ready rows are at rest five cycles after the last beat was taken
+  ibert_slots #(
+      .SLOT_W (SLOT_W),
+      .DRAIN  (5),
+      .SWEEP_W(LROW_W + 2)
+  ) u_slots (
+      .clk         (clk),
+      .rst         (rst),
+      .in_take     (take),
+      .in_last     (s_axis_tlast),
+      .in_slot     (s_axis_tuser[47:44]),
+      .in_open     (open),
+      .in_part     (part),
+      .in_cut      (cut),
+      .chk_valid   (valid_p2 && !bad_edge_p2 && row_ok_p2 && !cut_p2),
+      .chk_slot    (slotgen_p2[7:4]),
+      .chk_gen     (slotgen_p2[3:0]),
+      .chk_stale   (stale_p2),
+      .cur         (cur),
+      .flush_valid (flush_valid),
+      .flush_slot  (flush_slot),
+      .flush_gen   (flush_gen),
+      .sts_flushing(sts_flushing),
+      .start       (flush),
+      .sweep_valid (sweep),
+      .sweep_slot  (flush_of),
+      .sweep_index (sweep_index),
+      .busy        (flush_wait)
+  );
+
+  wire drop_stale_p2 = cut_p2 || stale_p2;
+
   // p3: memories are read
   reg          valid_p3;
   reg  [511:0] data_p3;
   reg          end_p3;
   reg          drop_edge_p3;
   reg          drop_row_p3;
+  reg          drop_stale_p3;
   reg          drop_slice_p3;
   reg          store_p3;     // this beat is inside the row
   reg          is_part_p3;
@@ -261,6 +316,7 @@ module ibert_add_norm_rx #(
   reg          end_p4;
   reg          drop_edge_p4;
   reg          drop_row_p4;
+  reg          drop_stale_p4;
   reg          drop_slice_p4;
   reg          store_p4;
   reg          is_part_p4;
@@ -294,6 +350,7 @@ module ibert_add_norm_rx #(
       end_p1     <= s_axis_tlast;
       count_p1   <= count_p0;
       edge_p1    <= edge_p0;
+      cut_p1     <= cut;
       slotgen_p1 <= s_axis_tuser[47:40];
       row_p1     <= row_p0;
       lrow_p1    <= lrow_p0;
@@ -309,6 +366,7 @@ module ibert_add_norm_rx #(
       row_ok_p2     <= slot_ok && row_ok;
       by_message_p2 <= by_message_reg[edge_p1[5:0]];
       ctx_p2        <= edge_p1[5:0];
+      cut_p2        <= cut_p1;
       role_p2       <= edge_p1[7:6];
       slotgen_p2    <= slotgen_p1;
       row_p2        <= row_p1;
@@ -329,8 +387,9 @@ module ibert_add_norm_rx #(
       end_p3        <= end_p2;
       drop_edge_p3  <= bad_edge_p2;
       drop_row_p3   <= !bad_edge_p2 && !row_ok_p2;
-      drop_slice_p3 <= !bad_edge_p2 && row_ok_p2 && (bad_slice_p2 || beyond_p2 || (end_p2 && short_p2));
-      store_p3      <= !bad_edge_p2 && row_ok_p2 && !bad_slice_p2 && !beyond_p2;
+      drop_stale_p3 <= !bad_edge_p2 && row_ok_p2 && drop_stale_p2;
+      drop_slice_p3 <= !bad_edge_p2 && row_ok_p2 && !drop_stale_p2 && (bad_slice_p2 || beyond_p2 || (end_p2 && short_p2));
+      store_p3      <= !bad_edge_p2 && row_ok_p2 && !drop_stale_p2 && !bad_slice_p2 && !beyond_p2;
       is_part_p3    <= is_part_p2;
       is_data_p3    <= is_data_p2;
       by_message_p3 <= by_message_p2;
@@ -353,6 +412,7 @@ module ibert_add_norm_rx #(
       end_p4        <= end_p3;
       drop_edge_p4  <= drop_edge_p3;
       drop_row_p4   <= drop_row_p3;
+      drop_stale_p4 <= drop_stale_p3;
       drop_slice_p4 <= drop_slice_p3;
       store_p4      <= store_p3;
       is_part_p4    <= is_part_p3;
@@ -374,6 +434,11 @@ module ibert_add_norm_rx #(
     end
   end
 
+  // records of the slot being flushed
+  wire [19:0] sweep_row = ({16'd0, flush_of} << LROW_W) | {{20 - LROW_W{1'b0}}, sweep_index[LROW_W-1:0]};
+  wire [REC_AW-1:0] sweep_addr = {sweep_index[LROW_W+:2], sweep_row[RI_W-1:0]};
+  wire unused_sweep = &{1'b0, sweep_row[19:RI_W-1]};
+
   // record of the row
   wire [REC_W-1:0] rec;
   reg  [REC_W-1:0] rec_after;  // with this arrival
@@ -385,9 +450,9 @@ module ibert_add_norm_rx #(
       .FWD_EN(1)
   ) u_record (
       .clk    (clk),
-      .wr_en  (clear_reg || rec_wr_en),
-      .wr_addr(clear_reg ? clear_addr_reg : {region_p4, index_p4}),
-      .wr_data((clear_reg || ready_valid) ? {REC_W{1'b0}} : rec_after),
+      .wr_en  (clear_reg || sweep || rec_wr_en),
+      .wr_addr(clear_reg ? clear_addr_reg : sweep ? sweep_addr : {region_p4, index_p4}),
+      .wr_data((clear_reg || sweep || ready_valid) ? {REC_W{1'b0}} : rec_after),
       .rd_en  (valid_p3),
       .rd_addr({region_p3, index_p3}),
       .rd_data(rec)
@@ -421,6 +486,35 @@ module ibert_add_norm_rx #(
   assign ready_data  = {last_p4, row_p4, slotgen_p4, index_p4, ctx_p4};
   assign rec_wr_en   = counted;
 
+  // records that are not zero
+  reg        up_p5;
+  reg        down_p5;
+  reg  [3:0] slot_p5;
+  wire       rows_open;
+
+  always @(posedge clk) begin
+    if (valid_p4) slot_p5 <= slotgen_p4[7:4];
+    up_p5   <= counted && !ready_valid && rec == {REC_W{1'b0}};
+    down_p5 <= ready_valid && rec != {REC_W{1'b0}};
+    if (rst) {up_p5, down_p5} <= 2'b00;
+  end
+
+  ibert_open_rows #(
+      .SLOT_W (SLOT_W),
+      .COUNT_W(LROW_W + 3)
+  ) u_open (
+      .clk       (clk),
+      .rst       (rst),
+      .up        (up_p5),
+      .down      (down_p5),
+      .slot      (slot_p5),
+      .clear     (flush),
+      .clear_slot(flush_of),
+      .open      (rows_open)
+  );
+
+  assign sts_held = valid_p1 || valid_p2 || valid_p3 || valid_p4 || part || rows_open;
+
   // accumulate
   wire [511:0] sum;
   genvar i;
@@ -440,6 +534,7 @@ module ibert_add_norm_rx #(
   wire ended = valid_p4 && end_p4;
   assign ev_drop_edge  = ended && drop_edge_p4;
   assign ev_drop_row   = ended && drop_row_p4;
+  assign ev_drop_stale = ended && drop_stale_p4;
   assign ev_drop_slice = ended && (drop_slice_p4 || (store_p4 && excess));
 
   wire unused_bits = &{1'b0, s_axis_tuser[74:64], s_axis_tuser[39:24], s_axis_tuser[15:0], cfg_addr, index_wide, acc_addr_p2,

@@ -7,7 +7,7 @@
 // A head beat holds 64/HEAD_DIM heads side by side; both are computed in the same cycles. Rows of a (slot, bank) are served once all K and V
 // of its n rows are in, Q rows in the order in which they became complete. Rows are counted: any order of rows and slices, n from any
 // message of the flagged last row (Q, K or V). Output: message entry msg_base + beat, one beat, with slot, generation and row of the Q row; the
-// last flag on row n-1. Always sinks: s_axis_tready is constantly 1.
+// last flag on row n-1. Always sinks: s_axis_tready is 1 but for the 5 cycles of a flush.
 //
 // Stages (a job = one head beat, n keys), each taking the next job while the one after works on the last:
 //   scores n cycles | exponentials n | division 19 | context n | requantisation 16 | output FIFO 8 beats
@@ -16,12 +16,19 @@
 // 3n + 77 cycles from the completing beat to the first output beat. Back-pressure stops new context jobs only; nothing in flight is lost.
 // Stores: 3 x 512 bits x 2**(SLOT_W+1+ROW_W) * HEAD_BEATS words; scores of two jobs, exponentials of four.
 //
-// It does not: check that slices come once, know generations (it returns the last one seen), mask, pad, or split rows over nodes.
+// Generations: cur of a slot is 0 after reset. A message whose generation is 1 to 7 newer (mod 16) makes it cur; one that is older is
+// dropped and counted. FLUSH(slot), flush_valid, 5 cycles: cur becomes flush_gen, counts and queued rows of both banks are forgotten,
+// and what is left of a message half received is dropped as stale. Rows already offered to the stages still come out with their old
+// generation; they touch no count. Requires that no message of flush_gen is still under way. flush_valid is ignored during a flush, and for
+// a slot that does not exist. sts_active is 1 while anything is held: a message partly received, rows of a (slot, bank) whose queries are not all
+// taken by the stages, a job at work, output not yet taken. It is one cycle behind; K and V that are left in the stores do not count.
+//
+// It does not: check that slices come once, mask, pad, or split rows over nodes.
 //
 // Configuration: 0 EDGE, 1 CONTEXT {msg_base 8, req_base 12, e 7, m 32, c 32, b 20, x0 16 = -x0, beats 4, bank 1}, 2 MESSAGE, 3 OWNER,
 // 4 REQUANT {off 9, e 7, m 32} per channel. A context with beats > HEAD_BEATS never completes a row.
 // sts_count, 32 bits each, from bit 0: messages in, beats in, dropped by edge, by row or slot, by slice, rows served, cycles with a job in
-// flight, cycles a complete Q row waited for K or V, cycles a finished softmax waited for room in the output FIFO.
+// flight, cycles a complete Q row waited for K or V, cycles a finished softmax waited for room in the output FIFO, messages dropped as stale.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
@@ -57,7 +64,12 @@ module ibert_attention #(
     input  wire [27:0]  cfg_addr,
     input  wire [511:0] cfg_data,
 
-    output wire [287:0] sts_count
+    input  wire         flush_valid,   // pulse
+    input  wire [3:0]   flush_slot,
+    input  wire [3:0]   flush_gen,
+    output wire         sts_flushing,
+    output wire         sts_active,
+    output wire [319:0] sts_count
 );
 
 localparam HEADS   = 64 / HEAD_DIM;
@@ -88,8 +100,6 @@ if (REQ_WORDS < 2 || (1 << $clog2(REQ_WORDS)) != REQ_WORDS) begin : g_req_words
 end
 endgenerate
 
-assign s_axis_tready = 1'b1;
-
 // ---- intake and stores
 wire [2:0]        wr_en;
 wire [ADDR_W-1:0] wr_addr;
@@ -100,17 +110,22 @@ wire [SB_W-1:0]   c_sb;
 wire [ROW_W-1:0]  c_row;
 wire [3:0]        c_beats, c_ctx_beats, c_gen;
 wire [5:0]        c_ctx;
-wire              n_beat, n_message, n_drop_edge, n_drop_row, n_drop_slice;
+wire              n_beat, n_message, n_drop_edge, n_drop_row, n_drop_slice, n_drop_stale;
+wire              flush, in_held, rows_held;
+wire [3:0]        flush_of;
 
 ibert_attention_in #(
     .HEAD_BEATS(HEAD_BEATS), .ROW_W(ROW_W), .SLOT_W(SLOT_W), .CTX_N(CTX_N), .SB_W(SB_W), .ADDR_W(ADDR_W)
 ) u_in (
     .clk(clk), .rst(rst),
     .s_axis_tdata(s_axis_tdata), .s_axis_tkeep(s_axis_tkeep), .s_axis_tuser(s_axis_tuser), .s_axis_tlast(s_axis_tlast), .s_axis_tvalid(s_axis_tvalid),
+    .s_axis_tready(s_axis_tready),
     .wr_en(wr_en), .wr_addr(wr_addr), .wr_data(wr_data),
     .c_valid(c_valid), .c_role(c_role), .c_sb(c_sb), .c_row(c_row), .c_beats(c_beats), .c_ctx_beats(c_ctx_beats), .c_ctx(c_ctx), .c_gen(c_gen),
     .c_last(c_last),
     .n_beat(n_beat), .n_message(n_message), .n_drop_edge(n_drop_edge), .n_drop_row(n_drop_row), .n_drop_slice(n_drop_slice),
+    .n_drop_stale(n_drop_stale), .flush_valid(flush_valid), .flush_slot(flush_slot), .flush_gen(flush_gen), .flush(flush), .flush_of(flush_of),
+    .sts_flushing(sts_flushing), .sts_held(in_held),
     .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_data(cfg_data[8:0])
 );
 
@@ -135,7 +150,7 @@ wire [JOB_W-1:0] row_job;
 ibert_attention_rows #(.HEAD_BEATS(HEAD_BEATS), .ROW_W(ROW_W), .SB_W(SB_W), .JOB_W(JOB_W)) u_rows (
     .clk(clk), .rst(rst),
     .c_valid(c_valid), .c_role(c_role), .c_sb(c_sb), .c_row(c_row), .c_beats(c_beats), .c_ctx_beats(c_ctx_beats), .c_ctx(c_ctx), .c_gen(c_gen),
-    .c_last(c_last),
+    .c_last(c_last), .flush(flush), .flush_of(flush_of), .sts_held(rows_held),
     .job_valid(row_valid), .job(row_job), .job_take(row_take), .sts_waiting(waiting)
 );
 
@@ -217,12 +232,14 @@ reg [3:0]   promised_reg;   // 0..OUT_N
 reg [4:0]   flight_reg;     // 0..2 + 4 + OUT_N
 wire        o_take        = o_valid && o_ready;
 wire [3:0]  promised_next = promised_reg + {3'd0, ex_take} - {3'd0, o_take};
-reg [287:0] count_reg;
+reg [319:0] count_reg;
+reg         active_reg;
 
 always @(posedge clk) begin
     promised_reg <= promised_next;
     room_reg     <= promised_next < OUT_N;
     flight_reg   <= flight_reg + {4'd0, row_take} - {4'd0, o_take};
+    active_reg   <= in_held || (s_axis_tvalid && s_axis_tready) || rows_held || flight_reg != 5'd0 || m_axis_tvalid;
 
     if (n_message)            count_reg[0   +: 32] <= count_reg[0   +: 32] + 32'd1;
     if (n_beat)               count_reg[32  +: 32] <= count_reg[32  +: 32] + 32'd1;
@@ -234,15 +251,19 @@ always @(posedge clk) begin
     if (waiting && !sc_active) count_reg[224 +: 32] <= count_reg[224 +: 32] + 32'd1;
     if (ex_valid && !room_reg) count_reg[256 +: 32] <= count_reg[256 +: 32] + 32'd1;
 
+    if (n_drop_stale)          count_reg[288 +: 32] <= count_reg[288 +: 32] + 32'd1;
+
     if (rst) begin
+        active_reg   <= 1'b0;
         promised_reg <= 4'd0;
         room_reg     <= 1'b1;
         flight_reg   <= 5'd0;
-        count_reg    <= 288'd0;
+        count_reg    <= 320'd0;
     end
 end
 
-assign sts_count = count_reg;
+assign sts_count  = count_reg;
+assign sts_active = active_reg;
 
 // the promises keep the FIFO from ever being full
 wire unused = &{1'b0, fifo_ready, fifo_level, y_sb[0], cfg_data[511:132]};

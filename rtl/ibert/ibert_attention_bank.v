@@ -6,7 +6,8 @@
 //   ready = open and a complete Q row waits
 //
 // `open` follows the completing message by two cycles. When the n-th Q row is popped every count returns to zero: no message of the
-// next sequence in this (slot, bank) can exist before the outputs of this one have left the node. It trusts senders to send each slice once.
+// next sequence in this (slot, bank) can exist before the outputs of this one have left the node; `used` is 0 from then on until the next
+// message comes. `clear` (FLUSH) does the same at any time: rows popped before it go on, nothing of them comes back here. It trusts senders to send each slice once.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
@@ -27,7 +28,9 @@ module ibert_attention_bank #(
     input  wire             c_last,
     input  wire             push,        // a Q row became complete
     input  wire             pop,         // a Q row is taken
+    input  wire             clear,
 
+    output wire             used,        // rows of a sequence are here, not all of its queries are popped
     output wire             waiting,
     output wire             ready,
     output wire [ROW_W:0]   n,
@@ -42,7 +45,7 @@ module ibert_attention_bank #(
 localparam CNT_W = ROW_W + 1 + $clog2(HEAD_BEATS);
 
 reg [CNT_W-1:0] k_cnt_reg, v_cnt_reg, need_reg;
-reg             known_reg, open_reg;
+reg             known_reg, open_reg, used_reg;
 reg [ROW_W:0]   n_reg, wr_reg, rd_reg;
 reg [5:0]       ctx_reg;
 reg [3:0]       gen_reg, beats_reg;
@@ -54,6 +57,7 @@ wire             retire   = pop && (rd_reg + 1'b1 == n_reg);
 
 always @(posedge clk) begin
     if (c_valid) begin
+        used_reg  <= 1'b1;
         ctx_reg   <= c_ctx;
         gen_reg   <= c_gen;
         beats_reg <= c_ctx_beats;
@@ -69,16 +73,18 @@ always @(posedge clk) begin
     if (push) wr_reg <= wr_reg + 1'b1;
     if (pop)  rd_reg <= rd_reg + 1'b1;
 
-    if (rst || retire) begin
+    if (rst || retire || clear) begin
         k_cnt_reg <= {CNT_W{1'b0}};
         v_cnt_reg <= {CNT_W{1'b0}};
         wr_reg    <= {(ROW_W+1){1'b0}};
         rd_reg    <= {(ROW_W+1){1'b0}};
         known_reg <= 1'b0;
         open_reg  <= 1'b0;
+        used_reg  <= 1'b0;
     end
 end
 
+assign used    = used_reg;
 assign waiting = wr_reg != rd_reg;
 assign ready   = waiting && open_reg;
 assign n       = n_reg;

@@ -6,6 +6,8 @@
 //
 // Job, from bit 0: n ROW_W+1 | ctx 6 | sb SB_W | beat 4 | row ROW_W | gen 4 | last 1 | end 1 (last beat of the row).
 // Three cycles from a completing message to job_valid; one idle cycle between rows, none between the beats of a row.
+//
+// `flush` (a pulse) forgets everything of flush_of but the row being offered. Requires that no message comes with it.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
@@ -28,6 +30,10 @@ module ibert_attention_rows #(
     input  wire [3:0]       c_gen,
     input  wire             c_last,
 
+    input  wire             flush,
+    input  wire [3:0]       flush_of,
+    output wire             sts_held,    // rows of a sequence whose queries are not all popped, or a row being offered
+
     output wire             job_valid,
     output wire [JOB_W-1:0] job,
     input  wire             job_take,
@@ -45,6 +51,8 @@ if (HEAD_BEATS == 1) begin : g_one
     assign q_done = c_valid && c_role == 2'd0;
     wire unused = &{1'b0, c_beats};
 end else begin : g_count
+    localparam SLOT_ROWS = 2 << ROW_W;
+    integer               t;
     reg  [ROWS-1:0]       touched_reg;
     wire [3:0]            seen_raw;
     wire [SB_W+ROW_W-1:0] at    = {c_sb, c_row};
@@ -56,13 +64,15 @@ end else begin : g_count
     );
     always @(posedge clk) begin
         if (q_msg) touched_reg[at] <= !q_done;
+        for (t = 0; t < SB_N / 2; t = t + 1)
+            if (flush && flush_of == t[3:0]) touched_reg[SLOT_ROWS*t +: SLOT_ROWS] <= {SLOT_ROWS{1'b0}};
         if (rst)   touched_reg <= {ROWS{1'b0}};
     end
 end
 endgenerate
 
 // ---- (slot, bank) state
-wire [SB_N-1:0]       waiting, ready;
+wire [SB_N-1:0]       waiting, ready, used;
 wire [SB_N*REC_W-1:0] rec;
 wire [SB_N*ROW_W-1:0] q_wr, q_rd;
 wire [SB_N-1:0]       pop;
@@ -74,7 +84,7 @@ for (g = 0; g < SB_N; g = g + 1) begin : g_bank
         .clk(clk), .rst(rst),
         .c_valid(c_valid && c_sb == g), .c_role(c_role), .c_row(c_row), .c_beats(c_beats), .c_ctx_beats(c_ctx_beats),
         .c_ctx(c_ctx), .c_gen(c_gen), .c_last(c_last),
-        .push(q_done && c_sb == g), .pop(pop[g]),
+        .push(q_done && c_sb == g), .pop(pop[g]), .clear(flush && flush_of == g / 2), .used(used[g]),
         .waiting(waiting[g]), .ready(ready[g]),
         .n(rec[REC_W*g +: ROW_W+1]), .beats(rec[REC_W*g+ROW_W+1 +: 4]), .ctx(rec[REC_W*g+ROW_W+5 +: 6]), .gen(rec[REC_W*g+ROW_W+11 +: 4]),
         .q_wr(q_wr[ROW_W*g +: ROW_W]), .q_rd(q_rd[ROW_W*g +: ROW_W])
@@ -127,6 +137,7 @@ always @(posedge clk) begin
     end
 end
 
+assign sts_held    = act_reg || used != {SB_N{1'b0}};
 assign job_valid   = act_reg;
 assign job         = {end_now, last_now, rec_reg[ROW_W+11 +: 4], row, beat_reg, sb_reg, rec_reg[ROW_W+5 +: 6], n_now};
 assign sts_waiting = !act_reg && waiting != {SB_N{1'b0}} && ready == {SB_N{1'b0}};

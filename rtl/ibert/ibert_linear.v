@@ -7,7 +7,7 @@
 // Rounding to nearest, ties to even, in ibert_requant only. Contexts, edges, messages: docs/architecture.md, sections 3 to 5.
 //
 // Budget (defaults, ksteps = in_beats*64/K_LANES):
-//   rate    input one beat a cycle, always taken (but for the 2**(3+SLOT_W+ROW_W) cycles after reset that clear the counts);
+//   rate    input one beat a cycle, always taken (but for the 2**(3+SLOT_W+ROW_W) cycles after reset that clear the counts, and a flush);
 //           array one word of K_LANES x OUT_N a cycle, no idle cycle between passes, rows, contexts while rows are ready;
 //           partial sums 16 int32 a cycle; int8 results POST_LANES a cycle; output one beat a cycle
 //   latency last beat of a row in -> first beat out, with the output idle: 17 + ksteps (mode 0); in modes 1 and 2 at most
@@ -19,11 +19,20 @@
 // Partial-sum rows and int8 rows leave through separate accumulator FIFOs, so that neither waits for the other's rate; a row's
 // messages are never interleaved with another row's, but rows of the two kinds may overtake each other. Where both wait they alternate.
 //
+// Generations: cur of a slot is 0 after reset. A message whose generation is 1 to 7 newer (mod 16) makes it cur; one that is older is
+// dropped and counted. FLUSH(slot), flush_valid: cur becomes flush_gen, rows half received or queued are forgotten, and what is
+// left of a message half received is dropped as stale. It takes, and keeps the input closed for, 5 + 2**(3+ROW_W) cycles, or 10 + the
+// rows queued in one priority where that is more; queued rows of other slots wait so long, rows in the sequencer and behind it go on. Of the slot
+// at most three rows in the sequencer and those behind it may still come out, with their old generation. Requires that no message of flush_gen is still
+// under way. flush_valid is ignored during a flush, and for a slot that does not exist.
+// sts_active is 1 while anything is held: a message or row partly received, a row queued or at work, output not yet taken. One
+// cycle behind; clearing after reset does not count.
+//
 // sts_count, 32 bits each, wrapping, from bit 0: 0 messages in, 1 beats in, 2 messages dropped: unknown edge, 3 ... row or slot out of
 // range, 4 ... beat beyond the row, 5 ... not int8, not whole beats, 6 rows dropped: sent again while waiting, queue full, 7 array busy,
-// 8 array idle: no row ready, 9 array idle: output blocked, 10 rows sent, 11 messages out, 12 beats out.
+// 8 array idle: no row ready, 9 array idle: output blocked, 10 rows sent, 11 messages out, 12 beats out, 13 messages dropped: stale.
 // EDGE entries never written are undefined until the loader writes them (LUT memory of an FPGA starts at 0, not valid).
-// Does not: check generations, flush slots, look at msg_count (a row's end ends its messages), or detect a beat that comes twice.
+// Does not: look at msg_count (a row's end ends its messages), or detect a beat that comes twice.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
@@ -64,7 +73,12 @@ module ibert_linear #(
     input  wire [27:0]      cfg_addr,
     input  wire [511:0]     cfg_data,
 
-    output wire [13*32-1:0] sts_count
+    input  wire             flush_valid,   // pulse
+    input  wire [3:0]       flush_slot,
+    input  wire [3:0]       flush_gen,
+    output wire             sts_flushing,
+    output wire             sts_active,
+    output wire [14*32-1:0] sts_count
 );
 
 localparam SA_W    = $clog2(STORE_BEATS);
@@ -93,7 +107,9 @@ wire [1:0]       row_prio;
 wire [5:0]       row_ctx;
 wire [7:0]       row_slotgen;
 wire [ROW_W-1:0] row_row;
-wire             ev_message, ev_beat, ev_drop_edge, ev_drop_row, ev_drop_slice, ev_drop_format, ev_drop_queue;
+wire             flush, purging, in_held, queue_held;
+wire [3:0]       flush_of;
+wire             ev_message, ev_beat, ev_drop_edge, ev_drop_row, ev_drop_slice, ev_drop_format, ev_drop_stale, ev_drop_queue;
 
 ibert_linear_in #(.STORE_BEATS(STORE_BEATS), .ROW_W(ROW_W), .SLOT_W(SLOT_W), .CTX_N(CTX_N)) u_in (
     .clk(clk), .rst(rst),
@@ -101,18 +117,21 @@ ibert_linear_in #(.STORE_BEATS(STORE_BEATS), .ROW_W(ROW_W), .SLOT_W(SLOT_W), .CT
     .s_axis_tvalid(s_axis_tvalid), .s_axis_tready(s_axis_tready),
     .store_we(store_we), .store_addr(store_addr), .store_data(store_data),
     .row_valid(row_valid), .row_prio(row_prio), .row_ctx(row_ctx), .row_slotgen(row_slotgen), .row_row(row_row), .row_last(row_last),
+    .flush_valid(flush_valid), .flush_slot(flush_slot), .flush_gen(flush_gen), .flush(flush), .flush_of(flush_of), .flush_wait(purging),
+    .sts_flushing(sts_flushing), .sts_held(in_held),
     .cfg_we(cwe_reg), .cfg_addr(caddr_reg), .cfg_data(cdata_reg[27:0]),
     .sts_message(ev_message), .sts_beat(ev_beat), .sts_drop_edge(ev_drop_edge), .sts_drop_row(ev_drop_row),
-    .sts_drop_slice(ev_drop_slice), .sts_drop_format(ev_drop_format)
+    .sts_drop_slice(ev_drop_slice), .sts_drop_format(ev_drop_format), .sts_drop_stale(ev_drop_stale)
 );
 
 wire               q_valid, q_ready;
 wire [QUEUE_W-1:0] q_data;
 
-ibert_row_queue #(.DATA_W(QUEUE_W), .DEPTH(1 << (3 + SLOT_W + ROW_W))) u_queue (
+ibert_row_queue #(.DATA_W(QUEUE_W), .DEPTH(1 << (3 + SLOT_W + ROW_W)), .SLOT_LSB(10)) u_queue (
     .clk(clk), .rst(rst),
     .push(row_valid), .push_prio(row_prio), .push_data({row_last, row_row, row_slotgen, row_ctx}),
-    .m_valid(q_valid), .m_data(q_data), .m_ready(q_ready), .sts_drop(ev_drop_queue)
+    .m_valid(q_valid), .m_data(q_data), .m_ready(q_ready),
+    .purge(flush), .purge_slot(flush_of), .busy(purging), .sts_held(queue_held), .sts_drop(ev_drop_queue)
 );
 
 // ---- sequencer -> array ----------------------------------------------------------------------------------------------------------
@@ -231,14 +250,33 @@ axis_msg_emit #(.ROW_W(ROW_W)) u_emit (
     .cfg_we(cwe_reg), .cfg_addr(caddr_reg), .cfg_data(cdata_reg[41:0])
 );
 
+// ---- rows between queue and messages: three in the sequencer, GROUPS in each accumulator FIFO, 17 in the output stage of int8 --------------
+localparam FLIGHT_W = $clog2(ACC_FIFO_GROUPS) + 6;
+
+reg  [FLIGHT_W-1:0] flight_reg;
+reg                 active_reg;
+wire                row_begun = q_valid && q_ready;
+wire                row_sent  = e_valid && e_ready && e_last;
+
+always @(posedge clk) begin
+    flight_reg <= flight_reg + {{(FLIGHT_W-1){1'b0}}, row_begun} - {{(FLIGHT_W-1){1'b0}}, row_sent};
+    active_reg <= in_held || (s_axis_tvalid && s_axis_tready) || queue_held || flight_reg != {FLIGHT_W{1'b0}} || m_axis_tvalid;
+    if (rst) begin
+        flight_reg <= {FLIGHT_W{1'b0}};
+        active_reg <= 1'b0;
+    end
+end
+
+assign sts_active = active_reg;
+
 // ---- counters --------------------------------------------------------------------------------------------------------------------
 wire        beat_out = m_axis_tvalid && m_axis_tready;
-wire [12:0] event_now = {beat_out, beat_out && m_axis_tlast, e_valid && e_ready && e_last, ev_blocked, ev_no_row, ev_busy,
+wire [13:0] event_now = {ev_drop_stale, beat_out, beat_out && m_axis_tlast, row_sent, ev_blocked, ev_no_row, ev_busy,
                          ev_drop_queue, ev_drop_format, ev_drop_slice, ev_drop_row, ev_drop_edge, ev_beat, ev_message};
 
 genvar n;
 generate
-for (n = 0; n < 13; n = n + 1) begin : g_count
+for (n = 0; n < 14; n = n + 1) begin : g_count
     reg [31:0] count_reg;
     always @(posedge clk) begin
         if (event_now[n]) count_reg <= count_reg + 32'd1;

@@ -5,10 +5,13 @@
 //   COUNT[{region, rowindex}] counts the beats of a row; at in_beats the row is ready and the count is 0 again.
 //
 // Slices of a row may come in any order and from any source. One beat a cycle, s_axis_tready does not depend on anything downstream;
-// it is low only for the 2**(3+SLOT_W+ROW_W) cycles after a reset in which COUNT is cleared. Latency 4 cycles from a beat to its
-// store write and, for the beat that completes a row, to row_valid. slot, generation, row and last are those of that beat.
+// it is low only for the 2**(3+SLOT_W+ROW_W) cycles after a reset in which COUNT is cleared, and during a flush. Latency 4 cycles from a
+// beat to its store write and, for the beat that completes a row, to row_valid. slot, generation, row and last are those of that beat.
 //
-// Dropped, each message counted once under the first cause met: unknown edge; row or slot out of range; not int8, not a multiple of 64
+// FLUSH: ibert_slots. COUNT of the slot is cleared in 2**(3+ROW_W) cycles, then the message at the input, if it is of this slot, is cut.
+// `flush` pulses when the queue of ready rows is to be emptied of flush_of; `flush_wait` holds the input closed while that goes on.
+//
+// Dropped, each message counted once under the first cause met: unknown edge; row or slot out of range; stale or cut; not int8, not a multiple of 64
 // bytes or not a whole beat; a beat beyond the row or the store (beats before it are kept: a message's length is not known before its
 // end). It does not check that a beat comes only once.
 `resetall
@@ -41,6 +44,15 @@ module ibert_linear_in #(
     output wire [ROW_W-1:0]               row_row,
     output wire                           row_last,
 
+    input  wire                           flush_valid,
+    input  wire [3:0]                     flush_slot,
+    input  wire [3:0]                     flush_gen,
+    output wire                           flush,
+    output wire [3:0]                     flush_of,
+    input  wire                           flush_wait,
+    output wire                           sts_flushing,
+    output wire                           sts_held,      // a beat under way, a message half received, a row not complete
+
     input  wire                           cfg_we,
     input  wire [27:0]                    cfg_addr,
     input  wire [27:0]                    cfg_data,
@@ -50,7 +62,8 @@ module ibert_linear_in #(
     output wire                           sts_drop_edge,
     output wire                           sts_drop_row,
     output wire                           sts_drop_slice,
-    output wire                           sts_drop_format
+    output wire                           sts_drop_format,
+    output wire                           sts_drop_stale
 );
 
 localparam SA_W  = $clog2(STORE_BEATS);
@@ -74,14 +87,18 @@ endgenerate
 reg  [CNT_W:0] clear_reg;
 wire           clearing = !clear_reg[CNT_W];
 
-assign s_axis_tready = !clearing;
-wire take = s_axis_tvalid && s_axis_tready;
+wire            open, part, cut, sweep, stale_p2;
+wire [ROW_W+2:0] sweep_index;
+wire            take = s_axis_tvalid && s_axis_tready;
+
+assign s_axis_tready = !clearing && open;
 
 // ---- p1: the beat, registered -------------------------------------------------------------------------------------------
 reg         valid_p1, valid_p2, valid_p3, valid_p4;
 reg [511:0] data_p1, data_p2, data_p3, data_p4;
 reg         last_p1, last_p2, last_p3, last_p4;       // tlast
 reg         format_p1, format_p2, format_p3, format_p4; // 1: not a whole int8 beat
+reg         cut_p1, cut_p2, stale_p3, stale_p4;
 reg [7:0]   edge_p1;
 reg [7:0]   slotgen_p1, slotgen_p2, slotgen_p3, slotgen_p4;
 reg [15:0]  row_p1, row_p2, row_p3;
@@ -104,6 +121,20 @@ axis_lutram #(.DATA_W(9), .DEPTH(256)) u_edge (
     .clk(clk),
     .wr_en(cfg_we && cfg_addr[27:24] == 4'd0 && cfg_addr[23:8] == 16'd0), .wr_addr(cfg_addr[7:0]), .wr_data(cfg_data[8:0]),
     .rd_addr(edge_p1), .rd_data(edge_entry)
+);
+
+// ---- p2: generation of the slot -------------------------------------------------------------------------------------------
+wire known_p2 = edge_ok_p2 && ({16'd0, row_p2} >> ROW_W) == 32'd0 && (slotgen_p2[7:4] >> SLOT_W) == 4'd0;
+wire [(4 << SLOT_W)-1:0] unused_cur;
+
+// records and queue are at rest five cycles after the last beat was taken
+ibert_slots #(.SLOT_W(SLOT_W), .DRAIN(5), .SWEEP_W(3 + ROW_W)) u_slots (
+    .clk(clk), .rst(rst),
+    .in_take(take), .in_last(s_axis_tlast), .in_slot(s_axis_tuser[47:44]), .in_open(open), .in_part(part), .in_cut(cut),
+    .chk_valid(valid_p2 && known_p2 && !cut_p2), .chk_slot(slotgen_p2[7:4]), .chk_gen(slotgen_p2[3:0]), .chk_stale(stale_p2),
+    .cur(unused_cur),
+    .flush_valid(flush_valid), .flush_slot(flush_slot), .flush_gen(flush_gen), .sts_flushing(sts_flushing),
+    .start(flush), .sweep_valid(sweep), .sweep_slot(flush_of), .sweep_index(sweep_index), .busy(flush_wait)
 );
 
 // ---- p3: context -> where the row stands --------------------------------------------------------------------------------
@@ -131,16 +162,33 @@ reg  [CNT_W-1:0] count_addr_p4;
 wire [CNT_W-1:0] count_addr = {region_p3, rowindex};
 wire [6:0]       count_rd;
 wire [6:0]       count_next = count_rd + 7'd1;
-wire             ok_p4      = edge_ok_p4 && row_ok_p4 && !format_p4 && slice_ok_p4 && addr_p4 < STORE_BEATS;
+wire             ok_p4      = edge_ok_p4 && row_ok_p4 && !stale_p4 && !format_p4 && slice_ok_p4 && addr_p4 < STORE_BEATS;
 wire             store_p4   = valid_p4 && ok_p4;
 wire             done_p4    = store_p4 && count_next == in_beats_p4;
 
+// COUNT of a slot: its rows in each region
+wire [19:0]      sweep_row  = ({16'd0, flush_of} << ROW_W) | {{(20-ROW_W){1'b0}}, sweep_index[ROW_W-1:0]};
+wire             unused_sweep = &{1'b0, sweep_row[19:RI_W-1]};
+wire [CNT_W-1:0] sweep_addr = {sweep_index[ROW_W +: 3], sweep_row[RI_W-1:0]};
+
 axis_ram #(.DATA_W(7), .DEPTH(1 << CNT_W), .FWD_EN(1), .STYLE("auto")) u_count (
     .clk(clk),
-    .wr_en(clearing || store_p4), .wr_addr(clearing ? clear_reg[CNT_W-1:0] : count_addr_p4),
-    .wr_data((clearing || done_p4) ? 7'd0 : count_next),
+    .wr_en(clearing || sweep || store_p4),
+    .wr_addr(clearing ? clear_reg[CNT_W-1:0] : sweep ? sweep_addr : count_addr_p4),
+    .wr_data((clearing || sweep || done_p4) ? 7'd0 : count_next),
     .rd_en(valid_p3), .rd_addr(count_addr), .rd_data(count_rd)
 );
+
+// rows begun and not complete
+reg        up_p5, down_p5;
+reg  [3:0] slot_p5;
+wire       rows_open;
+
+ibert_open_rows #(.SLOT_W(SLOT_W), .COUNT_W(ROW_W + 4)) u_open (
+    .clk(clk), .rst(rst), .up(up_p5), .down(down_p5), .slot(slot_p5), .clear(flush), .clear_slot(flush_of), .open(rows_open)
+);
+
+assign sts_held = valid_p1 || valid_p2 || valid_p3 || valid_p4 || part || rows_open;
 
 reg  dropped_reg;   // this message is counted already
 wire drop_p4 = valid_p4 && !ok_p4 && !dropped_reg;
@@ -150,6 +198,7 @@ always @(posedge clk) begin
         data_p1    <= s_axis_tdata;
         last_p1    <= s_axis_tlast;
         format_p1  <= s_axis_tuser[77:76] != 2'd0 || in_offset[3:0] != 4'd0 || s_axis_tkeep != {64{1'b1}};
+        cut_p1     <= cut;
         edge_p1    <= s_axis_tuser[23:16];
         slotgen_p1 <= s_axis_tuser[47:40];
         row_p1     <= {s_axis_tuser[55:48], s_axis_tuser[63:56]};
@@ -161,6 +210,7 @@ always @(posedge clk) begin
         data_p2    <= data_p1;
         last_p2    <= last_p1;
         format_p2  <= format_p1;
+        cut_p2     <= cut_p1;
         slotgen_p2 <= slotgen_p1;
         row_p2     <= row_p1;
         rowlast_p2 <= rowlast_p1;
@@ -174,6 +224,7 @@ always @(posedge clk) begin
         data_p3    <= data_p2;
         last_p3    <= last_p2;
         format_p3  <= format_p2;
+        stale_p3   <= cut_p2 || stale_p2;
         slotgen_p3 <= slotgen_p2;
         row_p3     <= row_p2;
         rowlast_p3 <= rowlast_p2;
@@ -186,6 +237,7 @@ always @(posedge clk) begin
         data_p4       <= data_p3;
         last_p4       <= last_p3;
         format_p4     <= format_p3;
+        stale_p4      <= stale_p3;
         slotgen_p4    <= slotgen_p3;
         row_p4        <= row_p3[ROW_W-1:0];
         rowlast_p4    <= rowlast_p3;
@@ -198,7 +250,12 @@ always @(posedge clk) begin
         addr_p4       <= addr;
         count_addr_p4 <= count_addr;
     end
-    if (valid_p4) dropped_reg <= !last_p4 && (dropped_reg || !ok_p4);
+    if (valid_p4) begin
+        dropped_reg <= !last_p4 && (dropped_reg || !ok_p4);
+        slot_p5     <= slotgen_p4[7:4];
+    end
+    up_p5   <= store_p4 && !done_p4 && count_rd == 7'd0;
+    down_p5 <= done_p4 && count_rd != 7'd0;
 
     valid_p1 <= take;
     valid_p2 <= valid_p1;
@@ -211,6 +268,8 @@ always @(posedge clk) begin
         valid_p2    <= 1'b0;
         valid_p3    <= 1'b0;
         valid_p4    <= 1'b0;
+        up_p5       <= 1'b0;
+        down_p5     <= 1'b0;
         beat_reg    <= 8'd0;
         dropped_reg <= 1'b0;
         clear_reg   <= {(CNT_W+1){1'b0}};
@@ -232,8 +291,9 @@ assign sts_message     = take && s_axis_tlast;
 assign sts_beat        = take;
 assign sts_drop_edge   = drop_p4 && !edge_ok_p4;
 assign sts_drop_row    = drop_p4 && edge_ok_p4 && !row_ok_p4;
-assign sts_drop_format = drop_p4 && edge_ok_p4 && row_ok_p4 && format_p4;
-assign sts_drop_slice  = drop_p4 && edge_ok_p4 && row_ok_p4 && !format_p4;
+assign sts_drop_stale  = drop_p4 && edge_ok_p4 && row_ok_p4 && stale_p4;
+assign sts_drop_format = drop_p4 && edge_ok_p4 && row_ok_p4 && !stale_p4 && format_p4;
+assign sts_drop_slice  = drop_p4 && edge_ok_p4 && row_ok_p4 && !stale_p4 && !format_p4;
 
 endmodule
 

@@ -1,363 +1,266 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sending side of the Ethernet port: one frame to every remote node a message is for. Fields: docs/frame-format.md.
+// Sending side of the Ethernet port: nothing is lost. Rules: docs/transport.md; frames: docs/frame-format.md.
 //
-// A message is stored whole in a cell of BEATS beats. Its remote nodes are PEERS[tuser[15:8]]; for every set bit n, lowest first,
-// one frame goes out: a header beat (64 bytes), then the payload beats, read again from the cell for each frame. Sequence number: per peer, from 0
-// after reset, one per frame, modulo 2^24. IPv4 checksum = ones' complement of the ones' complement sum of the header's ten half-words.
-// `acknowledged` and `credit` are taken when the header leaves. A frame, once begun, has no gap (the whole message is stored).
+//   net_tx_store (cells) -> net_tx_queue (queue of each peer) -> net_tx_window (what may be sent) -> net_tx_pick (turns) -> net_tx_frame -> MAC
 //
-// Dropped and counted: a message for no node; a peer that PEER does not know (the other peers get theirs); a malformed message: longer than a
-// cell, tkeep not contiguous from byte 0 or not all ones before the last beat, or empty and not of type control (an empty frame would carry nothing).
-// Latency last beat in -> header at mac_tx 7 cycles; one beat a cycle, no idle cycle between the frames of waiting messages.
-// With all cells in use tready falls between messages. It does not retransmit and does not act on credits.
+// A message is stored once and sent to each of its peers; its cell is free when all of them have acknowledged it or are failed. The epochs are
+// kept by net_link, which also checks the acknowledgements (ev_*: only those with ev_right count) and runs the timers.
+// Dropped and counted: a message for no node; a malformed one (see net_tx_store). Discarded and counted, per peer: for an unknown or failed peer;
+// what was sent at least once when a link is reset.
 //
-// Configuration: memory 0 PEERS[kernel] {nodes 64}, memory 1 PEER[node] {mac 48, ip 32, valid 1}. Entries never written are 0.
-// sts_count: messages, frames, payload beats sent, dropped for no node, dropped for an unknown peer, malformed, most cells in use.
+// Latency last beat in -> header at mac_tx 8 cycles where nothing waits; ev_valid -> first frame it allows at mac_tx 11; ack_due -> ack at mac_tx 6.
+// One beat a cycle: header and payload without gap, no idle cycle between the frames of waiting messages, acknowledgements coming in or not.
+// Depth: CELLS messages of 16 beats of 512 bits in all, WINDOW_N a peer; tables of PEERS_N entries are LUT memory, flags are vectors.
+// tready falls between messages while no cell is free. s_axis_room: 4 cells and more are free (all, where there are fewer), for net_switch. It does not reorder the messages of a peer.
+//
+// Configuration: memory 0 PEERS[kernel] {nodes 64}, memory 1 PEER[node] {mac 48, ip 32, valid 1, quota 8}. Reset clears both.
+// sts_count: messages in, data frames sent, of these sent again, payload beats sent, acks, nacks, hellos, hello-acks, frames of the responder, messages
+// dropped for no node, malformed, copies discarded, 0, go-backs by nack, most cells in use, cycles an offered beat was refused.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
 
 module net_eth_tx #(
-    parameter CELLS    = 32,    // message cells. Requires a power of two, at least 2
-    parameter UDP_PORT = 17996  // both ports of a frame
+    parameter PEERS_N  = 64,                // peers. Requires a power of two, 2 to 64
+    parameter CELLS    = 128,               // message cells. Requires a power of two, at least 2
+    parameter WINDOW_N = 64,                // messages queued for a peer. Requires a power of two, 2 to 64
+    parameter UDP_PORT = 17996,             // both ports of a frame. Requires 1 to 65,535
+    parameter PEER_W   = $clog2(PEERS_N)    // not to be set
 ) (
-    input  wire          clk,
-    input  wire          rst,
-    input  wire [15:0]   id_node,
-    input  wire [47:0]   id_mac,
-    input  wire [31:0]   id_ip,
+    input  wire               clk,
+    input  wire               rst,
+    input  wire [15:0]        id_node,
+    input  wire [47:0]        id_mac,
+    input  wire [31:0]        id_ip,
+    input  wire [7:0]         id_cluster,
 
-    input  wire [511:0]  s_axis_tdata,
-    input  wire [63:0]   s_axis_tkeep,
-    input  wire [79:0]   s_axis_tuser,
-    input  wire          s_axis_tlast,
-    input  wire          s_axis_tvalid,
-    output wire          s_axis_tready,
+    input  wire [511:0]       s_axis_tdata,
+    input  wire [63:0]        s_axis_tkeep,
+    input  wire [79:0]        s_axis_tuser,
+    input  wire               s_axis_tlast,
+    input  wire               s_axis_tvalid,
+    output wire               s_axis_tready,
+    output reg                s_axis_room,
 
-    output wire [5:0]    ack_peer,      // the peer the next header is for
-    input  wire [23:0]   ack_next,      // next sequence number expected from it
-    input  wire [7:0]    credit,
+    // with net_eth_rx: docs/transport.md, section 7
+    output wire [PEER_W-1:0]  hd_peer,
+    input  wire [23:0]        hd_expected,
+    input  wire [7:0]         hd_credit,
+    output wire               hd_sent,
+    output wire [PEER_W-1:0]  hd_sent_peer,
+    output wire               hd_sent_nack,
+    input  wire [PEERS_N-1:0] ack_due,
+    input  wire [PEERS_N-1:0] nack_due,
 
-    output wire [511:0]  mac_tx_tdata,
-    output wire [63:0]   mac_tx_tkeep,
-    output wire          mac_tx_tlast,
-    output wire          mac_tx_tvalid,
-    input  wire          mac_tx_tready,
+    // with net_link
+    input  wire               ev_valid,
+    input  wire [PEER_W-1:0]  ev_peer,
+    input  wire [4:0]         ev_type,
+    input  wire [23:0]        ev_ack,
+    input  wire [7:0]         ev_credit,
+    input  wire               ev_right,
+    output wire [PEER_W-1:0]  lk_hd_peer,       // answered in the same cycle
+    input  wire [7:0]         lk_hd_mine,
+    input  wire [7:0]         lk_hd_theirs,
+    input  wire [PEERS_N-1:0] up,
+    input  wire [PEERS_N-1:0] discard,          // failed. Requires that it rises in the cycle of link_reset
+    input  wire               link_reset,       // pulse. Requires that epochs and up have changed in this cycle
+    input  wire [PEER_W-1:0]  link_reset_peer,
+    input  wire [PEERS_N-1:0] hello_due,
+    input  wire [PEERS_N-1:0] helloack_due,
+    output wire [4:0]         hd_sent_type,     // with hd_sent
+    input  wire               goback_valid,
+    input  wire [PEER_W-1:0]  goback_peer,
+    output wire [PEERS_N-1:0] outstanding,      // frames are unacknowledged
+    output wire [PEERS_N-1:0] waiting,          // messages wait for credit or for the link
+    output wire               progress_valid,   // the acknowledged number or the limit has grown
+    output wire [PEER_W-1:0]  progress_peer,
 
-    input  wire          cfg_we,
-    input  wire [27:0]   cfg_addr,
-    input  wire [80:0]   cfg_data,
+    input  wire [511:0]       rp_axis_tdata,
+    input  wire [63:0]        rp_axis_tkeep,
+    input  wire               rp_axis_tlast,
+    input  wire               rp_axis_tvalid,
+    output wire               rp_axis_tready,
 
-    output wire [7*32-1:0] sts_count,
-    output wire [31:0]   sts_drops,
-    output wire          sts_busy
+    output wire [511:0]       mac_tx_tdata,
+    output wire [63:0]        mac_tx_tkeep,
+    output wire               mac_tx_tlast,
+    output wire               mac_tx_tvalid,
+    input  wire               mac_tx_tready,
+
+    input  wire               cfg_we,
+    input  wire [27:0]        cfg_addr,
+    input  wire [88:0]        cfg_data,
+
+    output wire [16*32-1:0]   sts_count,
+    output wire [31:0]        sts_lost,         // messages and copies that no peer will get: no node, malformed, discarded
+    output wire               sts_busy
 );
 
 localparam CELL_W = $clog2(CELLS);
-localparam BEATS  = 16;
-localparam INFO_W = 64 + 80 + 64 + 5 + 7;
-localparam [15:0] PORT16 = UDP_PORT;
+localparam ROOM_LEVEL = (CELLS > 4) ? CELLS - 4 : 0;
+localparam RING_W = $clog2(WINDOW_N);
 
-generate
-if (CELLS < 2 || (1 << CELL_W) != CELLS) begin : g_cells
-    PARAM_ERROR_net_eth_tx_CELLS_power_of_two u_err ();
-end
-if (UDP_PORT < 1 || UDP_PORT > 65535) begin : g_port
-    PARAM_ERROR_net_eth_tx_UDP_PORT_1_to_65535 u_err ();
-end
-endgenerate
+wire unused = &{1'b0, cfg_data[88:81]};
 
-// bytes of a beat with contiguous tkeep
-function [6:0] keep_bytes(input [63:0] keep);
-    integer b;
-    begin
-        keep_bytes = 7'd0;
-        if (keep == {64{1'b1}}) keep_bytes = 7'd64;
-        else for (b = 0; b < 64; b = b + 1) if (keep[b]) keep_bytes = b[6:0] + 7'd1;
-    end
-endfunction
+// ---- cells and queues
 
-// one fold of a ones' complement sum: the result fits 17 bits
-function [16:0] fold(input [19:0] sum);
-    fold = {1'b0, sum[15:0]} + {13'd0, sum[19:16]};
-endfunction
+wire [CELL_W-1:0]   put_cell, close_cell, rel_cell, get_cell, info_cell, rd_cell;
+wire [PEERS_N-1:0]  put_peers, known, ready;
+wire                put_request, put_request_ready, put_valid, close_valid, rel_valid, rel_ready, moved_valid, rd_en;
+wire [PEER_W-1:0]   put_peer, una_peer, moved_peer, pick_peer, kill_peer, base_peer, sent_peer;
+wire [RING_W:0]     una;
+wire [6:0]          close_n, discarded;
+wire [79:0]         info_user;
+wire [10:0]         info_bytes;
+wire [3:0]          rd_beat;
+wire [511:0]        rd_data;
+wire [2:0]          busy_valid;
+wire [3*PEER_W-1:0] busy_peer;
+wire [3*RING_W-1:0] busy_place;
+wire [RING_W:0]     put_tail;
+wire [23:0]         send_position, base, sent_position;
+wire                pick_valid, pick_ready, send_valid, send_ready, kill_valid, sent_valid, sent_again;
+wire                message, malformed, no_node, skipped, back, payload, responder, store_busy, queue_busy, frame_busy;
+wire [CELL_W:0]     used;
 
-// the wire's byte 0 is the top byte of `be` and the lowest of the result
-function [511:0] reverse_bytes(input [511:0] be);
-    integer b;
-    for (b = 0; b < 64; b = b + 1) reverse_bytes[8*b +: 8] = be[8*(63-b) +: 8];
-endfunction
-
-// ---- write side: a ring of cells
-
-reg [CELL_W:0] wr_ptr_reg, desc_ptr_reg, free_ptr_reg;
-reg [3:0]      wr_beat_reg;
-reg            wr_bad_reg;      // not to be kept: too long, or a gap before the last beat
-
-wire [CELL_W:0] stored   = wr_ptr_reg - free_ptr_reg;
-wire            accept   = s_axis_tvalid && s_axis_tready;
-wire            finish   = accept && s_axis_tlast;
-wire            control  = (s_axis_tuser[77:76] == 2'd3);
-wire            whole    = (s_axis_tkeep == {64{1'b1}});
-wire            empty    = (s_axis_tkeep == 64'd0);
-wire            keep_ok  = whole || ((s_axis_tkeep & (s_axis_tkeep + 64'd1)) == 64'd0 && (!empty || (wr_beat_reg == 4'd0 && control)));
-wire            good     = !wr_bad_reg && keep_ok;
-wire [63:0]     peers;
-wire            store_it = finish && good && (peers != 64'd0);
-
-assign s_axis_tready = !stored[CELL_W];
-
-net_table #(.DATA_W(64), .DEPTH(256)) u_peers (
-    .clk(clk), .clear(1'b0),
-    .wr_en(cfg_we && cfg_addr[27:24] == 4'd0 && cfg_addr[23:8] == 16'd0), .wr_addr(cfg_addr[7:0]), .wr_data(cfg_data[63:0]),
-    .rd_addr(s_axis_tuser[15:8]), .rd_data(peers)
+net_tx_store #(.PEERS_N(PEERS_N), .CELLS(CELLS)) u_store (
+    .clk(clk), .rst(rst), .id_cluster(id_cluster),
+    .s_axis_tdata(s_axis_tdata), .s_axis_tkeep(s_axis_tkeep), .s_axis_tuser(s_axis_tuser), .s_axis_tlast(s_axis_tlast),
+    .s_axis_tvalid(s_axis_tvalid), .s_axis_tready(s_axis_tready),
+    .m_cell(put_cell), .m_peers(put_peers), .m_valid(put_request), .m_ready(put_request_ready),
+    .close_valid(close_valid), .close_cell(close_cell), .close_n(close_n), .rel_valid(rel_valid), .rel_cell(rel_cell), .rel_ready(rel_ready),
+    .info_cell(info_cell), .info_user(info_user), .info_bytes(info_bytes),
+    .rd_en(rd_en), .rd_cell(rd_cell), .rd_beat(rd_beat), .rd_data(rd_data),
+    .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_data(cfg_data[PEERS_N-1:0]),
+    .sts_message(message), .sts_malformed(malformed), .sts_used(used), .sts_busy(store_busy)
 );
 
-wire [79:0] info_user;
-wire [63:0] info_keep, info_mask;
-wire [4:0]  info_beats;
-wire [6:0]  info_bytes;
-
-axis_lutram #(.DATA_W(INFO_W), .DEPTH(CELLS)) u_info (
-    .clk(clk), .wr_en(store_it), .wr_addr(wr_ptr_reg[CELL_W-1:0]),
-    .wr_data({peers, empty ? 5'd0 : {1'b0, wr_beat_reg} + 5'd1, keep_bytes(s_axis_tkeep), s_axis_tkeep, s_axis_tuser}),
-    .rd_addr(desc_ptr_reg[CELL_W-1:0]), .rd_data({info_mask, info_beats, info_bytes, info_keep, info_user})
-);
-
-// ---- frame pipeline: p0 a peer is picked, p1 tables read, p2 sum, p3 checksum; all move together
-
-reg              msg_valid_reg;   // a message whose peers are being picked
-reg [63:0]       msg_mask_reg;
-reg [CELL_W-1:0] msg_cell_reg;
-reg [79:0]       msg_user_reg;
-reg [63:0]       msg_keep_reg;
-reg [4:0]        msg_beats_reg;
-reg [15:0]       msg_bytes_reg;   // payload bytes
-
-reg              p1_valid_reg, p2_valid_reg, p3_valid_reg;
-reg              p1_end_reg, p2_end_reg, p3_end_reg;       // the last frame of its message: the cell is free after it
-reg              p2_skip_reg, p3_skip_reg;                 // no such peer
-reg [5:0]        p1_peer_reg, p2_peer_reg, p3_peer_reg;
-reg [CELL_W-1:0] p1_cell_reg, p2_cell_reg, p3_cell_reg;
-reg [79:0]       p1_user_reg, p2_user_reg, p3_user_reg;
-reg [63:0]       p1_keep_reg, p2_keep_reg, p3_keep_reg;
-reg [4:0]        p1_beats_reg, p2_beats_reg, p3_beats_reg;
-reg [15:0]       p1_bytes_reg, p2_bytes_reg, p3_bytes_reg;
-reg [47:0]       p2_mac_reg, p3_mac_reg;
-reg [31:0]       p2_ip_reg, p3_ip_reg;
-reg [23:0]       p2_seq_reg, p3_seq_reg;
-reg [19:0]       p2_sum_reg;
-reg [15:0]       p3_check_reg;
-
-wire             take;            // p3 is used up in this cycle
-wire             move = !p3_valid_reg || take;
-wire [63:0]      rest_mask = msg_mask_reg & (msg_mask_reg - 64'd1);
-wire             load = (desc_ptr_reg != wr_ptr_reg) && (!msg_valid_reg || (move && rest_mask == 64'd0));
-wire [80:0]      peer_entry;
-wire [23:0]      peer_seq;
-wire             sends = p1_valid_reg && peer_entry[80];
-wire [16:0]      p2_fold = fold(p2_sum_reg);
-wire [15:0]      p2_check = p2_fold[15:0] + {15'd0, p2_fold[16]};
-
-net_table #(.DATA_W(81), .DEPTH(64)) u_peer (
-    .clk(clk), .clear(1'b0),
-    .wr_en(cfg_we && cfg_addr[27:24] == 4'd1 && cfg_addr[23:6] == 18'd0), .wr_addr(cfg_addr[5:0]), .wr_data(cfg_data),
-    .rd_addr(p1_peer_reg), .rd_data(peer_entry)
-);
-
-net_table #(.DATA_W(24), .DEPTH(64)) u_seq (
-    .clk(clk), .clear(rst), .wr_en(move && sends), .wr_addr(p1_peer_reg), .wr_data(peer_seq + 24'd1),
-    .rd_addr(p1_peer_reg), .rd_data(peer_seq)
-);
-
-// number of the lowest set bit
-function [5:0] lowest(input [63:0] mask);
-    integer b;
-    begin
-        lowest = 6'd0;
-        for (b = 63; b >= 0; b = b - 1) if (mask[b]) lowest = b[5:0];
-    end
-endfunction
-
-always @(posedge clk) begin
-    if (load) begin
-        msg_valid_reg <= 1'b1;
-        msg_mask_reg  <= info_mask;
-        msg_cell_reg  <= desc_ptr_reg[CELL_W-1:0];
-        msg_user_reg  <= info_user;
-        msg_keep_reg  <= info_keep;
-        msg_beats_reg <= info_beats;
-        msg_bytes_reg <= (info_beats == 5'd0) ? 16'd0 : {5'd0, info_beats - 5'd1, 6'd0} + {9'd0, info_bytes};
-        desc_ptr_reg  <= desc_ptr_reg + 1'b1;
-    end else if (msg_valid_reg && move) begin
-        msg_mask_reg  <= rest_mask;
-        msg_valid_reg <= (rest_mask != 64'd0);
-    end
-    if (move) begin
-        p1_valid_reg <= msg_valid_reg;
-        p2_valid_reg <= p1_valid_reg;
-        p3_valid_reg <= p2_valid_reg;
-        if (msg_valid_reg) begin
-            p1_peer_reg  <= lowest(msg_mask_reg);
-            p1_end_reg   <= (rest_mask == 64'd0);
-            p1_cell_reg  <= msg_cell_reg;
-            p1_user_reg  <= msg_user_reg;
-            p1_keep_reg  <= msg_keep_reg;
-            p1_beats_reg <= msg_beats_reg;
-            p1_bytes_reg <= msg_bytes_reg;
-        end
-        if (p1_valid_reg) begin
-            p2_peer_reg  <= p1_peer_reg;
-            p2_end_reg   <= p1_end_reg;
-            p2_cell_reg  <= p1_cell_reg;
-            p2_user_reg  <= p1_user_reg;
-            p2_keep_reg  <= p1_keep_reg;
-            p2_beats_reg <= p1_beats_reg;
-            p2_bytes_reg <= p1_bytes_reg;
-            p2_skip_reg  <= !peer_entry[80];
-            p2_mac_reg   <= peer_entry[47:0];
-            p2_ip_reg    <= peer_entry[79:48];
-            p2_seq_reg   <= peer_seq;
-            // the header's half-words but for identification 0: at most 8 * 65535 < 2^20
-            p2_sum_reg   <= 20'h04500 + {4'd0, p1_bytes_reg + 16'd50} + 20'h04000 + 20'h04011
-                          + {4'd0, id_ip[31:16]} + {4'd0, id_ip[15:0]} + {4'd0, peer_entry[79:64]} + {4'd0, peer_entry[63:48]};
-        end
-        if (p2_valid_reg) begin
-            p3_peer_reg  <= p2_peer_reg;
-            p3_end_reg   <= p2_end_reg;
-            p3_cell_reg  <= p2_cell_reg;
-            p3_user_reg  <= p2_user_reg;
-            p3_keep_reg  <= p2_keep_reg;
-            p3_beats_reg <= p2_beats_reg;
-            p3_bytes_reg <= p2_bytes_reg;
-            p3_skip_reg  <= p2_skip_reg;
-            p3_mac_reg   <= p2_mac_reg;
-            p3_ip_reg    <= p2_ip_reg;
-            p3_seq_reg   <= p2_seq_reg;
-            p3_check_reg <= ~p2_check;
-        end
-    end
-    if (rst) begin
-        msg_valid_reg <= 1'b0;
-        p1_valid_reg  <= 1'b0;
-        p2_valid_reg  <= 1'b0;
-        p3_valid_reg  <= 1'b0;
-        desc_ptr_reg  <= {(CELL_W+1){1'b0}};
-    end
-end
-
-// ---- emission: header beat, payload beats; then the memory's output register beside the header register
-
-reg              pay_active_reg, pay_end_reg;
-reg [CELL_W-1:0] pay_cell_reg;
-reg [3:0]        pay_beat_reg, pay_left_reg;
-reg [63:0]       pay_keep_reg;
-reg              out_valid_reg, out_header_reg, out_last_reg;
-reg [63:0]       out_keep_reg;
-reg [511:0]      header_reg;
-
-wire         out_ready;
-wire         advance  = !out_valid_reg || out_ready;
-wire         send_hdr = p3_valid_reg && !p3_skip_reg && !pay_active_reg && advance;
-wire         send_pay = pay_active_reg && advance;
-wire         pay_last = (pay_left_reg == 4'd0);
-wire [511:0] cell_data;
-wire         free_en  = (take && p3_end_reg && (p3_skip_reg || p3_beats_reg == 5'd0)) || (send_pay && pay_last && pay_end_reg);
-
-assign take     = p3_valid_reg && !pay_active_reg && (p3_skip_reg || advance);
-assign ack_peer = p3_peer_reg;
-
-axis_ram #(.DATA_W(512), .DEPTH(CELLS * BEATS), .FWD_EN(0), .STYLE("block")) u_cells (
-    .clk(clk),
-    .wr_en(accept && !wr_bad_reg), .wr_addr({wr_ptr_reg[CELL_W-1:0], wr_beat_reg}), .wr_data(s_axis_tdata),
-    .rd_en(send_pay), .rd_addr({pay_cell_reg, pay_beat_reg}), .rd_data(cell_data)
-);
-
-function [79:0] wire_order(input [79:0] user);
-    integer b;
-    for (b = 0; b < 10; b = b + 1) wire_order[8*b +: 8] = user[8*(9-b) +: 8];
-endfunction
-
-always @(posedge clk) begin
-    if (send_hdr) begin
-        header_reg <= reverse_bytes({
-            p3_mac_reg, id_mac, 16'h0800,
-            16'h4500, p3_bytes_reg + 16'd50, 16'h0000, 16'h4000, 16'h4011, p3_check_reg, id_ip, p3_ip_reg,
-            PORT16, PORT16, p3_bytes_reg + 16'd30, 16'h0000,
-            8'h20, credit, id_node, 8'd1, 8'd1, p3_seq_reg, ack_next, wire_order(p3_user_reg)});
-        pay_active_reg <= (p3_beats_reg != 5'd0);
-        pay_end_reg    <= p3_end_reg;
-        pay_cell_reg   <= p3_cell_reg;
-        pay_beat_reg   <= 4'd0;
-        pay_left_reg   <= p3_beats_reg[3:0] - 4'd1;
-        pay_keep_reg   <= p3_keep_reg;
-        out_valid_reg  <= 1'b1;
-        out_header_reg <= 1'b1;
-        out_last_reg   <= (p3_beats_reg == 5'd0);
-        out_keep_reg   <= {64{1'b1}};
-    end else if (send_pay) begin
-        pay_beat_reg   <= pay_beat_reg + 4'd1;
-        pay_left_reg   <= pay_left_reg - 4'd1;
-        if (pay_last) pay_active_reg <= 1'b0;
-        out_valid_reg  <= 1'b1;
-        out_header_reg <= 1'b0;
-        out_last_reg   <= pay_last;
-        out_keep_reg   <= pay_last ? pay_keep_reg : {64{1'b1}};
-    end else if (advance) begin
-        out_valid_reg  <= 1'b0;
-    end
-    if (free_en) free_ptr_reg <= free_ptr_reg + 1'b1;
-    if (rst) begin
-        pay_active_reg <= 1'b0;
-        out_valid_reg  <= 1'b0;
-        free_ptr_reg   <= {(CELL_W+1){1'b0}};
-    end
-end
-
-axis_skid #(.DATA_W(577)) u_skid (
+net_tx_queue #(.PEERS_N(PEERS_N), .CELLS(CELLS), .WINDOW_N(WINDOW_N)) u_queue (
     .clk(clk), .rst(rst),
-    .s_axis_tdata({out_last_reg, out_keep_reg, out_header_reg ? header_reg : cell_data}),
-    .s_axis_tvalid(out_valid_reg), .s_axis_tready(out_ready),
-    .m_axis_tdata({mac_tx_tlast, mac_tx_tkeep, mac_tx_tdata}), .m_axis_tvalid(mac_tx_tvalid), .m_axis_tready(mac_tx_tready)
+    .s_cell(put_cell), .s_peers(put_peers), .s_valid(put_request), .s_ready(put_request_ready), .known(known), .discard(discard),
+    .put_valid(put_valid), .put_peer(put_peer), .put_tail(put_tail),
+    .get_en(send_valid), .get_peer(pick_peer), .get_place(send_position[RING_W-1:0]), .get_cell(get_cell),
+    .moved_valid(moved_valid), .moved_peer(moved_peer), .una_peer(una_peer), .una(una),
+    .busy_valid(busy_valid), .busy_peer(busy_peer), .busy_place(busy_place),
+    .close_valid(close_valid), .close_cell(close_cell), .close_n(close_n), .rel_valid(rel_valid), .rel_cell(rel_cell), .rel_ready(rel_ready),
+    .sts_no_node(no_node), .sts_skipped(skipped), .sts_busy(queue_busy)
 );
 
-// ---- write side state and counters
+// ---- what may be sent, and to whom next
 
-reg [31:0]     messages_reg, frames_reg, beats_reg, no_node_reg, no_peer_reg, malformed_reg;
+net_tx_window #(.PEERS_N(PEERS_N), .WINDOW_N(WINDOW_N)) u_window (
+    .clk(clk), .rst(rst),
+    .ev_valid(ev_valid && ev_right), .ev_peer(ev_peer), .ev_nack(ev_type == 5'd2), .ev_ack(ev_ack), .ev_credit(ev_credit),
+    .link_reset(link_reset), .link_reset_peer(link_reset_peer), .up(up), .discard(discard),
+    .goback_valid(goback_valid), .goback_peer(goback_peer), .progress_valid(progress_valid), .progress_peer(progress_peer),
+    .outstanding(outstanding), .waiting(waiting),
+    .put_valid(put_valid), .put_peer(put_peer), .put_tail(put_tail), .una_peer(una_peer), .una(una), .moved_valid(moved_valid), .moved_peer(moved_peer),
+    .ready(ready), .pick_valid(pick_valid), .pick_peer(pick_peer), .pick_ready(pick_ready),
+    .send_valid(send_valid), .send_position(send_position), .send_ready(send_ready), .kill_valid(kill_valid), .kill_peer(kill_peer),
+    .base_peer(base_peer), .base(base),
+    .sent_valid(sent_valid), .sent_peer(sent_peer), .sent_position(sent_position), .sent_again(sent_again),
+    .sts_back(back), .sts_discarded(discarded)
+);
+
+net_tx_pick #(.N(PEERS_N)) u_pick (
+    .clk(clk), .rst(rst), .req(ready), .reload(1'b1), .m_index(pick_peer), .m_valid(pick_valid), .m_ready(pick_ready)
+);
+
+net_tx_frame #(.PEERS_N(PEERS_N), .CELLS(CELLS), .WINDOW_N(WINDOW_N), .UDP_PORT(UDP_PORT)) u_frame (
+    .clk(clk), .rst(rst), .id_node(id_node), .id_mac(id_mac), .id_ip(id_ip),
+    .send_valid(send_valid), .send_peer(pick_peer), .send_position(send_position), .send_ready(send_ready), .get_cell(get_cell),
+    .kill_valid(kill_valid), .kill_peer(kill_peer), .link_reset(link_reset), .base_peer(base_peer), .base(base),
+    .sent_valid(sent_valid), .sent_peer(sent_peer), .sent_position(sent_position),
+    .busy_valid(busy_valid), .busy_peer(busy_peer), .busy_place(busy_place),
+    .info_cell(info_cell), .info_user(info_user), .info_bytes(info_bytes), .rd_en(rd_en), .rd_cell(rd_cell), .rd_beat(rd_beat), .rd_data(rd_data),
+    .ack_due(ack_due), .nack_due(nack_due), .hello_due(hello_due), .helloack_due(helloack_due),
+    .hd_peer(hd_peer), .hd_expected(hd_expected), .hd_credit(hd_credit), .lk_hd_mine(lk_hd_mine), .lk_hd_theirs(lk_hd_theirs),
+    .hd_sent(hd_sent), .hd_sent_type(hd_sent_type),
+    .rp_axis_tdata(rp_axis_tdata), .rp_axis_tkeep(rp_axis_tkeep), .rp_axis_tlast(rp_axis_tlast),
+    .rp_axis_tvalid(rp_axis_tvalid), .rp_axis_tready(rp_axis_tready),
+    .mac_tx_tdata(mac_tx_tdata), .mac_tx_tkeep(mac_tx_tkeep), .mac_tx_tlast(mac_tx_tlast),
+    .mac_tx_tvalid(mac_tx_tvalid), .mac_tx_tready(mac_tx_tready),
+    .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_data(cfg_data[80:0]),
+    .known(known), .sts_payload(payload), .sts_responder(responder), .sts_busy(frame_busy)
+);
+
+assign lk_hd_peer   = hd_peer;
+assign hd_sent_peer = hd_peer;
+assign hd_sent_nack = hd_sent && hd_sent_type == 5'd2;
+
+// ---- counters: a pulse is counted one cycle later
+
+reg        data_reg, again_reg, payload_reg, ack_reg, nack_reg, hello_reg, helloack_reg, responder_reg, refused_reg;
+reg [31:0] n_message_reg, n_data_reg, n_again_reg, n_payload_reg, n_ack_reg, n_nack_reg, n_hello_reg, n_helloack_reg, n_responder_reg;
+reg [31:0] n_no_node_reg, n_malformed_reg, n_discarded_reg, n_back_reg, n_refused_reg, lost_reg;
 reg [CELL_W:0] peak_reg;
 
+wire [31:0] discards = {25'd0, discarded} + {31'd0, skipped};
+
 always @(posedge clk) begin
-    if (accept) begin
-        wr_beat_reg <= s_axis_tlast ? 4'd0 : wr_beat_reg + 4'd1;
-        wr_bad_reg  <= !s_axis_tlast && (wr_bad_reg || wr_beat_reg == 4'd15 || !whole);
-    end
-    if (store_it) wr_ptr_reg <= wr_ptr_reg + 1'b1;
-    if (finish) begin
-        messages_reg <= messages_reg + 1'b1;
-        if (!good)          malformed_reg <= malformed_reg + 1'b1;
-        else if (!store_it) no_node_reg   <= no_node_reg + 1'b1;
-    end
-    if (move && p1_valid_reg && !peer_entry[80]) no_peer_reg <= no_peer_reg + 1'b1;
-    if (send_hdr) frames_reg <= frames_reg + 1'b1;
-    if (send_pay) beats_reg  <= beats_reg + 1'b1;
-    if (stored > peak_reg) peak_reg <= stored;
+    data_reg      <= sent_valid;
+    again_reg     <= sent_valid && sent_again;
+    payload_reg   <= payload;
+    ack_reg       <= hd_sent && hd_sent_type == 5'd1;
+    nack_reg      <= hd_sent_nack;
+    hello_reg     <= hd_sent && hd_sent_type == 5'd3;
+    helloack_reg  <= hd_sent && hd_sent_type == 5'd4;
+    responder_reg <= responder;
+    refused_reg   <= s_axis_tvalid && !s_axis_tready;
+
+    n_message_reg   <= n_message_reg   + {31'd0, message};
+    n_data_reg      <= n_data_reg      + {31'd0, data_reg};
+    n_again_reg     <= n_again_reg     + {31'd0, again_reg};
+    n_payload_reg   <= n_payload_reg   + {31'd0, payload_reg};
+    n_ack_reg       <= n_ack_reg       + {31'd0, ack_reg};
+    n_nack_reg      <= n_nack_reg      + {31'd0, nack_reg};
+    n_hello_reg     <= n_hello_reg     + {31'd0, hello_reg};
+    n_helloack_reg  <= n_helloack_reg  + {31'd0, helloack_reg};
+    n_responder_reg <= n_responder_reg + {31'd0, responder_reg};
+    n_no_node_reg   <= n_no_node_reg   + {31'd0, no_node};
+    n_malformed_reg <= n_malformed_reg + {31'd0, malformed};
+    n_discarded_reg <= n_discarded_reg + discards;
+    n_back_reg      <= n_back_reg      + {31'd0, back};
+    n_refused_reg   <= n_refused_reg   + {31'd0, refused_reg};
+    lost_reg        <= n_no_node_reg + n_malformed_reg + n_discarded_reg;
+    if (used > peak_reg) peak_reg <= used;
+    s_axis_room <= (used <= ROOM_LEVEL[CELL_W:0]);
+
     if (rst) begin
-        wr_beat_reg   <= 4'd0;
-        wr_bad_reg    <= 1'b0;
-        wr_ptr_reg    <= {(CELL_W+1){1'b0}};
-        peak_reg      <= {(CELL_W+1){1'b0}};
-        messages_reg  <= 32'd0;
-        frames_reg    <= 32'd0;
-        beats_reg     <= 32'd0;
-        no_node_reg   <= 32'd0;
-        no_peer_reg   <= 32'd0;
-        malformed_reg <= 32'd0;
+        s_axis_room     <= 1'b0;
+        data_reg        <= 1'b0;
+        again_reg       <= 1'b0;
+        payload_reg     <= 1'b0;
+        ack_reg         <= 1'b0;
+        nack_reg        <= 1'b0;
+        hello_reg       <= 1'b0;
+        helloack_reg    <= 1'b0;
+        responder_reg   <= 1'b0;
+        refused_reg     <= 1'b0;
+        n_message_reg   <= 32'd0;
+        n_data_reg      <= 32'd0;
+        n_again_reg     <= 32'd0;
+        n_payload_reg   <= 32'd0;
+        n_ack_reg       <= 32'd0;
+        n_nack_reg      <= 32'd0;
+        n_hello_reg     <= 32'd0;
+        n_helloack_reg  <= 32'd0;
+        n_responder_reg <= 32'd0;
+        n_no_node_reg   <= 32'd0;
+        n_malformed_reg <= 32'd0;
+        n_discarded_reg <= 32'd0;
+        n_back_reg      <= 32'd0;
+        n_refused_reg   <= 32'd0;
+        lost_reg        <= 32'd0;
+        peak_reg        <= {(CELL_W+1){1'b0}};
     end
 end
 
-assign sts_count = {{(31-CELL_W){1'b0}}, peak_reg, malformed_reg, no_peer_reg, no_node_reg, beats_reg, frames_reg, messages_reg};
-assign sts_drops = malformed_reg + no_peer_reg + no_node_reg;
-assign sts_busy  = (stored != {(CELL_W+1){1'b0}}) || (wr_beat_reg != 4'd0) || wr_bad_reg || out_valid_reg || mac_tx_tvalid;
+assign sts_count = {n_refused_reg, {(31-CELL_W){1'b0}}, peak_reg, n_back_reg, 32'd0, n_discarded_reg, n_malformed_reg, n_no_node_reg, n_responder_reg,
+                    n_helloack_reg, n_hello_reg, n_nack_reg, n_ack_reg, n_payload_reg, n_again_reg, n_data_reg, n_message_reg};
+assign sts_lost  = lost_reg;
+assign sts_busy  = store_busy || queue_busy || frame_busy;
 
 endmodule
 

@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packet switch of a node: whole messages, virtual output queues, multicast, oldest first.
+// Packet switch of a node: whole messages, virtual output queues, multicast, a bound for everybody's wait.
 //
-//   outputs of a message from input i = ROUTE[tuser[15:8]], without i itself where NO_RETURN[i] = 1; none: dropped and counted
+//   outputs of a message from input i = R without i itself where NO_RETURN[i] = 1; none: dropped and counted
+//   R = ROUTE[tuser[15:8]] where tuser[7:0] = id_cluster, else ROUTE[254], the way to the gateway
 //
-// A message takes part when its last beat is in (store and forward), in the order of arrival stamps: see net_switch_arb. An input
-// sends one message at a time; a multicast starts when all its outputs are free and then moves only when all are ready. Messages are never
-// interleaved. From one input to one output unicasts stay in order, and multicasts; a unicast may overtake a multicast that waits behind another.
+// Messages are never interleaved; a multicast goes to all its outputs in the same cycles. From one input to one output unicasts stay in
+// order, and multicasts; a unicast may overtake a multicast. A message of an input in CUT may leave while it still arrives: such an input
+// must not stall inside a message for long, and must end every message it began without waiting for anything from this switch.
 //
-// Latency last beat in -> first beat out 5 cycles on an idle switch; one beat a cycle a port, one idle cycle between messages of a port.
-// ROUTE: configuration memory 0 {ports}. Destination cluster is not looked at.
+// Latency on an idle switch, first beat in -> first beat out: 5 cycles (CUT: then last in -> last out too, where messages come without gaps),
+// else last beat in -> first beat out 5 cycles; one more for a multicast. One beat a cycle a port, without gaps between messages.
+// Wait: who sends to whom is decided by net_switch_arb, oldest service first. A unicast head that has waited for 2**(OVERDUE_W+1) cycles, and every
+// multicast head, goes through its lane: at most 2*PORTS*PORTS - 1 and 2*PORTS - 1 others before it there, each as long as three messages of its
+// input and outputs and 8 cycles. A message whose source dribbles (CUT) or whose sink stalls counts as long as it takes.
 //
+// m_axis_room[o]: output o takes the next messages whole, without waiting for another output or node; a message starts only where there is room.
+// Kernels always sink: constant 1. An Ethernet port: at least 4 free cells, since up to 3 messages may be under way to it.
+// ROUTE: configuration memory 0 {ports}; cleared by rst.
 // sts_count, 8 words a port (port 0 lowest): messages in, beats in, messages dropped, most cells in use, cycles an offered beat was
 // refused; messages out, beats out, cycles an offered beat was not taken.
 `resetall
@@ -18,92 +25,79 @@
 
 module net_switch #(
     parameter PORTS     = 5,        // Requires 2 to 7
+    parameter DATA_W    = 512,      // width of tdata of one port. Requires a multiple of 8
     parameter CELLS     = 32,       // message cells of an input. Requires a power of two, at least 2
     parameter BEATS     = 16,       // beats of a cell. Requires a power of two, at least 2
     parameter NO_RETURN = 16,       // mask of ports that never send to themselves
-    parameter STAMP_W   = 32,       // width of arrival stamps
-    parameter OVERDUE_W = 8         // see net_switch_arb
+    parameter CUT       = NO_RETURN, // mask of inputs that cut through, see above: the Ethernet ports
+    parameter OVERDUE_W = 9         // see above. Requires at least 1
 ) (
-    input  wire                  clk,
-    input  wire                  rst,
+    input  wire                      clk,
+    input  wire                      rst,
+    input  wire [7:0]                id_cluster,
 
-    input  wire [PORTS*512-1:0]  s_axis_tdata,
-    input  wire [PORTS*64-1:0]   s_axis_tkeep,
-    input  wire [PORTS*80-1:0]   s_axis_tuser,
-    input  wire [PORTS-1:0]      s_axis_tlast,
-    input  wire [PORTS-1:0]      s_axis_tvalid,
-    output wire [PORTS-1:0]      s_axis_tready,
+    input  wire [PORTS*DATA_W-1:0]   s_axis_tdata,
+    input  wire [PORTS*DATA_W/8-1:0] s_axis_tkeep,
+    input  wire [PORTS*80-1:0]       s_axis_tuser,
+    input  wire [PORTS-1:0]          s_axis_tlast,
+    input  wire [PORTS-1:0]          s_axis_tvalid,
+    output wire [PORTS-1:0]          s_axis_tready,
 
-    output wire [PORTS*512-1:0]  m_axis_tdata,
-    output wire [PORTS*64-1:0]   m_axis_tkeep,
-    output wire [PORTS*80-1:0]   m_axis_tuser,
-    output wire [PORTS-1:0]      m_axis_tlast,
-    output wire [PORTS-1:0]      m_axis_tvalid,
-    input  wire [PORTS-1:0]      m_axis_tready,
+    output wire [PORTS*DATA_W-1:0]   m_axis_tdata,
+    output wire [PORTS*DATA_W/8-1:0] m_axis_tkeep,
+    output wire [PORTS*80-1:0]       m_axis_tuser,
+    output wire [PORTS-1:0]          m_axis_tlast,
+    output wire [PORTS-1:0]          m_axis_tvalid,
+    input  wire [PORTS-1:0]          m_axis_tready,
+    input  wire [PORTS-1:0]          m_axis_room,
 
-    input  wire                  cfg_we,
-    input  wire [27:0]           cfg_addr,
-    input  wire [PORTS-1:0]      cfg_data,
+    input  wire                      cfg_we,
+    input  wire [27:0]               cfg_addr,
+    input  wire [PORTS-1:0]          cfg_data,
 
-    output wire [PORTS*8*32-1:0] sts_count,
-    output wire [31:0]           sts_drops,
-    output wire                  sts_busy
+    output wire [PORTS*8*32-1:0]     sts_count,
+    output wire [31:0]               sts_drops,
+    output wire                      sts_busy
 );
 
-localparam Q   = PORTS + 1;
-localparam Q_W = $clog2(PORTS + 1);
+localparam Q      = PORTS + 1;
+localparam KEEP_W = DATA_W / 8;
+localparam BEAT_W = 81 + KEEP_W + DATA_W;   // tlast, tuser, tkeep, tdata
 
-wire [PORTS*512-1:0]       cell_tdata;
-wire [PORTS*64-1:0]        cell_tkeep;
-wire [PORTS*80-1:0]        cell_tuser;
-wire [PORTS-1:0]           cell_tlast, cell_tvalid;
-wire [PORTS*PORTS-1:0]     cell_mask;
-wire [PORTS-1:0]           move;        // input i's beat goes to all its outputs in this cycle
-wire [PORTS-1:0]           arrived, idle, grant, in_busy;
-wire [PORTS*Q-1:0]         head_valid;
-wire [PORTS*Q*STAMP_W-1:0] head_stamp;
-wire [PORTS*PORTS-1:0]     head_mask;
-wire [PORTS*Q_W-1:0]       grant_q;
-wire [PORTS-1:0]           out_tready;  // of the output registers
-wire [PORTS*160-1:0]       in_count;
-reg  [STAMP_W-1:0]         stamp_reg;
-reg  [PORTS-1:0]           out_busy_reg;
-reg  [PORTS-1:0]           out_done;    // the last beat of output o's message moves
-reg  [PORTS-1:0]           out_start;
-reg  [31:0]                drops, drops_reg;
-wire                       route_we = cfg_we && (cfg_addr[27:8] == 20'd0);
-
-genvar g, h;
-integer i, o, d;
-
-net_switch_arb #(.PORTS(PORTS), .STAMP_W(STAMP_W), .OVERDUE_W(OVERDUE_W)) u_arb (
-    .head_valid(head_valid), .head_stamp(head_stamp), .head_mask(head_mask), .stamp(stamp_reg),
-    .idle(idle), .out_free(~out_busy_reg | out_done), .grant(grant), .grant_q(grant_q)
-);
-
-always @* begin
-    o         = 0;  // a loop variable too must not be kept: no latch
-    out_done  = {PORTS{1'b0}};
-    out_start = {PORTS{1'b0}};
-    for (i = 0; i < PORTS; i = i + 1) begin
-        if (move[i] && cell_tlast[i]) out_done = out_done | cell_mask[i*PORTS +: PORTS];
-        if (grant[i]) begin
-            for (o = 0; o < PORTS; o = o + 1) begin
-                if (grant_q[i*Q_W +: Q_W] == o[Q_W-1:0]) out_start[o] = 1'b1;
-            end
-            if (grant_q[i*Q_W +: Q_W] == PORTS[Q_W-1:0]) out_start = out_start | head_mask[i*PORTS +: PORTS];
-        end
-    end
+generate
+if (OVERDUE_W < 1 || OVERDUE_W > 31) begin : g_overdue
+    PARAM_ERROR_net_switch_OVERDUE_W_1_to_31 u_err ();
 end
+endgenerate
+
+wire [PORTS*BEAT_W-1:0]  cell_beat;
+wire [PORTS-1:0]         cell_last, cell_valid, cell_leave, move;   // move[i]: input i's beat goes to all its outputs in this cycle
+wire [PORTS*PORTS-1:0]   cell_mask, left, own, late, multi_mask, ending, shut_out;
+wire [PORTS*Q-1:0]       waiting, offer, took;
+wire [PORTS-1:0]         multi, open, taken, shut_in, hold_in, hold_out, in_busy;
+wire [PORTS-1:0]         out_tready;        // of the output registers
+wire [PORTS*160-1:0]     in_count;
+reg  [OVERDUE_W-1:0]     time_reg;
+reg                      tick_reg;
+reg  [31:0]              drops, drops_reg;
+wire                     route_we = cfg_we && (cfg_addr[27:8] == 20'd0);
+
+genvar g, h, s;
+integer d;
+
+net_switch_arb #(.PORTS(PORTS)) u_arb (
+    .clk(clk), .rst(rst), .waiting(waiting), .late(late), .multi(multi), .multi_mask(multi_mask), .open(open), .room(m_axis_room), .offer(offer), .took(took), .taken(taken),
+    .ending(ending), .left(left), .shut_in(shut_in), .hold_in(hold_in), .shut_out(shut_out), .hold_out(hold_out), .own(own)
+);
 
 always @(posedge clk) begin
-    if (arrived != {PORTS{1'b0}}) stamp_reg <= stamp_reg + 1'b1;
-    out_busy_reg <= (out_busy_reg & ~out_done) | out_start;
-    drops_reg    <= drops;
+    time_reg  <= time_reg + 1'b1;
+    tick_reg  <= (time_reg == {OVERDUE_W{1'b1}});
+    drops_reg <= drops;
     if (rst) begin
-        stamp_reg    <= {STAMP_W{1'b0}};
-        out_busy_reg <= {PORTS{1'b0}};
-        drops_reg    <= 32'd0;
+        time_reg  <= {OVERDUE_W{1'b0}};
+        tick_reg  <= 1'b0;
+        drops_reg <= 32'd0;
     end
 end
 
@@ -118,52 +112,54 @@ assign sts_busy  = (in_busy != {PORTS{1'b0}}) || (m_axis_tvalid != {PORTS{1'b0}}
 generate
 for (g = 0; g < PORTS; g = g + 1) begin : g_in
     localparam [PORTS-1:0] SELF = ((NO_RETURN >> g) & 1) << g;
-    net_switch_input #(.PORTS(PORTS), .CELLS(CELLS), .BEATS(BEATS), .STAMP_W(STAMP_W), .ALLOW(~SELF & {PORTS{1'b1}})) u_in (
-        .clk(clk), .rst(rst),
-        .s_axis_tdata(s_axis_tdata[g*512 +: 512]), .s_axis_tkeep(s_axis_tkeep[g*64 +: 64]), .s_axis_tuser(s_axis_tuser[g*80 +: 80]),
-        .s_axis_tlast(s_axis_tlast[g]), .s_axis_tvalid(s_axis_tvalid[g]), .s_axis_tready(s_axis_tready[g]),
-        .stamp(stamp_reg), .arrived(arrived[g]),
-        .head_valid(head_valid[g*Q +: Q]), .head_stamp(head_stamp[g*Q*STAMP_W +: Q*STAMP_W]), .head_mask(head_mask[g*PORTS +: PORTS]),
-        .idle(idle[g]), .grant(grant[g]), .grant_q(grant_q[g*Q_W +: Q_W]),
-        .m_axis_tdata(cell_tdata[g*512 +: 512]), .m_axis_tkeep(cell_tkeep[g*64 +: 64]), .m_axis_tuser(cell_tuser[g*80 +: 80]),
-        .m_axis_tlast(cell_tlast[g]), .m_axis_tvalid(cell_tvalid[g]), .m_axis_tready(move[g]), .m_axis_mask(cell_mask[g*PORTS +: PORTS]),
+    wire [PORTS-1:0] mask = cell_mask[g*PORTS +: PORTS];
+    wire [PORTS-1:0] able;      // outputs that are ours and ready
+
+    for (s = 0; s < PORTS; s = s + 1) begin : g_able
+        assign able[s] = own[s*PORTS + g] && out_tready[s];
+    end
+
+    net_switch_input #(
+        .PORTS(PORTS), .DATA_W(DATA_W), .CELLS(CELLS), .BEATS(BEATS), .CUT((CUT >> g) & 1), .ALLOW(~SELF & {PORTS{1'b1}})
+    ) u_in (
+        .clk(clk), .rst(rst), .id_cluster(id_cluster),
+        .s_axis_tdata(s_axis_tdata[g*DATA_W +: DATA_W]), .s_axis_tkeep(s_axis_tkeep[g*KEEP_W +: KEEP_W]),
+        .s_axis_tuser(s_axis_tuser[g*80 +: 80]), .s_axis_tlast(s_axis_tlast[g]), .s_axis_tvalid(s_axis_tvalid[g]),
+        .s_axis_tready(s_axis_tready[g]),
+        .waiting(waiting[g*Q +: Q]), .late(late[g*PORTS +: PORTS]), .multi(multi[g]), .multi_mask(multi_mask[g*PORTS +: PORTS]),
+        .open(open[g]), .offer(offer[g*Q +: Q]), .took(took[g*Q +: Q]), .taken(taken[g]), .shut_in(shut_in[g]), .hold_in(hold_in[g]),
+        .shut_out(shut_out[g*PORTS +: PORTS]), .hold_out(hold_out), .ending(ending[g*PORTS +: PORTS]), .tick(tick_reg),
+        .m_axis_tdata(cell_beat[g*BEAT_W +: DATA_W]), .m_axis_tkeep(cell_beat[g*BEAT_W + DATA_W +: KEEP_W]),
+        .m_axis_tuser(cell_beat[g*BEAT_W + DATA_W + KEEP_W +: 80]), .m_axis_tlast(cell_last[g]), .m_axis_tvalid(cell_valid[g]),
+        .m_axis_tready(move[g]), .m_axis_mask(cell_mask[g*PORTS +: PORTS]), .m_axis_leave(cell_leave[g]),
         .cfg_we(route_we), .cfg_index(cfg_addr[7:0]), .cfg_data(cfg_data),
         .sts_count(in_count[g*160 +: 160]), .sts_busy(in_busy[g])
     );
-    assign move[g] = cell_tvalid[g] && ((cell_mask[g*PORTS +: PORTS] & ~out_tready) == {PORTS{1'b0}});
+    assign cell_beat[g*BEAT_W + BEAT_W-1] = cell_last[g];
+    assign move[g] = cell_valid[g] && ((mask & ~able) == {PORTS{1'b0}});
+    assign left[g*PORTS +: PORTS] = (move[g] && cell_last[g] && cell_leave[g]) ? mask : {PORTS{1'b0}};
 end
 
 for (h = 0; h < PORTS; h = h + 1) begin : g_out
-    // at most one input's beat has this output in its mask: outputs are granted to one message at a time
-    reg          hit;
-    reg  [511:0] tdata;
-    reg  [63:0]  tkeep;
-    reg  [79:0]  tuser;
-    reg          tlast;
-    reg  [31:0]  messages_reg, beats_reg, stalled_reg;
-    integer      s;
+    reg                hit;
+    reg  [BEAT_W-1:0]  beat;
+    reg  [31:0]        messages_reg, beats_reg, stalled_reg;
+    integer            k;
 
+    // the owner alone reaches the output; it may still move a beat of an earlier message elsewhere
     always @* begin
-        hit   = 1'b0;
-        tdata = cell_tdata[511:0];
-        tkeep = cell_tkeep[63:0];
-        tuser = cell_tuser[79:0];
-        tlast = cell_tlast[0];
-        for (s = 0; s < PORTS; s = s + 1) begin
-            if (move[s] && cell_mask[s*PORTS + h]) begin
-                hit   = 1'b1;
-                tdata = cell_tdata[s*512 +: 512];
-                tkeep = cell_tkeep[s*64 +: 64];
-                tuser = cell_tuser[s*80 +: 80];
-                tlast = cell_tlast[s];
-            end
+        k    = 0;
+        hit  = 1'b0;
+        beat = {BEAT_W{1'b0}};
+        for (k = 0; k < PORTS; k = k + 1) begin
+            hit  = hit | (own[h*PORTS + k] & move[k] & cell_mask[k*PORTS + h]);
+            beat = beat | ({BEAT_W{own[h*PORTS + k]}} & cell_beat[k*BEAT_W +: BEAT_W]);
         end
     end
 
-    axis_skid #(.DATA_W(657)) u_skid (
-        .clk(clk), .rst(rst),
-        .s_axis_tdata({tlast, tuser, tkeep, tdata}), .s_axis_tvalid(hit), .s_axis_tready(out_tready[h]),
-        .m_axis_tdata({m_axis_tlast[h], m_axis_tuser[h*80 +: 80], m_axis_tkeep[h*64 +: 64], m_axis_tdata[h*512 +: 512]}),
+    axis_skid #(.DATA_W(BEAT_W)) u_skid (
+        .clk(clk), .rst(rst), .s_axis_tdata(beat), .s_axis_tvalid(hit), .s_axis_tready(out_tready[h]),
+        .m_axis_tdata({m_axis_tlast[h], m_axis_tuser[h*80 +: 80], m_axis_tkeep[h*KEEP_W +: KEEP_W], m_axis_tdata[h*DATA_W +: DATA_W]}),
         .m_axis_tvalid(m_axis_tvalid[h]), .m_axis_tready(m_axis_tready[h])
     );
 

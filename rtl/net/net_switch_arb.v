@@ -1,120 +1,231 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decides which queue heads of net_switch start: oldest first, a multicast all or nothing, nobody starves. Combinational.
+// Decides who of net_switch's inputs may send to which outputs, and who owns an output.
 //
-// Candidates for output o: the unicast heads for o and the multicast heads whose mask has o, of inputs that are idle; and of busy
-// inputs if more than 2**OVERDUE_W stamps were given since they arrived. The oldest candidate wins o (equal stamps: the lower
-// input, unicast before multicast). If its input is busy, o waits for it. A multicast is granted when it won all its outputs and all are free; until
-// then the outputs it won wait for it. An input that won several outputs takes the oldest.
+// Ordinary way: every output that nobody is promised and whose owner is about to leave offers itself to the input that it served least recently, among those
+// that are open and have a unicast for it. In the next cycle an input takes one of its offers (net_switch_input). An input that takes an offer owns
+// the output at once, or as soon as its owner has left; one input at a time may be promised an output. Two offers of an output are at
+// least two cycles apart.
 //
-// Ages are one total order, so the oldest message in the switch never waits for a younger one that has not started: no deadlock, and a
-// message is passed by a bounded number of others: 2**OVERDUE_W stamps before it is overdue, then only by what is already under way or older.
-// Stamps are compared modulo 2**STAMP_W: order is right while fewer than 2**(STAMP_W-1) stamps are given during one wait.
+// Lane: one message at a time, alternately a multicast (input served least recently) and a late unicast (in a fixed circle), each if
+// there is one. Its input and its outputs are held: nothing is offered to or by them, and turns end. When all of them can be had, all are promised in the same cycle.
+//
+// Room: a message is offered an output, and taken into the lane, only while all its outputs have room for it; in the lane it gives way when they have not.
+// So no output and no input is held for a message that would wait for another node. Otherwise two nodes that multicast to each other could stop.
+//
+// No deadlock: promises of a message are made in one cycle, so messages wait only for messages promised earlier; holds wait for what
+// was promised already, and one message holds at a time.
+// Bound: a multicast at the head of its queue waits for at most 2*PORTS - 1 other messages in the lane, a late unicast for at most
+// 2*PORTS*PORTS - 1. Each waits until its input and outputs have finished what they run and what they had promised: two messages each at most.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
 
 module net_switch_arb #(
-    parameter PORTS     = 5,    // inputs and outputs. Requires 2 to 7
-    parameter STAMP_W   = 32,   // width of arrival stamps
-    parameter OVERDUE_W = 8     // see above. Requires less than STAMP_W - 1
+    parameter PORTS = 5     // inputs and outputs. Requires 2 to 7
 ) (
-    input  wire [PORTS*(PORTS+1)-1:0]         head_valid,  // input i, queue q at i*(PORTS+1) + q; queue PORTS is multicast
-    input  wire [PORTS*(PORTS+1)*STAMP_W-1:0] head_stamp,
-    input  wire [PORTS*PORTS-1:0]             head_mask,   // of input i's multicast head, at i*PORTS
-    input  wire [STAMP_W-1:0]                 stamp,       // now
-    input  wire [PORTS-1:0]                   idle,        // of inputs
-    input  wire [PORTS-1:0]                   out_free,
-    output reg  [PORTS-1:0]                   grant,
-    output reg  [PORTS*$clog2(PORTS+1)-1:0]   grant_q
+    input  wire                       clk,
+    input  wire                       rst,
+    // of input i at i*PORTS, or i*(PORTS+1) with the multicast queue at the top
+    input  wire [PORTS*(PORTS+1)-1:0] waiting,
+    input  wire [PORTS*PORTS-1:0]     late,
+    input  wire [PORTS-1:0]           multi,        // a multicast head that is not promised yet
+    input  wire [PORTS*PORTS-1:0]     multi_mask,
+    input  wire [PORTS-1:0]           open,
+    input  wire [PORTS-1:0]           room,         // output o takes the next messages whole without waiting for another output or node
+    output reg  [PORTS*(PORTS+1)-1:0] offer,
+    input  wire [PORTS*(PORTS+1)-1:0] took,
+    input  wire [PORTS-1:0]           taken,        // of input i: any
+    input  wire [PORTS*PORTS-1:0]     ending,
+    input  wire [PORTS*PORTS-1:0]     left,         // outputs that input i's last beat leaves in this cycle
+    output reg  [PORTS-1:0]           shut_in,
+    output wire [PORTS-1:0]           hold_in,
+    output reg  [PORTS*PORTS-1:0]     shut_out,     // for input i: outputs that are promised to others, or held
+    output wire [PORTS-1:0]           hold_out,
+    output wire [PORTS*PORTS-1:0]     own           // owner of output o, one hot or none, at o*PORTS
 );
 
 localparam Q = PORTS + 1;
-localparam Q_W = $clog2(PORTS + 1);
-localparam I_W = $clog2(PORTS);
-localparam [Q_W-1:0] MULTI_Q = PORTS[Q_W-1:0];
 
 generate
 if (PORTS < 2 || PORTS > 7) begin : g_ports
     PARAM_ERROR_net_switch_arb_PORTS_2_to_7 u_err ();
 end
-if (OVERDUE_W < 1 || OVERDUE_W > STAMP_W - 2) begin : g_overdue
-    PARAM_ERROR_net_switch_arb_OVERDUE_W_range u_err ();
-end
 endgenerate
 
-reg [PORTS*PORTS-1:0] won;        // won[i*PORTS + o]: input i's unicast head for o won o
-reg [PORTS*PORTS-1:0] won_multi;  // the same for its multicast head
-reg [STAMP_W-1:0]     best, this_stamp, age, ahead;
-reg                   found;
-reg [I_W-1:0]         best_i;
-reg                   best_multi;
-integer i, o, k;
+reg  [PORTS*PORTS-1:0] offer_reg;       // offer_reg[o*PORTS + i]: output o offered itself to input i
+reg  [PORTS-1:0]       multi_in_reg;    // the lane's multicast is offered all its outputs
+reg  [PORTS*PORTS-1:0] own_reg, next_reg;
+reg  [PORTS-1:0]       promised_reg;    // next_reg of output o is not empty
+reg  [PORTS-1:0]       soon_reg;        // output o is free, or its owner is about to leave
+
+reg                    lane_reg, lane_multi_reg, lane_asked_reg, lane_turn_reg;
+reg  [PORTS-1:0]       lane_in_reg, lane_mask_reg;
+reg  [PORTS-1:0]       scan_in_reg, scan_out_reg;
+reg                    scan_hit_reg;
+
+reg  [PORTS-1:0]       multi_mask_won, ready_in, ready_out, asked_in, asked_out, is_late_in;
+reg                    scan_hit, lane_has, lane_took;
+wire [PORTS-1:0]       multi_won;
+wire [PORTS*PORTS-1:0] won;
+reg  [PORTS*PORTS-1:0] owner_taken;     // owner_taken[o*PORTS + i]: input i takes output o now
+integer i, o, n;
+
+assign own      = own_reg;
+assign hold_in  = lane_reg ? lane_in_reg : {PORTS{1'b0}};
+assign hold_out = (lane_reg ? lane_mask_reg : {PORTS{1'b0}}) | ~room;     // turns end there too
+
+// ---- what is on offer now, and what is taken
 
 always @* begin
-    i          = 0;
-    o          = 0;
-    k          = 0;  // a loop variable too must not be kept: no latch
-    grant      = {PORTS{1'b0}};
-    grant_q    = {PORTS*Q_W{1'b0}};
-    won        = {PORTS*PORTS{1'b0}};
-    won_multi  = {PORTS*PORTS{1'b0}};
-    best       = {STAMP_W{1'b0}};
-    this_stamp = {STAMP_W{1'b0}};
-    age        = {STAMP_W{1'b0}};
-    ahead      = {STAMP_W{1'b0}};
-    found      = 1'b0;
-    best_i     = {I_W{1'b0}};
-    best_multi = 1'b0;
-    if (head_valid != {PORTS*Q{1'b0}}) begin
+    i           = 0;
+    o           = 0;  // a loop variable too must not be kept: no latch
+    offer       = {PORTS*Q{1'b0}};
+    asked_in    = multi_in_reg;
+    asked_out   = (multi_in_reg != {PORTS{1'b0}}) ? lane_mask_reg : {PORTS{1'b0}};
+    owner_taken = {PORTS*PORTS{1'b0}};
+    lane_took   = 1'b0;
+    shut_out    = {PORTS*PORTS{1'b0}};
+    for (i = 0; i < PORTS; i = i + 1) begin
+        offer[i*Q + PORTS] = multi_in_reg[i];
         for (o = 0; o < PORTS; o = o + 1) begin
-            found = 1'b0;
-            for (i = 0; i < PORTS; i = i + 1) begin
-                for (k = 0; k < 2; k = k + 1) begin  // k = 1: the multicast head
-                    if ((k == 0) ? head_valid[i*Q + o] : (head_valid[i*Q + PORTS] && head_mask[i*PORTS + o])) begin
-                        this_stamp = head_stamp[(i*Q + ((k == 0) ? o : PORTS))*STAMP_W +: STAMP_W];
-                        age        = (stamp - this_stamp) >> OVERDUE_W;
-                        ahead      = this_stamp - best;  // negative: older than the best so far
-                        if ((idle[i] || age != {STAMP_W{1'b0}}) && (!found || ahead[STAMP_W-1])) begin
-                            found      = 1'b1;
-                            best       = this_stamp;
-                            best_i     = i[I_W-1:0];
-                            best_multi = (k == 1);
-                        end
-                    end
-                end
-            end
-            if (found && out_free[o]) begin
-                if (best_multi) won_multi[best_i*PORTS + o] = 1'b1;
-                else            won[best_i*PORTS + o]       = 1'b1;
-            end
+            offer[i*Q + o] = offer_reg[o*PORTS + i];
+            asked_in[i]    = asked_in[i] | offer_reg[o*PORTS + i];
+            asked_out[o]   = asked_out[o] | offer_reg[o*PORTS + i];
+            owner_taken[o*PORTS + i] = took[i*Q + o] | (took[i*Q + PORTS] & lane_mask_reg[o]);
         end
-        for (i = 0; i < PORTS; i = i + 1) begin
-            found = 1'b0;
-            if (idle[i]) begin
-                for (o = 0; o < PORTS; o = o + 1) begin
-                    if (won[i*PORTS + o]) begin
-                        this_stamp = head_stamp[(i*Q + o)*STAMP_W +: STAMP_W];
-                        ahead      = this_stamp - best;
-                        if (!found || ahead[STAMP_W-1]) begin
-                            found               = 1'b1;
-                            best                = this_stamp;
-                            grant[i]            = 1'b1;
-                            grant_q[i*Q_W +: Q_W] = o[Q_W-1:0];
-                        end
-                    end
-                end
-                if (head_valid[i*Q + PORTS] && won_multi[i*PORTS +: PORTS] == head_mask[i*PORTS +: PORTS]) begin
-                    this_stamp = head_stamp[(i*Q + PORTS)*STAMP_W +: STAMP_W];
-                    ahead      = this_stamp - best;
-                    if (!found || ahead[STAMP_W-1]) begin
-                        grant[i]          = 1'b1;
-                        grant_q[i*Q_W +: Q_W] = MULTI_Q;
-                    end
-                end
-            end
+        // an input in the lane has no other offer in that cycle
+        if (lane_in_reg[i] && lane_asked_reg && taken[i]) lane_took = 1'b1;
+    end
+    ready_in  = open & ~asked_in;
+    ready_out = soon_reg & ~promised_reg & ~asked_out & room;
+    shut_in   = asked_in | hold_in;
+    for (i = 0; i < PORTS; i = i + 1) begin
+        for (o = 0; o < PORTS; o = o + 1) begin
+            shut_out[i*PORTS + o] = asked_out[o] | (promised_reg[o] & ~next_reg[o*PORTS + i]) | hold_out[o];
         end
     end
 end
+
+// ---- the lane
+
+reg [PORTS-1:0] multi_able;     // multicast heads whose outputs all have room
+integer         m;
+
+always @* begin
+    m          = 0;
+    multi_able = {PORTS{1'b0}};
+    for (m = 0; m < PORTS; m = m + 1) multi_able[m] = multi[m] && ((multi_mask[m*PORTS +: PORTS] & ~room) == {PORTS{1'b0}});
+end
+
+net_switch_lru #(.N(PORTS)) u_multi (
+    .clk(clk), .rst(rst), .req(multi_able), .win(multi_won), .take((lane_took && lane_multi_reg) ? lane_in_reg : {PORTS{1'b0}})
+);
+
+always @* begin
+    n              = 0;
+    multi_mask_won = {PORTS{1'b0}};
+    scan_hit       = 1'b0;
+    lane_has       = 1'b0;
+    is_late_in     = {PORTS{1'b0}};
+    for (n = 0; n < PORTS; n = n + 1) begin
+        if (multi_won[n]) multi_mask_won = multi_mask_won | multi_mask[n*PORTS +: PORTS];
+        is_late_in[n]  = ((late[n*PORTS +: PORTS] & scan_out_reg & room) != {PORTS{1'b0}});
+        if (lane_in_reg[n]) begin
+            lane_has = lane_multi_reg ? waiting[n*Q + PORTS] : ((waiting[n*Q +: PORTS] & lane_mask_reg) != {PORTS{1'b0}});
+        end
+    end
+    scan_hit = ((is_late_in & scan_in_reg) != {PORTS{1'b0}});
+end
+
+wire lane_go = lane_reg && !lane_asked_reg && lane_has && ((lane_in_reg & ~ready_in) == {PORTS{1'b0}})
+               && ((lane_mask_reg & ~ready_out) == {PORTS{1'b0}});
+wire lane_over = lane_took || (!lane_asked_reg && (!lane_has || (lane_mask_reg & ~room) != {PORTS{1'b0}}));
+
+always @(posedge clk) begin
+    lane_asked_reg <= lane_go;
+    multi_in_reg   <= (lane_go && lane_multi_reg) ? lane_in_reg : {PORTS{1'b0}};
+    scan_hit_reg   <= scan_hit && !(lane_reg && !lane_multi_reg);
+    if (lane_reg) begin
+        if (lane_over) begin
+            lane_reg      <= 1'b0;
+            lane_turn_reg <= lane_multi_reg;
+        end
+    end else if (scan_hit_reg && (lane_turn_reg || multi_able == {PORTS{1'b0}})) begin
+        lane_reg       <= 1'b1;
+        lane_multi_reg <= 1'b0;
+        lane_in_reg    <= scan_in_reg;
+        lane_mask_reg  <= scan_out_reg;
+    end else if (multi_able != {PORTS{1'b0}}) begin
+        lane_reg       <= 1'b1;
+        lane_multi_reg <= 1'b1;
+        lane_in_reg    <= multi_won;
+        lane_mask_reg  <= multi_mask_won;
+    end
+    // the circle stands still at a late unicast until the lane has served it
+    if ((lane_reg && !lane_multi_reg) ? lane_over : !scan_hit) begin
+        scan_out_reg <= {scan_out_reg[PORTS-2:0], scan_out_reg[PORTS-1]};
+        if (scan_out_reg[PORTS-1]) scan_in_reg <= {scan_in_reg[PORTS-2:0], scan_in_reg[PORTS-1]};
+    end
+    if (rst) begin
+        lane_reg       <= 1'b0;
+        lane_asked_reg <= 1'b0;
+        lane_turn_reg  <= 1'b0;
+        multi_in_reg   <= {PORTS{1'b0}};
+        scan_hit_reg   <= 1'b0;
+        scan_in_reg    <= {{(PORTS-1){1'b0}}, 1'b1};
+        scan_out_reg   <= {{(PORTS-1){1'b0}}, 1'b1};
+    end
+end
+
+// ---- outputs
+
+genvar g;
+generate
+for (g = 0; g < PORTS; g = g + 1) begin : g_out
+    reg  [PORTS-1:0] req, leaves, ends;
+    reg  [PORTS-1:0] stays, now;
+    integer          k;
+
+    always @* begin
+        k      = 0;
+        req    = {PORTS{1'b0}};
+        leaves = {PORTS{1'b0}};
+        ends   = {PORTS{1'b0}};
+        for (k = 0; k < PORTS; k = k + 1) begin
+            req[k]    = waiting[k*Q + g] && ready_in[k] && !hold_in[k];
+            leaves[k] = left[k*PORTS + g];
+            ends[k]   = ending[k*PORTS + g];
+        end
+        stays = own_reg[g*PORTS +: PORTS] & ~leaves;
+        now   = (stays != {PORTS{1'b0}}) ? stays : next_reg[g*PORTS +: PORTS];
+    end
+
+    net_switch_lru #(.N(PORTS)) u_pick (
+        .clk(clk), .rst(rst), .req(req), .win(won[g*PORTS +: PORTS]), .take(owner_taken[g*PORTS +: PORTS])
+    );
+
+    always @(posedge clk) begin
+        offer_reg[g*PORTS +: PORTS] <= (ready_out[g] && !hold_out[g]) ? won[g*PORTS +: PORTS]
+                                     : (lane_go && !lane_multi_reg && lane_mask_reg[g]) ? lane_in_reg : {PORTS{1'b0}};
+        if (stays == {PORTS{1'b0}}) begin
+            own_reg[g*PORTS +: PORTS]  <= promised_reg[g] ? next_reg[g*PORTS +: PORTS] : owner_taken[g*PORTS +: PORTS];
+            next_reg[g*PORTS +: PORTS] <= promised_reg[g] ? owner_taken[g*PORTS +: PORTS] : {PORTS{1'b0}};
+            promised_reg[g]            <= promised_reg[g] && (owner_taken[g*PORTS +: PORTS] != {PORTS{1'b0}});
+        end else begin
+            next_reg[g*PORTS +: PORTS] <= next_reg[g*PORTS +: PORTS] | owner_taken[g*PORTS +: PORTS];
+            promised_reg[g]            <= promised_reg[g] || (owner_taken[g*PORTS +: PORTS] != {PORTS{1'b0}});
+        end
+        soon_reg[g] <= (now == {PORTS{1'b0}}) ? (owner_taken[g*PORTS +: PORTS] == {PORTS{1'b0}}) : ((now & ends) != {PORTS{1'b0}});
+        if (rst) begin
+            offer_reg[g*PORTS +: PORTS] <= {PORTS{1'b0}};
+            own_reg[g*PORTS +: PORTS]   <= {PORTS{1'b0}};
+            next_reg[g*PORTS +: PORTS]  <= {PORTS{1'b0}};
+            promised_reg[g]             <= 1'b0;
+            soon_reg[g]                 <= 1'b0;
+        end
+    end
+end
+endgenerate
 
 endmodule
 

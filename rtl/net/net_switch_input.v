@@ -1,305 +1,352 @@
 // SPDX-License-Identifier: Apache-2.0
-// One input of net_switch: message cells, virtual output queues of whole messages, one read port.
+// One input of net_switch: message cells, virtual output queues of cells, and the engine that reads one message after the other.
 //
-// A message is written to a free cell of BEATS beats while it arrives. At its last beat ROUTE[tuser[15:8]] & ALLOW gives its mask
-// of output ports: none: it is dropped and counted, and the cell is used again; one: it joins that output's queue; several: the
-// multicast queue (number PORTS). A message longer than BEATS beats is swallowed and counted as dropped. Queues are linked lists
-// through the cells: any split of the cells among the queues is possible. The head of each queue is presented with its arrival stamp; `grant` sends
-// the head of queue `grant_q` through the read port, one beat a cycle while m_axis_tready.
+// Queue o < PORTS holds the unicasts for output o, queue PORTS the multicasts. `offer` names queues that net_switch_arb would let go
+// (their outputs are kept for this input in this cycle); the engine takes at most one (`took`), and only while `open`. What it takes
+// while a message still runs starts right behind it. Behind a unicast the next of the same queue follows without an offer while nobody else has
+// been promised this input or that output (shut_*): a turn. After BEATS beats, or where the queue is empty, it is open before the turn
+// ends, so that others can be let in without a gap.
 //
-// Latency: last beat in -> head presented 2 cycles; grant -> first beat at m_axis 2 cycles. With all cells in use tready falls
-// between messages, never inside one. It decides nothing: net_switch_arb does.
-//
-// Configuration: memory 0 ROUTE {ports}. An entry never written is 0.
+// Latency: offer -> first beat at m_axis 1 cycle; last beat in (first beat where CUT = 1) -> `waiting` 2 cycles. One beat a cycle. Of a message
+// that still arrives, a beat leaves at the earliest 2 cycles after it came in. Counters and drops: see net_switch_store.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
 
 module net_switch_input #(
-    parameter PORTS   = 5,      // outputs
-    parameter CELLS   = 32,     // message cells. Requires a power of two, at least 2
-    parameter BEATS   = 16,     // beats of a cell. Requires a power of two, at least 2
-    parameter STAMP_W = 32,     // width of arrival stamps
-    parameter ALLOW   = 31      // outputs this input may send to
+    parameter PORTS     = 5,    // outputs
+    parameter DATA_W    = 512,  // width of tdata. Requires a multiple of 8
+    parameter CELLS     = 32,   // message cells. Requires a power of two, at least 2
+    parameter BEATS     = 16,   // beats of a cell. Requires a power of two, at least 2
+    parameter CUT       = 0,    // 1: messages may leave before their last beat is in
+    parameter ALLOW     = 31    // outputs this input may send to
 ) (
-    input  wire                         clk,
-    input  wire                         rst,
+    input  wire                  clk,
+    input  wire                  rst,
+    input  wire [7:0]            id_cluster,
 
-    input  wire [511:0]                 s_axis_tdata,
-    input  wire [63:0]                  s_axis_tkeep,
-    input  wire [79:0]                  s_axis_tuser,
-    input  wire                         s_axis_tlast,
-    input  wire                         s_axis_tvalid,
-    output wire                         s_axis_tready,
+    input  wire [DATA_W-1:0]     s_axis_tdata,
+    input  wire [DATA_W/8-1:0]   s_axis_tkeep,
+    input  wire [79:0]           s_axis_tuser,
+    input  wire                  s_axis_tlast,
+    input  wire                  s_axis_tvalid,
+    output wire                  s_axis_tready,
 
-    input  wire [STAMP_W-1:0]           stamp,        // arrival stamp of a message that completes now
-    output wire                         arrived,      // a message takes the stamp in this cycle
-    output wire [PORTS:0]               head_valid,
-    output wire [(PORTS+1)*STAMP_W-1:0] head_stamp,
-    output wire [PORTS-1:0]             head_mask,    // outputs of the multicast head
-    output wire                         idle,         // a grant is possible
-    input  wire                         grant,
-    input  wire [$clog2(PORTS+1)-1:0]   grant_q,
+    output wire [PORTS:0]        waiting,       // queues that hold a message
+    output wire [PORTS-1:0]      late,          // unicast heads that have waited for more than one tick and are not taken
+    output wire                  multi,         // the multicast head is not taken
+    output wire [PORTS-1:0]      multi_mask,    // outputs of the multicast head
+    output wire                  open,          // an offer can be taken
+    input  wire [PORTS:0]        offer,
+    output wire [PORTS:0]        took,          // one hot, or none
+    output wire                  taken,         // any
+    input  wire                  shut_in,       // this input is promised
+    input  wire                  hold_in,       // this input must fall free
+    input  wire [PORTS-1:0]      shut_out,      // outputs that are promised to others or must fall free
+    input  wire [PORTS-1:0]      hold_out,      // outputs that must fall free
+    output wire [PORTS-1:0]      ending,        // outputs that this input is about to leave
+    input  wire                  tick,
 
-    output wire [511:0]                 m_axis_tdata,
-    output wire [63:0]                  m_axis_tkeep,
-    output wire [79:0]                  m_axis_tuser,
-    output wire                         m_axis_tlast,
-    output wire                         m_axis_tvalid,
-    input  wire                         m_axis_tready, // of all outputs in m_axis_mask
-    output wire [PORTS-1:0]             m_axis_mask,
+    output wire [DATA_W-1:0]     m_axis_tdata,
+    output wire [DATA_W/8-1:0]   m_axis_tkeep,
+    output wire [79:0]           m_axis_tuser,
+    output wire                  m_axis_tlast,
+    output wire                  m_axis_tvalid,
+    input  wire                  m_axis_tready, // of all outputs in m_axis_mask
+    output wire [PORTS-1:0]      m_axis_mask,
+    output wire                  m_axis_leave,  // with tlast: the turn ends, its outputs fall free
 
-    input  wire                         cfg_we,       // a write to ROUTE
-    input  wire [7:0]                   cfg_index,
-    input  wire [PORTS-1:0]             cfg_data,
+    input  wire                  cfg_we,        // a write to ROUTE
+    input  wire [7:0]            cfg_index,
+    input  wire [PORTS-1:0]      cfg_data,
 
-    output wire [5*32-1:0]              sts_count,    // messages, beats, messages dropped, most cells in use, cycles refused
-    output wire                         sts_busy
+    output wire [5*32-1:0]       sts_count,     // messages, beats, messages dropped, most cells in use, cycles refused
+    output wire                  sts_busy
 );
 
 localparam QUEUES = PORTS + 1;
 localparam CELL_W = $clog2(CELLS);
 localparam BEAT_W = $clog2(BEATS);
-localparam INFO_W = 64 + 80 + BEAT_W;
-localparam LINK_W = CELL_W + STAMP_W + PORTS;
-localparam [PORTS-1:0] ALLOW_MASK = ALLOW;
-localparam QUEUE_W = $clog2(PORTS + 1);
-localparam [QUEUE_W-1:0] MULTI_Q = PORTS[QUEUE_W-1:0];
+localparam KEEP_W = DATA_W / 8;
+localparam TURN_W = BEAT_W + 1;
+localparam [TURN_W-1:0] TURN_OPEN = (BEATS > 3) ? BEATS - 3 : 1;   // beats after which a turn lets others in: three before its end
+localparam [BEAT_W:0] NEAR = 2;
+localparam [BEAT_W-1:0] SECOND = 1;
 
 generate
-if (CELLS < 2 || (1 << CELL_W) != CELLS) begin : g_cells
-    PARAM_ERROR_net_switch_input_CELLS_power_of_two u_err ();
-end
-if (BEATS < 2 || (1 << BEAT_W) != BEATS) begin : g_beats
-    PARAM_ERROR_net_switch_input_BEATS_power_of_two u_err ();
+if (DATA_W < 8 || DATA_W % 8 != 0) begin : g_data
+    PARAM_ERROR_net_switch_input_DATA_W_multiple_of_8 u_err ();
 end
 endgenerate
 
 // ---- write side
 
-reg              wr_have_reg;   // wr_cell_reg is a cell of ours
-reg [CELL_W-1:0] wr_cell_reg;
-reg [BEAT_W-1:0] wr_beat_reg;
-reg              wr_over_reg;   // the message is longer than a cell
+wire              wr_en, wr_first, wr_close, wr_open;
+wire [CELL_W-1:0] wr_cell;
+wire [BEAT_W-1:0] wr_beat;
+wire              push, push_single;
+wire [PORTS-1:0]  push_mask;
+wire [CELL_W-1:0] push_cell;
+wire              free;
+reg  [CELL_W-1:0] out_cell_reg;
 
-wire             accept  = s_axis_tvalid && wr_have_reg;
-wire [PORTS-1:0] routed;
-wire [PORTS-1:0] mask_in = routed & ALLOW_MASK;
-wire             finish  = accept && s_axis_tlast;
-wire             keep_it = finish && !wr_over_reg && (mask_in != {PORTS{1'b0}});
-
-assign s_axis_tready = wr_have_reg;
-
-net_table #(.DATA_W(PORTS), .DEPTH(256)) u_route (
-    .clk(clk), .clear(1'b0), .wr_en(cfg_we), .wr_addr(cfg_index), .wr_data(cfg_data),
-    .rd_addr(s_axis_tuser[15:8]), .rd_data(routed)
+net_switch_store #(.PORTS(PORTS), .CELLS(CELLS), .BEATS(BEATS), .CUT(CUT), .ALLOW(ALLOW)) u_store (
+    .clk(clk), .rst(rst), .id_cluster(id_cluster),
+    .s_axis_tdest(s_axis_tuser[15:0]), .s_axis_tlast(s_axis_tlast), .s_axis_tvalid(s_axis_tvalid), .s_axis_tready(s_axis_tready),
+    .wr_en(wr_en), .wr_cell(wr_cell), .wr_beat(wr_beat), .wr_first(wr_first), .wr_close(wr_close), .wr_open(wr_open),
+    .push(push), .push_mask(push_mask), .push_cell(push_cell), .push_single(push_single),
+    .free(free), .free_cell(out_cell_reg),
+    .cfg_we(cfg_we), .cfg_index(cfg_index), .cfg_data(cfg_data), .sts_count(sts_count), .sts_busy(sts_busy)
 );
 
-// ---- free cells: numbers never used yet, then a ring of returned ones
+// ---- queues: rings of {single, cell}; the multicast one has the mask too
 
-reg  [CELL_W:0] fresh_reg;              // fresh_reg .. CELLS-1 were never used
-reg  [CELL_W:0] ring_wr_reg, ring_rd_reg;
-wire [CELL_W-1:0] ring_cell;
-wire            is_fresh = !fresh_reg[CELL_W];
-wire            free_any = is_fresh || (ring_wr_reg != ring_rd_reg);
-wire            take     = (keep_it || !wr_have_reg) && free_any;
-wire            release_en;
-wire [CELL_W-1:0] release_cell;
+wire                     push_multi = (push_mask & (push_mask - {{(PORTS-1){1'b0}}, 1'b1})) != {PORTS{1'b0}};
+wire [QUEUES-1:0]        push_q = push ? (push_multi ? {1'b1, {PORTS{1'b0}}} : {1'b0, push_mask}) : {QUEUES{1'b0}};
+wire [QUEUES-1:0]        pop_q;
+reg  [QUEUES-1:0]        has_reg, more_reg;     // a queue holds one message, two
+wire [QUEUES*CELL_W-1:0] head_cell;
+wire [QUEUES-1:0]        head_single;
+reg  [PORTS-1:0]         age_reg, late_reg;
 
-axis_lutram #(.DATA_W(CELL_W), .DEPTH(CELLS)) u_ring (
-    .clk(clk), .wr_en(release_en), .wr_addr(ring_wr_reg[CELL_W-1:0]), .wr_data(release_cell),
-    .rd_addr(ring_rd_reg[CELL_W-1:0]), .rd_data(ring_cell)
-);
+genvar g;
+generate
+for (g = 0; g < QUEUES; g = g + 1) begin : g_queue
+    localparam ENTRY_W = CELL_W + 1 + ((g == PORTS) ? PORTS : 0);
+    reg  [CELL_W-1:0]  wr_reg, rd_reg;
+    reg  [CELL_W:0]    count_reg;
+    wire [CELL_W:0]    kept = count_reg + {{CELL_W{1'b0}}, push_q[g]};
+    wire [CELL_W:0]    less = kept - 1'b1;
+    wire [ENTRY_W-1:0] entry_in, entry_out;
 
-// ---- queues
+    axis_lutram #(.DATA_W(ENTRY_W), .DEPTH(CELLS)) u_ring (
+        .clk(clk), .wr_en(push_q[g]), .wr_addr(wr_reg), .wr_data(entry_in), .rd_addr(rd_reg), .rd_data(entry_out)
+    );
+    assign head_cell[g*CELL_W +: CELL_W] = entry_out[CELL_W-1:0];
+    assign head_single[g]                = entry_out[CELL_W];
+    if (g == PORTS) begin : g_multi
+        assign entry_in   = {push_mask, push_single, push_cell};
+        assign multi_mask = entry_out[CELL_W+1 +: PORTS];
+    end else begin : g_uni
+        assign entry_in = {push_single, push_cell};
+    end
 
-reg                       push_reg;
-reg  [CELL_W-1:0]         push_cell_reg;
-reg  [PORTS-1:0]          push_mask_reg;
-reg  [QUEUE_W-1:0]        push_q;
-reg  [QUEUES-1:0]         head_valid_reg;
-reg  [QUEUES*CELL_W-1:0]  head_cell_reg;
-reg  [QUEUES*CELL_W-1:0]  tail_cell_reg;
-reg  [QUEUES*STAMP_W-1:0] head_stamp_reg;
-reg  [PORTS-1:0]          head_mask_reg;
-
-wire              pop      = grant;
-wire [CELL_W-1:0] pop_cell = head_cell_reg[grant_q*CELL_W +: CELL_W];
-wire [CELL_W-1:0] pop_tail = tail_cell_reg[grant_q*CELL_W +: CELL_W];
-wire [CELL_W-1:0] push_tail = tail_cell_reg[push_q*CELL_W +: CELL_W];
-wire              pop_last = (pop_cell == pop_tail);  // the queue holds one message
-wire              same_q   = push_reg && (push_q == grant_q);
-wire [CELL_W-1:0]  next_cell;
-wire [STAMP_W-1:0] next_stamp;
-wire [PORTS-1:0]   next_mask;
-
-integer q;
-
-always @* begin
-    q      = 0;  // a loop variable too must not be kept: no latch
-    push_q = MULTI_Q;
-    if ((push_mask_reg & (push_mask_reg - {{(PORTS-1){1'b0}}, 1'b1})) == {PORTS{1'b0}}) begin
-        for (q = 0; q < PORTS; q = q + 1) begin
-            if (push_mask_reg[q]) push_q = q[QUEUE_W-1:0];
+    always @(posedge clk) begin
+        if (push_q[g]) wr_reg <= wr_reg + 1'b1;
+        if (pop_q[g])  rd_reg <= rd_reg + 1'b1;
+        count_reg   <= pop_q[g] ? less : kept;
+        has_reg[g]  <= pop_q[g] ? (less != {(CELL_W+1){1'b0}}) : (kept != {(CELL_W+1){1'b0}});
+        more_reg[g] <= pop_q[g] ? (less[CELL_W:1] != {CELL_W{1'b0}}) : (kept[CELL_W:1] != {CELL_W{1'b0}});
+        if (rst) begin
+            wr_reg      <= {CELL_W{1'b0}};
+            rd_reg      <= {CELL_W{1'b0}};
+            count_reg   <= {(CELL_W+1){1'b0}};
+            has_reg[g]  <= 1'b0;
+            more_reg[g] <= 1'b0;
         end
     end
 end
-
-// the link out of a cell: the message behind it in the same queue
-axis_lutram #(.DATA_W(LINK_W), .DEPTH(CELLS)) u_link (
-    .clk(clk), .wr_en(push_reg && head_valid_reg[push_q]), .wr_addr(push_tail), .wr_data({push_mask_reg, stamp, push_cell_reg}),
-    .rd_addr(pop_cell), .rd_data({next_mask, next_stamp, next_cell})
-);
-
-assign arrived    = push_reg;
-assign head_valid = head_valid_reg;
-assign head_stamp = head_stamp_reg;
-assign head_mask  = head_mask_reg;
+endgenerate
 
 always @(posedge clk) begin
-    push_reg <= keep_it;
-    if (keep_it) begin
-        push_cell_reg <= wr_cell_reg;
-        push_mask_reg <= mask_in;
+    if (tick) begin
+        age_reg  <= has_reg[PORTS-1:0];
+        late_reg <= has_reg[PORTS-1:0] & age_reg;
     end
-    if (pop) begin
-        if (!pop_last) begin
-            head_cell_reg[grant_q*CELL_W +: CELL_W]    <= next_cell;
-            head_stamp_reg[grant_q*STAMP_W +: STAMP_W] <= next_stamp;
-            if (grant_q == MULTI_Q) head_mask_reg      <= next_mask;
-        end else if (!same_q) begin
-            head_valid_reg[grant_q] <= 1'b0;
-        end
-    end
-    if (push_reg) begin
-        tail_cell_reg[push_q*CELL_W +: CELL_W] <= push_cell_reg;
-        if (!head_valid_reg[push_q] || (pop && pop_last && same_q)) begin
-            head_valid_reg[push_q]                    <= 1'b1;
-            head_cell_reg[push_q*CELL_W +: CELL_W]    <= push_cell_reg;
-            head_stamp_reg[push_q*STAMP_W +: STAMP_W] <= stamp;
-            if (push_q == MULTI_Q) head_mask_reg      <= push_mask_reg;
-        end
+    // a message that starts takes the marks of its queue with it
+    if (pop_q[PORTS-1:0] != {PORTS{1'b0}}) begin
+        age_reg  <= (tick ? has_reg[PORTS-1:0] : age_reg) & ~pop_q[PORTS-1:0];
+        late_reg <= (tick ? has_reg[PORTS-1:0] & age_reg : late_reg) & ~pop_q[PORTS-1:0];
     end
     if (rst) begin
-        push_reg       <= 1'b0;
-        head_valid_reg <= {QUEUES{1'b0}};
+        age_reg  <= {PORTS{1'b0}};
+        late_reg <= {PORTS{1'b0}};
     end
 end
 
-// ---- read port: issue stage, then the memory's output register
 
-reg                rd_active_reg;
-reg  [CELL_W-1:0]  rd_cell_reg;
-reg  [BEAT_W-1:0]  rd_beat_reg, rd_len_reg;
-reg  [63:0]        rd_keep_reg;
-reg  [79:0]        rd_user_reg;
-reg  [PORTS-1:0]   rd_mask_reg;
-reg                out_valid_reg, out_last_reg;
-reg  [63:0]        out_keep_reg;
-reg  [79:0]        out_user_reg;
-reg  [PORTS-1:0]   out_mask_reg;
+// ---- engine: idle, about to fetch the head of cur_q, or running through the message in run_cell
 
-wire [63:0]       info_keep;
-wire [79:0]       info_user;
-wire [BEAT_W-1:0] info_len;
+reg               fetch_reg, run_reg;
+reg  [QUEUES-1:0] cur_q_reg;
+reg               next_reg;             // next_q_reg follows
+reg  [QUEUES-1:0] next_q_reg;
+reg               open_reg;
+reg  [CELL_W-1:0] run_cell_reg;
+reg  [BEAT_W-1:0] run_beat_reg;
+reg  [PORTS-1:0]  run_mask_reg;
+reg               turn_on_reg;          // the message about to be fetched continues a turn
+reg  [TURN_W-1:0] turn_reg;             // beats of this turn, saturated
+reg               out_valid_reg, out_last_reg, out_leave_reg;
+reg  [PORTS-1:0]  out_mask_reg;
+
+wire              idle    = !fetch_reg && !run_reg;
 wire              advance = !out_valid_reg || m_axis_tready;
-wire              issue   = rd_active_reg && advance;
-wire              rd_last = (rd_beat_reg == rd_len_reg);
 
-assign idle         = !rd_active_reg;
-assign release_en   = issue && rd_last;
-assign release_cell = rd_cell_reg;
+// what is taken. Of a queue whose head is fetched now only a second message can be
+wire [QUEUES-1:0] left    = has_reg & (more_reg | ~({QUEUES{fetch_reg}} & cur_q_reg));
+wire [QUEUES-1:0] choice  = open_reg ? offer & left : {QUEUES{1'b0}};
+assign            taken   = (choice != {QUEUES{1'b0}});
+wire [PORTS-1:0]  win;
 
-axis_lutram #(.DATA_W(INFO_W), .DEPTH(CELLS)) u_info (
-    .clk(clk), .wr_en(keep_it), .wr_addr(wr_cell_reg), .wr_data({wr_beat_reg, s_axis_tkeep, s_axis_tuser}),
-    .rd_addr(pop_cell), .rd_data({info_len, info_keep, info_user})
-);
+// a multicast is never offered together with others
+net_switch_lru #(.N(PORTS)) u_choice (.clk(clk), .rst(rst), .req(choice[PORTS-1:0]), .win(win), .take(win));
+assign took = {choice[PORTS], win};
 
-axis_ram #(.DATA_W(512), .DEPTH(CELLS * BEATS), .FWD_EN(0), .STYLE("block")) u_cells (
-    .clk(clk),
-    .wr_en(accept && !wr_over_reg), .wr_addr({wr_cell_reg, wr_beat_reg}), .wr_data(s_axis_tdata),
-    .rd_en(issue), .rd_addr({rd_cell_reg, rd_beat_reg}), .rd_data(m_axis_tdata)
-);
+// a message begins: the head of the queue that is taken in this cycle, or of the one to be fetched
+wire              start      = (fetch_reg || (idle && taken)) && advance;
+reg  [CELL_W-1:0] fetch_cell, take_cell;
+reg               fetch_single, fetch_more, take_single, take_more;
+integer           q;
 
-assign m_axis_tkeep  = out_keep_reg;
-assign m_axis_tuser  = out_user_reg;
-assign m_axis_tlast  = out_last_reg;
-assign m_axis_tvalid = out_valid_reg;
-assign m_axis_mask   = out_mask_reg;
+always @* begin
+    q            = 0;  // a loop variable too must not be kept: no latch
+    fetch_cell   = {CELL_W{1'b0}};
+    fetch_single = 1'b0;
+    fetch_more   = 1'b0;
+    take_cell    = {CELL_W{1'b0}};
+    take_single  = 1'b0;
+    take_more    = 1'b0;
+    for (q = 0; q < QUEUES; q = q + 1) begin
+        if (cur_q_reg[q]) begin
+            fetch_cell   = fetch_cell | head_cell[q*CELL_W +: CELL_W];
+            fetch_single = fetch_single | head_single[q];
+            fetch_more   = fetch_more | (more_reg[q] && q != PORTS);
+        end
+        if (took[q]) begin
+            take_cell   = take_cell | head_cell[q*CELL_W +: CELL_W];
+            take_single = take_single | head_single[q];
+            // the offer promised the output to nobody else
+            take_more   = take_more | (more_reg[q] && q != PORTS && !hold_in && !hold_out[(q < PORTS) ? q : 0]);
+        end
+    end
+end
+
+wire [QUEUES-1:0] start_q    = fetch_reg ? cur_q_reg : took;
+wire [CELL_W-1:0] start_cell = fetch_reg ? fetch_cell : take_cell;
+wire [PORTS-1:0]  fetch_mask = cur_q_reg[PORTS] ? multi_mask : cur_q_reg[PORTS-1:0];
+wire [PORTS-1:0]  start_mask = start_q[PORTS] ? multi_mask : start_q[PORTS-1:0];
+wire              fetch_short;          // the message about to be fetched is known to have at most three beats
+
+// the message that runs
+wire [BEAT_W-1:0] run_len;
+wire              partial  = (CUT != 0) && wr_open && (run_cell_reg == wr_cell);
+wire [BEAT_W-1:0] run_left = run_len - run_beat_reg;            // beats behind this one
+wire              run_near = run_reg && !partial && ({1'b0, run_left} <= NEAR);
+wire              run      = run_reg && advance && (!partial || run_beat_reg != wr_beat);
+wire              run_last = !partial && (run_left == {BEAT_W{1'b0}});
+wire              run_more = (has_reg[PORTS-1:0] & cur_q_reg[PORTS-1:0]) != {PORTS{1'b0}};
+
+wire              issue    = start || run;
+wire              last     = run_reg ? run_last : fetch_reg ? fetch_single : take_single;
+wire              done     = issue && last;
+
+// the turn goes on with the next message of the same queue, unless somebody else has been promised this input or that output
+wire              free_way = !next_reg && !shut_in && ((shut_out & cur_q_reg[PORTS-1:0]) == {PORTS{1'b0}});
+wire              more     = run_reg ? run_more && free_way : fetch_reg ? fetch_more && free_way : take_more;
+
+wire              fresh    = !run_reg && (idle || !turn_on_reg);
+wire [TURN_W-1:0] turn_now = fresh ? {TURN_W{1'b0}} : turn_reg;
+wire              spent    = (turn_reg >= TURN_OPEN);
+wire              held     = hold_in || ((hold_out & run_mask_reg) != {PORTS{1'b0}});
+wire              leaving  = run_near && (spent || !run_more || held);  // others are let in before this message ends
+
+wire [QUEUES-1:0] taken_q  = (fetch_reg ? cur_q_reg : {QUEUES{1'b0}}) | (next_reg ? next_q_reg : {QUEUES{1'b0}});
+
+assign pop_q   = start ? start_q : {QUEUES{1'b0}};
+assign open    = open_reg;
+assign waiting = has_reg;
+assign late    = late_reg & ~taken_q[PORTS-1:0];
+assign multi   = has_reg[PORTS] && !taken_q[PORTS];
+assign ending  = (leaving ? run_mask_reg : {PORTS{1'b0}})
+               | ((fetch_reg && (open_reg || (advance && fetch_single && !(fetch_more && free_way)))) ? fetch_mask : {PORTS{1'b0}})
+               | ((out_valid_reg && out_last_reg && out_leave_reg && !m_axis_tready) ? out_mask_reg : {PORTS{1'b0}});
 
 always @(posedge clk) begin
-    if (pop) begin
-        rd_active_reg <= 1'b1;
-        rd_cell_reg   <= pop_cell;
-        rd_beat_reg   <= {BEAT_W{1'b0}};
-        rd_len_reg    <= info_len;
-        rd_keep_reg   <= info_keep;
-        rd_user_reg   <= info_user;
-        rd_mask_reg   <= (grant_q == MULTI_Q) ? head_mask_reg : ({{(PORTS-1){1'b0}}, 1'b1} << grant_q);
-    end else if (issue) begin
-        rd_beat_reg <= rd_beat_reg + 1'b1;
-        if (rd_last) rd_active_reg <= 1'b0;
+    turn_reg <= (issue && !turn_now[BEAT_W]) ? turn_now + 1'b1 : turn_now;
+    if (start) begin
+        run_cell_reg <= start_cell;
+        run_beat_reg <= SECOND;
+        run_mask_reg <= start_mask;
+        cur_q_reg    <= start_q;
+    end else if (run) begin
+        run_beat_reg <= run_beat_reg + 1'b1;
     end
+
+    if (done) begin
+        run_reg     <= 1'b0;
+        fetch_reg   <= next_reg || (taken && !idle) || more;
+        turn_on_reg <= more;
+        next_reg    <= 1'b0;
+        if (next_reg)             cur_q_reg <= next_q_reg;
+        else if (taken && !idle)  cur_q_reg <= took;
+    end else if (start) begin
+        run_reg   <= 1'b1;
+        fetch_reg <= 1'b0;
+        if (taken && !idle) next_reg <= 1'b1;
+    end else if (taken) begin
+        if (idle) begin
+            fetch_reg   <= 1'b1;
+            turn_on_reg <= 1'b0;
+            cur_q_reg   <= took;
+        end else begin
+            next_reg <= 1'b1;
+        end
+    end
+    if (taken) next_q_reg <= took;
+
+    // open in the next cycle: idle then, or near the end of a turn that has nothing to go on with, or has had its beats
+    if (taken || next_reg)  open_reg <= done && idle && !more;
+    else if (done)          open_reg <= !more || (spent && !fresh);
+    else if (start)         open_reg <= fetch_reg && open_reg && fetch_short;
+    else if (idle)          open_reg <= 1'b1;
+    else if (run_reg)       open_reg <= leaving;
+
     if (issue) begin
         out_valid_reg <= 1'b1;
-        out_last_reg  <= rd_last;
-        out_keep_reg  <= rd_last ? rd_keep_reg : {64{1'b1}};
-        out_user_reg  <= rd_user_reg;
-        out_mask_reg  <= rd_mask_reg;
+        out_last_reg  <= last;
+        out_leave_reg <= !more;
+        out_mask_reg  <= start ? start_mask : run_mask_reg;
+        out_cell_reg  <= start ? start_cell : run_cell_reg;
     end else if (advance) begin
         out_valid_reg <= 1'b0;
     end
+
     if (rst) begin
-        rd_active_reg <= 1'b0;
+        fetch_reg     <= 1'b0;
+        run_reg       <= 1'b0;
+        next_reg      <= 1'b0;
+        open_reg      <= 1'b0;
+        turn_on_reg   <= 1'b0;
         out_valid_reg <= 1'b0;
     end
 end
 
-// ---- write side state and counters
+// ---- cell memory; tuser and the length of a cell beside it
 
-reg [31:0]     messages_reg, beats_reg, drops_reg, refused_reg;
-reg [CELL_W:0] used_reg, peak_reg;  // cells that hold a whole message
+axis_ram #(.DATA_W(DATA_W + KEEP_W), .DEPTH(CELLS * BEATS), .FWD_EN(0), .STYLE("block")) u_cells (
+    .clk(clk),
+    .wr_en(wr_en), .wr_addr({wr_cell, wr_beat}), .wr_data({s_axis_tkeep, s_axis_tdata}),
+    .rd_en(issue), .rd_addr(start ? {start_cell, {BEAT_W{1'b0}}} : {run_cell_reg, run_beat_reg}), .rd_data({m_axis_tkeep, m_axis_tdata})
+);
 
-always @(posedge clk) begin
-    if (take) begin
-        wr_have_reg <= 1'b1;
-        wr_cell_reg <= is_fresh ? fresh_reg[CELL_W-1:0] : ring_cell;
-        if (is_fresh) fresh_reg   <= fresh_reg + 1'b1;
-        else          ring_rd_reg <= ring_rd_reg + 1'b1;
-    end else if (keep_it) begin
-        wr_have_reg <= 1'b0;
-    end
-    if (release_en) ring_wr_reg <= ring_wr_reg + 1'b1;
-    if (accept) begin
-        beats_reg   <= beats_reg + 1'b1;
-        wr_beat_reg <= s_axis_tlast ? {BEAT_W{1'b0}} : wr_beat_reg + 1'b1;
-        wr_over_reg <= !s_axis_tlast && (wr_over_reg || wr_beat_reg == {BEAT_W{1'b1}});
-        if (finish)             messages_reg <= messages_reg + 1'b1;
-        if (finish && !keep_it) drops_reg    <= drops_reg + 1'b1;
-    end else if (s_axis_tvalid) begin
-        refused_reg <= refused_reg + 1'b1;
-    end
-    if (keep_it != release_en) used_reg <= keep_it ? used_reg + 1'b1 : used_reg - 1'b1;
-    if (used_reg > peak_reg) peak_reg <= used_reg;
+axis_lutram #(.DATA_W(80), .DEPTH(CELLS)) u_user (
+    .clk(clk), .wr_en(wr_en && wr_first), .wr_addr(wr_cell), .wr_data(s_axis_tuser), .rd_addr(out_cell_reg), .rd_data(m_axis_tuser)
+);
 
-    if (rst) begin
-        wr_have_reg  <= 1'b0;
-        wr_beat_reg  <= {BEAT_W{1'b0}};
-        wr_over_reg  <= 1'b0;
-        fresh_reg    <= {(CELL_W+1){1'b0}};
-        ring_wr_reg  <= {(CELL_W+1){1'b0}};
-        ring_rd_reg  <= {(CELL_W+1){1'b0}};
-        used_reg     <= {(CELL_W+1){1'b0}};
-        peak_reg     <= {(CELL_W+1){1'b0}};
-        messages_reg <= 32'd0;
-        beats_reg    <= 32'd0;
-        drops_reg    <= 32'd0;
-        refused_reg  <= 32'd0;
-    end
-end
+axis_lutram #(.DATA_W(BEAT_W), .DEPTH(CELLS)) u_len (
+    .clk(clk), .wr_en(wr_close), .wr_addr(wr_cell), .wr_data(wr_beat), .rd_addr(run_cell_reg), .rd_data(run_len)
+);
 
-assign sts_count = {refused_reg, {(31-CELL_W){1'b0}}, peak_reg, drops_reg, beats_reg, messages_reg};
-assign sts_busy  = (used_reg != {(CELL_W+1){1'b0}}) || (wr_beat_reg != {BEAT_W{1'b0}}) || wr_over_reg || out_valid_reg;
+axis_lutram #(.DATA_W(1), .DEPTH(CELLS)) u_short (
+    .clk(clk), .wr_en(wr_en), .wr_addr(wr_cell), .wr_data(wr_close && {1'b0, wr_beat} <= NEAR), .rd_addr(fetch_cell), .rd_data(fetch_short)
+);
+
+assign m_axis_tlast  = out_last_reg;
+assign m_axis_tvalid = out_valid_reg;
+assign m_axis_mask   = out_mask_reg;
+assign m_axis_leave  = out_leave_reg;
+assign free          = out_valid_reg && out_last_reg && m_axis_tready;
 
 endmodule
 

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// One whole FPGA without its shell: packet switch, Ethernet port, manager and the three kernels, on one configuration bus.
+// One whole FPGA without its shell: packet switch, Ethernet ports, manager and the three kernels, on one configuration bus.
 //
-// Switch ports: 0 manager, 1 linear, 2 attention, 3 add_norm, 4 eth. Identity enters by ports; the cluster and the kernels' numbers
-// are configuration (unit 0, memory 0, IDENT). Configuration writes take one register stage, one a cycle, no back-pressure.
+// Switch ports: 0 manager, 1 linear, 2 attention, 3 add_norm, 4 eth 0, 5 eth 1. Identity enters by ports; the cluster and the kernels' numbers
+// are configuration (unit 0, memory 0, IDENT; 0 after a reset). Units of the configuration bus: 1 linear, 2 attention, 3 add_norm, 4 switch,
+// 5 eth 0, 6 eth 1. Writes take two register stages, one a cycle, no back-pressure. node_boot writes in the first 16 cycles after a reset, the
+// manager where cfg_we = 0: see node_config.
 //
 // No arithmetic here. Latency and rate are those of the parts (docs/architecture.md, section 6). It holds no weights after power-up: every
-// memory is written over cfg_*. Words read by the manager, 32 bits each (docs/manager.md): 0 identity, 32 linear, 48 attention,
-// 64 add_norm, 80 eth, 112 switch, 152 manager.
+// memory is written over cfg_* or by frames to the manager. Words read by the manager, 32 bits each (docs/manager.md): 0 identity, 32 linear,
+// 48 attention, 64 add_norm, 80 manager, 96 switch, 160 eth 0, 224 eth 1.
 //
-// sts_drops: sum of every unit's drops. sts_busy: a message is in the switch, the Ethernet port or the manager; work inside the kernels does not show.
+// sts_lost: messages lost inside the node: drops of switch, kernels (but of a stale generation) and manager, and net_eth's sts_lost. Frames that
+// net_eth_rx refuses are not lost: their sender repeats them. Two cycles old.
+// sts_busy: a message is in the switch, an Ethernet port or the manager. sts_active: a kernel holds something of a sequence.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
@@ -31,75 +35,95 @@ module node_core #(
     parameter ACC_BEATS   = 2048,   // ibert_add_norm: accumulator beats of 16 int32
     parameter RES_WORDS   = 1024,   // ibert_add_norm: residual words of 64 elements
     parameter CHAN_WORDS  = 1024,   // ibert_add_norm: words of NORM_LANES channels
-    parameter ROW_BEATS   = 12      // ibert_add_norm: most int8 beats of a row
+    parameter ROW_BEATS   = 12,     // ibert_add_norm: most int8 beats of a row
+    parameter ETH_N       = 1,      // Ethernet ports. Requires 1 or 2
+    parameter PEERS_N     = 64,     // net_eth: peers of a port. Requires a power of two, 2 to 64
+    parameter TX_CELLS    = 128,    // net_eth: messages sent and not acknowledged, or waiting
+    parameter RX_CELLS    = 256     // net_eth: messages received and not yet handed on
 ) (
     input  wire          clk,
     input  wire          rst,
-    input  wire [15:0]   id_node,
-    input  wire [47:0]   id_mac,
-    input  wire [31:0]   id_ip,
+    input  wire [15:0]              id_node,
+    input  wire [ETH_N*48-1:0]      id_mac,         // port 0 in the low bits, here and below
+    input  wire [ETH_N*32-1:0]      id_ip,
+    input  wire [15:0]              id_up_node,     // where node_boot finds the host: the upstream peer on port 0
+    input  wire [47:0]              id_up_mac,
+    input  wire [31:0]              id_up_ip,
+    input  wire                     id_up_valid,
 
-    input  wire          cfg_we,
-    input  wire [31:0]   cfg_addr,
-    input  wire [511:0]  cfg_data,
+    input  wire                     cfg_we,
+    input  wire [31:0]              cfg_addr,
+    input  wire [511:0]             cfg_data,
 
-    output wire [511:0]  mac_tx_tdata,
-    output wire [63:0]   mac_tx_tkeep,
-    output wire          mac_tx_tlast,
-    output wire          mac_tx_tvalid,
-    input  wire          mac_tx_tready,
+    output wire [ETH_N*512-1:0]     mac_tx_tdata,
+    output wire [ETH_N*64-1:0]      mac_tx_tkeep,
+    output wire [ETH_N-1:0]         mac_tx_tlast,
+    output wire [ETH_N-1:0]         mac_tx_tvalid,
+    input  wire [ETH_N-1:0]         mac_tx_tready,
 
-    input  wire [511:0]  mac_rx_tdata,
-    input  wire [63:0]   mac_rx_tkeep,
-    input  wire          mac_rx_tlast,
-    input  wire          mac_rx_tvalid,
-    input  wire          mac_rx_tuser,
+    input  wire [ETH_N*512-1:0]     mac_rx_tdata,
+    input  wire [ETH_N*64-1:0]      mac_rx_tkeep,
+    input  wire [ETH_N-1:0]         mac_rx_tlast,
+    input  wire [ETH_N-1:0]         mac_rx_tvalid,
+    input  wire [ETH_N-1:0]         mac_rx_tuser,
 
-    output wire          sts_seq_error,
-    output wire [15:0]   sts_seq_peer,
-    output wire [23:0]   sts_seq_expected,
-    output wire [23:0]   sts_seq_got,
-    output wire [31:0]   sts_drops,
-    output wire          sts_busy
+    output wire [31:0]              sts_lost,
+    output wire                     sts_busy,
+    output wire                     sts_active,
+    output wire [ETH_N*PEERS_N-1:0] sts_failed
 );
 
-localparam PORTS   = 5;
-localparam LIN_N   = 13;    // counters of each unit
-localparam ATT_N   = 9;
-localparam NORM_N  = 10;
-localparam ETH_N   = 28;
+localparam PORTS   = 4 + ETH_N;
+localparam UNITS   = 5 + ETH_N;
+localparam LIN_N   = 14;    // counters of each unit
+localparam ATT_N   = 10;
+localparam NORM_N  = 11;
+localparam MAN_N   = 16;
+localparam PORT_N  = 64;    // of an Ethernet port
 localparam SW_N    = 8 * PORTS;
-localparam MAN_N   = 4;
-localparam WORDS   = 156;
+localparam WORDS   = 160 + PORT_N * ETH_N;
+localparam N       = ETH_N * PEERS_N;
+localparam NO_RETURN = (ETH_N == 2) ? 48 : 16;      // no frame goes back to the wire it came from
+localparam BOOT_QUOTA = (RX_CELLS < 32) ? RX_CELLS : 32;
 
 localparam [31:0] MAGIC   = 32'h464c4f52;   // "FLOR"
-localparam [31:0] VERSION = 32'h00000100;   // 0.1.0: major 16, minor 8, patch 8
+localparam [31:0] VERSION = 32'h00000200;   // 0.2.0: major 16, minor 8, patch 8
+localparam [31:0] WORDS32 = WORDS;
+localparam [15:0] ETH16   = ETH_N[15:0];
+localparam [15:0] PEERS16 = PEERS_N[15:0];
 
-// ---- configuration bus: one register stage, then one enable a unit
+generate
+if (ETH_N < 1 || ETH_N > 2) begin : g_eth_n
+    PARAM_ERROR_node_core_ETH_N_1_or_2 u_err ();
+end
+endgenerate
 
-reg         cfg_we_reg;
-reg [31:0]  cfg_addr_reg;
-reg [511:0] cfg_data_reg;
-reg [31:0]  ident_reg;      // cluster, linear, attention, add_norm from bit 0 upwards
+// ---- configuration bus
 
-wire we_node   = cfg_we_reg && cfg_addr_reg[31:28] == 4'd0;
-wire we_linear = cfg_we_reg && cfg_addr_reg[31:28] == 4'd1;
-wire we_attn   = cfg_we_reg && cfg_addr_reg[31:28] == 4'd2;
-wire we_norm   = cfg_we_reg && cfg_addr_reg[31:28] == 4'd3;
-wire we_switch = cfg_we_reg && cfg_addr_reg[31:28] == 4'd4;
-wire we_eth    = cfg_we_reg && cfg_addr_reg[31:28] == 4'd5;
+wire             boot_busy, boot_we, man_we, man_ready;
+wire [31:0]      boot_addr, man_addr;
+wire [88:0]      boot_data;
+wire [511:0]     man_data, cfg_word;
+wire [UNITS-1:0] unit_we;
+wire [27:0]      unit_addr;
+reg  [31:0]      ident_reg;     // cluster, linear, attention, add_norm from bit 0 upwards
+
+node_boot #(.PEERS_N(PEERS_N), .QUOTA(BOOT_QUOTA)) u_boot (
+    .clk(clk), .rst(rst), .id_node(id_node), .id_up_node(id_up_node), .id_up_mac(id_up_mac), .id_up_ip(id_up_ip), .id_up_valid(id_up_valid),
+    .boot_busy(boot_busy), .boot_we(boot_we), .boot_addr(boot_addr), .boot_data(boot_data)
+);
+
+node_config #(.UNITS(UNITS)) u_config (
+    .clk(clk), .rst(rst), .boot_we(boot_we), .boot_addr(boot_addr), .boot_data(boot_data),
+    .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_data(cfg_data),
+    .man_we(man_we), .man_ready(man_ready), .man_addr(man_addr), .man_data(man_data),
+    .unit_we(unit_we), .unit_addr(unit_addr), .unit_data(cfg_word)
+);
 
 always @(posedge clk) begin
-    cfg_we_reg <= cfg_we;
-    if (cfg_we) begin
-        cfg_addr_reg <= cfg_addr;
-        cfg_data_reg <= cfg_data;
-    end
-    if (we_node && cfg_addr_reg[27:0] == 28'd0) ident_reg <= cfg_data_reg[31:0];
-    if (rst) cfg_we_reg <= 1'b0;
+    if (unit_we[0] && unit_addr == 28'd0) ident_reg <= cfg_word[31:0];
+    if (rst) ident_reg <= 32'd0;
 end
-
-initial ident_reg = 32'd0;
 
 // ---- streams: k_* from the kernels into the switch, w_* from the switch to the kernels
 
@@ -111,31 +135,42 @@ wire [PORTS-1:0]     k_tlast, k_tvalid, k_tready, w_tlast, w_tvalid, w_tready;
 wire [LIN_N*32-1:0]  lin_count;
 wire [ATT_N*32-1:0]  att_count;
 wire [NORM_N*32-1:0] norm_count;
-wire [ETH_N*32-1:0]  eth_count;
 wire [SW_N*32-1:0]   switch_count;
 wire [MAN_N*32-1:0]  manager_count;
-wire [31:0]          switch_drops, eth_drops;
-wire                 switch_busy, eth_busy, manager_busy;
+wire [ETH_N*PORT_N*32-1:0] eth_count;
+wire [ETH_N*32-1:0]  eth_lost;
+wire [ETH_N-1:0]     eth_busy;
+wire [N-1:0]         peer_up, peer_failed, peer_restarted;
+wire [31:0]          switch_drops;
+wire                 switch_busy, manager_busy;
+wire [2:0]           kernel_flushing, kernel_active;
+wire                 flush_valid;
+wire [3:0]           flush_slot, flush_gen;
+reg                  flushing_reg, active_reg;
 
-net_switch #(.PORTS(PORTS), .CELLS(32), .BEATS(16), .NO_RETURN(16), .STAMP_W(32), .OVERDUE_W(8)) u_switch (
-    .clk(clk), .rst(rst),
+wire [ETH_N-1:0] eth_room;
+
+net_switch #(.PORTS(PORTS), .CELLS(32), .BEATS(16), .NO_RETURN(NO_RETURN), .OVERDUE_W(9)) u_switch (
+    .clk(clk), .rst(rst), .id_cluster(ident_reg[7:0]),
     .s_axis_tdata(k_tdata), .s_axis_tkeep(k_tkeep), .s_axis_tuser(k_tuser), .s_axis_tlast(k_tlast),
     .s_axis_tvalid(k_tvalid), .s_axis_tready(k_tready),
     .m_axis_tdata(w_tdata), .m_axis_tkeep(w_tkeep), .m_axis_tuser(w_tuser), .m_axis_tlast(w_tlast),
-    .m_axis_tvalid(w_tvalid), .m_axis_tready(w_tready),
-    .cfg_we(we_switch), .cfg_addr(cfg_addr_reg[27:0]), .cfg_data(cfg_data_reg[PORTS-1:0]),
+    .m_axis_tvalid(w_tvalid), .m_axis_tready(w_tready), .m_axis_room({eth_room, 4'b1111}),
+    .cfg_we(unit_we[4]), .cfg_addr(unit_addr), .cfg_data(cfg_word[PORTS-1:0]),
     .sts_count(switch_count), .sts_drops(switch_drops), .sts_busy(switch_busy)
 );
 
-wire [31:0] identity [0:31];
 wire [WORDS*32-1:0] words;
 
-node_manager #(.WORDS(WORDS), .DEPTH(16)) u_manager (
-    .clk(clk), .rst(rst), .id_cluster(ident_reg[7:0]), .id_kernel(8'd0),
+node_manager #(.WORDS(WORDS), .DEPTH(32), .UNITS(UNITS), .SLOTS(1 << SLOT_W), .PORTS_N(ETH_N), .PEERS_N(PEERS_N)) u_manager (
+    .clk(clk), .rst(rst), .id_node(id_node), .id_cluster(ident_reg[7:0]),
     .s_axis_tdata(w_tdata[0*512 +: 512]), .s_axis_tkeep(w_tkeep[0*64 +: 64]), .s_axis_tuser(w_tuser[0*80 +: 80]),
     .s_axis_tlast(w_tlast[0]), .s_axis_tvalid(w_tvalid[0]), .s_axis_tready(w_tready[0]),
     .m_axis_tdata(k_tdata[0*512 +: 512]), .m_axis_tkeep(k_tkeep[0*64 +: 64]), .m_axis_tuser(k_tuser[0*80 +: 80]),
     .m_axis_tlast(k_tlast[0]), .m_axis_tvalid(k_tvalid[0]), .m_axis_tready(k_tready[0]),
+    .cfg_we(man_we), .cfg_addr(man_addr), .cfg_data(man_data), .cfg_ready(man_ready && !boot_busy),
+    .flush_valid(flush_valid), .flush_slot(flush_slot), .flush_gen(flush_gen), .flushing(flushing_reg), .active(active_reg),
+    .peer_up(peer_up), .peer_failed(peer_failed), .peer_restarted(peer_restarted),
     .words(words), .sts_count(manager_count), .sts_busy(manager_busy)
 );
 
@@ -148,7 +183,9 @@ ibert_linear #(
     .s_axis_tlast(w_tlast[1]), .s_axis_tvalid(w_tvalid[1]), .s_axis_tready(w_tready[1]),
     .m_axis_tdata(k_tdata[1*512 +: 512]), .m_axis_tkeep(k_tkeep[1*64 +: 64]), .m_axis_tuser(k_tuser[1*80 +: 80]),
     .m_axis_tlast(k_tlast[1]), .m_axis_tvalid(k_tvalid[1]), .m_axis_tready(k_tready[1]),
-    .cfg_we(we_linear), .cfg_addr(cfg_addr_reg[27:0]), .cfg_data(cfg_data_reg), .sts_count(lin_count)
+    .cfg_we(unit_we[1]), .cfg_addr(unit_addr), .cfg_data(cfg_word),
+    .flush_valid(flush_valid), .flush_slot(flush_slot), .flush_gen(flush_gen),
+    .sts_flushing(kernel_flushing[0]), .sts_active(kernel_active[0]), .sts_count(lin_count)
 );
 
 ibert_attention #(
@@ -159,7 +196,9 @@ ibert_attention #(
     .s_axis_tlast(w_tlast[2]), .s_axis_tvalid(w_tvalid[2]), .s_axis_tready(w_tready[2]),
     .m_axis_tdata(k_tdata[2*512 +: 512]), .m_axis_tkeep(k_tkeep[2*64 +: 64]), .m_axis_tuser(k_tuser[2*80 +: 80]),
     .m_axis_tlast(k_tlast[2]), .m_axis_tvalid(k_tvalid[2]), .m_axis_tready(k_tready[2]),
-    .cfg_we(we_attn), .cfg_addr(cfg_addr_reg[27:0]), .cfg_data(cfg_data_reg), .sts_count(att_count)
+    .cfg_we(unit_we[2]), .cfg_addr(unit_addr), .cfg_data(cfg_word),
+    .flush_valid(flush_valid), .flush_slot(flush_slot), .flush_gen(flush_gen),
+    .sts_flushing(kernel_flushing[1]), .sts_active(kernel_active[1]), .sts_count(att_count)
 );
 
 ibert_add_norm #(
@@ -171,87 +210,79 @@ ibert_add_norm #(
     .s_axis_tlast(w_tlast[3]), .s_axis_tvalid(w_tvalid[3]), .s_axis_tready(w_tready[3]),
     .m_axis_tdata(k_tdata[3*512 +: 512]), .m_axis_tkeep(k_tkeep[3*64 +: 64]), .m_axis_tuser(k_tuser[3*80 +: 80]),
     .m_axis_tlast(k_tlast[3]), .m_axis_tvalid(k_tvalid[3]), .m_axis_tready(k_tready[3]),
-    .cfg_we(we_norm), .cfg_addr(cfg_addr_reg[27:0]), .cfg_data(cfg_data_reg), .sts_count(norm_count)
+    .cfg_we(unit_we[3]), .cfg_addr(unit_addr), .cfg_data(cfg_word),
+    .flush_valid(flush_valid), .flush_slot(flush_slot), .flush_gen(flush_gen),
+    .sts_flushing(kernel_flushing[2]), .sts_active(kernel_active[2]), .sts_count(norm_count)
 );
-
-net_eth #(.TX_CELLS(32), .RX_CELLS(64), .UDP_PORT(17996)) u_eth (
-    .clk(clk), .rst(rst), .id_node(id_node), .id_mac(id_mac), .id_ip(id_ip),
-    .s_axis_tdata(w_tdata[4*512 +: 512]), .s_axis_tkeep(w_tkeep[4*64 +: 64]), .s_axis_tuser(w_tuser[4*80 +: 80]),
-    .s_axis_tlast(w_tlast[4]), .s_axis_tvalid(w_tvalid[4]), .s_axis_tready(w_tready[4]),
-    .m_axis_tdata(k_tdata[4*512 +: 512]), .m_axis_tkeep(k_tkeep[4*64 +: 64]), .m_axis_tuser(k_tuser[4*80 +: 80]),
-    .m_axis_tlast(k_tlast[4]), .m_axis_tvalid(k_tvalid[4]), .m_axis_tready(k_tready[4]),
-    .mac_tx_tdata(mac_tx_tdata), .mac_tx_tkeep(mac_tx_tkeep), .mac_tx_tlast(mac_tx_tlast), .mac_tx_tvalid(mac_tx_tvalid),
-    .mac_tx_tready(mac_tx_tready),
-    .mac_rx_tdata(mac_rx_tdata), .mac_rx_tkeep(mac_rx_tkeep), .mac_rx_tlast(mac_rx_tlast), .mac_rx_tvalid(mac_rx_tvalid),
-    .mac_rx_tuser(mac_rx_tuser),
-    .cfg_we(we_eth), .cfg_addr(cfg_addr_reg[27:0]), .cfg_data(cfg_data_reg[80:0]),
-    .sts_count(eth_count), .sts_drops(eth_drops), .sts_seq_error(sts_seq_error), .sts_seq_peer(sts_seq_peer),
-    .sts_seq_expected(sts_seq_expected), .sts_seq_got(sts_seq_got), .sts_busy(eth_busy)
-);
-
-// ---- what the manager reads
-
-reg [31:0] drops_reg;
-
-assign identity[0]  = MAGIC;
-assign identity[1]  = VERSION;
-assign identity[2]  = {16'd0, id_node};
-assign identity[3]  = {16'd0, id_mac[47:32]};
-assign identity[4]  = id_mac[31:0];
-assign identity[5]  = id_ip;
-assign identity[6]  = ident_reg;
-assign identity[7]  = WORDS;
-assign identity[8]  = K_LANES;
-assign identity[9]  = OUT_N;
-assign identity[10] = POST_LANES;
-assign identity[11] = W_WORDS;
-assign identity[12] = BIAS_WORDS;
-assign identity[13] = POST_WORDS;
-assign identity[14] = STORE_BEATS;
-assign identity[15] = ROW_W;
-assign identity[16] = SLOT_W;
-assign identity[17] = HEAD_DIM;
-assign identity[18] = HEAD_BEATS;
-assign identity[19] = REQ_WORDS;
-assign identity[20] = NORM_LANES;
-assign identity[21] = LROW_W;
-assign identity[22] = ACC_BEATS;
-assign identity[23] = RES_WORDS;
-assign identity[24] = CHAN_WORDS;
-assign identity[25] = ROW_BEATS;
-assign identity[26] = drops_reg;
-assign identity[27] = {31'd0, sts_seq_error};
-assign identity[28] = {16'd0, sts_seq_peer};
-assign identity[29] = {8'd0, sts_seq_expected};
-assign identity[30] = {8'd0, sts_seq_got};
-assign identity[31] = 32'd0;
 
 genvar g;
 generate
-for (g = 0; g < 32; g = g + 1) begin : g_identity
-    assign words[32*g +: 32] = identity[g];
+for (g = 0; g < ETH_N; g = g + 1) begin : g_eth
+    net_eth #(.PEERS_N(PEERS_N), .TX_CELLS(TX_CELLS), .RX_CELLS(RX_CELLS), .WINDOW_N(64), .UDP_PORT(17996)) u_eth (
+        .clk(clk), .rst(rst), .id_node(id_node), .id_mac(id_mac[g*48 +: 48]), .id_ip(id_ip[g*32 +: 32]), .id_cluster(ident_reg[7:0]),
+        .s_axis_tdata(w_tdata[(4+g)*512 +: 512]), .s_axis_tkeep(w_tkeep[(4+g)*64 +: 64]), .s_axis_tuser(w_tuser[(4+g)*80 +: 80]),
+        .s_axis_tlast(w_tlast[4+g]), .s_axis_tvalid(w_tvalid[4+g]), .s_axis_tready(w_tready[4+g]), .s_axis_room(eth_room[g]),
+        .m_axis_tdata(k_tdata[(4+g)*512 +: 512]), .m_axis_tkeep(k_tkeep[(4+g)*64 +: 64]), .m_axis_tuser(k_tuser[(4+g)*80 +: 80]),
+        .m_axis_tlast(k_tlast[4+g]), .m_axis_tvalid(k_tvalid[4+g]), .m_axis_tready(k_tready[4+g]),
+        .mac_tx_tdata(mac_tx_tdata[g*512 +: 512]), .mac_tx_tkeep(mac_tx_tkeep[g*64 +: 64]), .mac_tx_tlast(mac_tx_tlast[g]),
+        .mac_tx_tvalid(mac_tx_tvalid[g]), .mac_tx_tready(mac_tx_tready[g]),
+        .mac_rx_tdata(mac_rx_tdata[g*512 +: 512]), .mac_rx_tkeep(mac_rx_tkeep[g*64 +: 64]), .mac_rx_tlast(mac_rx_tlast[g]),
+        .mac_rx_tvalid(mac_rx_tvalid[g]), .mac_rx_tuser(mac_rx_tuser[g]),
+        .cfg_we(unit_we[5+g]), .cfg_addr(unit_addr), .cfg_data(cfg_word[88:0]),
+        .sts_count(eth_count[g*PORT_N*32 +: PORT_N*32]), .sts_lost(eth_lost[g*32 +: 32]), .sts_up(peer_up[g*PEERS_N +: PEERS_N]),
+        .sts_failed(peer_failed[g*PEERS_N +: PEERS_N]), .sts_restarted(peer_restarted[g*PEERS_N +: PEERS_N]), .sts_busy(eth_busy[g])
+    );
 end
 endgenerate
 
-assign words[48*32-1:32*32]  = {{(16-LIN_N)*32{1'b0}}, lin_count};
-assign words[64*32-1:48*32]  = {{(16-ATT_N)*32{1'b0}}, att_count};
-assign words[80*32-1:64*32]  = {{(16-NORM_N)*32{1'b0}}, norm_count};
-assign words[112*32-1:80*32] = {128'd0, eth_count};
-assign words[152*32-1:112*32] = switch_count;
-assign words[156*32-1:152*32] = manager_count;
+// ---- what the manager reads
 
-// ---- sum of all drops
+reg [31:0] lost_reg, linear_lost_reg, attn_lost_reg, norm_lost_reg, others_lost_reg, eth_sum;
+integer    e;
 
-always @(posedge clk) begin
-    drops_reg <= switch_drops + eth_drops + manager_count[3*32 +: 32]
-               + lin_count[2*32 +: 32] + lin_count[3*32 +: 32] + lin_count[4*32 +: 32] + lin_count[5*32 +: 32] + lin_count[6*32 +: 32]
-               + att_count[2*32 +: 32] + att_count[3*32 +: 32] + att_count[4*32 +: 32]
-               + norm_count[2*32 +: 32] + norm_count[3*32 +: 32] + norm_count[4*32 +: 32] + norm_count[5*32 +: 32];
-    if (rst) drops_reg <= 32'd0;
+// one vector in one assignment: simulators resolve a vector of parts bit by bit. Word 31 first
+wire [32*32-1:0] identity = {
+    32'd0, RX_CELLS[31:0], TX_CELLS[31:0], {28'd0, kernel_active, sts_busy}, {ETH16, PEERS16}, lost_reg,
+    ROW_BEATS[31:0], CHAN_WORDS[31:0], RES_WORDS[31:0], ACC_BEATS[31:0], LROW_W[31:0], NORM_LANES[31:0], REQ_WORDS[31:0], HEAD_BEATS[31:0],
+    HEAD_DIM[31:0], SLOT_W[31:0], ROW_W[31:0], STORE_BEATS[31:0], POST_WORDS[31:0], BIAS_WORDS[31:0], W_WORDS[31:0], POST_LANES[31:0],
+    OUT_N[31:0], K_LANES[31:0], WORDS32, ident_reg, id_ip[31:0], id_mac[31:0], {16'd0, id_mac[47:32]}, {16'd0, id_node}, VERSION, MAGIC
+};
+
+assign words = {
+    eth_count, {(64-SW_N)*32{1'b0}}, switch_count, manager_count, {(16-NORM_N)*32{1'b0}}, norm_count, {(16-ATT_N)*32{1'b0}}, att_count,
+    {(16-LIN_N)*32{1'b0}}, lin_count, identity
+};
+
+// ---- what is lost, busy, active
+
+always @* begin
+    eth_sum = 32'd0;
+    for (e = 0; e < ETH_N; e = e + 1) eth_sum = eth_sum + eth_lost[32*e +: 32];
 end
 
-assign sts_drops = drops_reg;
-assign sts_busy  = switch_busy || eth_busy || manager_busy;
+always @(posedge clk) begin
+    linear_lost_reg  <= lin_count[2*32 +: 32] + lin_count[3*32 +: 32] + lin_count[4*32 +: 32] + lin_count[5*32 +: 32] + lin_count[6*32 +: 32];
+    attn_lost_reg    <= att_count[2*32 +: 32] + att_count[3*32 +: 32] + att_count[4*32 +: 32];
+    norm_lost_reg    <= norm_count[2*32 +: 32] + norm_count[3*32 +: 32] + norm_count[4*32 +: 32] + norm_count[5*32 +: 32];
+    others_lost_reg  <= switch_drops + manager_count[7*32 +: 32] + eth_sum;
+    lost_reg         <= linear_lost_reg + attn_lost_reg + norm_lost_reg + others_lost_reg;
+    flushing_reg     <= (kernel_flushing != 3'd0);
+    active_reg       <= (kernel_active != 3'd0);
+    if (rst) begin
+        linear_lost_reg  <= 32'd0;
+        attn_lost_reg    <= 32'd0;
+        norm_lost_reg    <= 32'd0;
+        others_lost_reg  <= 32'd0;
+        lost_reg         <= 32'd0;
+        flushing_reg     <= 1'b0;
+        active_reg       <= 1'b0;
+    end
+end
+
+assign sts_lost   = lost_reg;
+assign sts_busy   = switch_busy || (eth_busy != {ETH_N{1'b0}}) || manager_busy;
+assign sts_active = active_reg;
+assign sts_failed = peer_failed;
 
 endmodule
 

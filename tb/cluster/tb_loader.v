@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Plays a node's image on its configuration bus: one write a cycle from the cycle after `start`, then `done` for good.
+// Plays a node's image on its configuration bus: WAIT cycles after `start`, one write a cycle, then `done`. When `start` falls (the node is in
+// reset), it begins again from the first write. With +idle=1 it writes nothing and is done at once: the image comes in frames.
 //
 // The image is <images>/node<NODE>.hex, the folder given by +images=; one write a line, 136 hexadecimal digits =
 // {addr[31:0], data[511:0]}. The file is read as it is played, so no depth limits it. `writes` counts them.
@@ -11,7 +12,8 @@
 `default_nettype none
 
 module tb_loader #(
-    parameter NODE = 0  // number of the node, part of the file's name
+    parameter NODE = 0,  // number of the node, part of the file's name
+    parameter WAIT = 24  // cycles after reset in which the node writes its own first entries
 ) (
     input  wire         clk,
     input  wire         start,
@@ -27,8 +29,10 @@ module tb_loader #(
   reg     [8*1024-1:0] folder;
   reg     [8*1040-1:0] path;
   reg     [     543:0] word;
+  reg     [       7:0] waited;
   integer              file;
   integer              got;
+  integer              idle;
 
   initial begin
     cfg_we = 1'b0;
@@ -38,6 +42,8 @@ module tb_loader #(
     writes = 32'd0;
     got = NOTHING;
     word = 544'd0;
+    waited = 8'd0;
+    if ($value$plusargs("idle=%d", idle) == 0) idle = 0;
     if ($value$plusargs("images=%s", folder) == 0) begin
       $display("tb_loader: +images=<folder> is missing");
       $finish;
@@ -51,11 +57,27 @@ module tb_loader #(
   end
 
   // a line is read while the clock is low and played at the next edge
-  always @(negedge clk) if (start && !done) got <= $fscanf(file, "%h", word);
+  wire ready = start && waited == WAIT;
+  always @(negedge clk) begin
+    if (!start) begin
+      if (got != NOTHING) begin
+        $fclose(file);
+        file <= $fopen(path, "r");
+      end
+      got <= NOTHING;
+    end else if (idle != 0) got <= -1;
+    else if (ready && !done) got <= $fscanf(file, "%h", word);
+  end
 
   always @(posedge clk) begin
     cfg_we <= 1'b0;
-    if (start && !done && got != NOTHING) begin
+    if (!start) begin
+      done   <= 1'b0;
+      writes <= 32'd0;
+      waited <= 8'd0;
+    end else if (waited != WAIT) begin
+      waited <= waited + 8'd1;
+    end else if (!done && got != NOTHING) begin
       if (got == 1) begin
         cfg_we   <= 1'b1;
         cfg_addr <= word[543:512];

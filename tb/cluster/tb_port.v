@@ -7,11 +7,14 @@
 //   free within this cycle. The rate is exact in the long run, no half byte is lost to rounding.
 //   A finished frame is one word of mbox, {cycle of its last beat, bytes, data}; tx_count counts them. The bench reads
 //   words [tx_count before, tx_count now) modulo 2**DEPTH_W at least once in 2**DEPTH_W frames.
-// Receive. The bench writes {cycle, bytes, data} words into rbox and then moves rx_put. The head word is played in consecutive beats, the
-//   first one visible to the node in cycle `cycle` of the word (which must be after the current one; rx_late is set if not).
+//   Before `go` nothing is taken. A frame that node_rst cuts off is forgotten.
+// Receive. The bench writes {cycle, bad, bytes[14:0], data} words into rbox and then moves rx_put. The head word is played in consecutive
+//   beats, the first one visible to the node in cycle `cycle` of the word (which must be after the current one; rx_late is set if not).
+//   Of a longer frame than BEATS beats (hostile ones only) the last of them is repeated.
+//   rx_tuser is set with the last beat of a word whose `bad` is set: the MAC's checksum is wrong.
 // Errors are sticky: tx_long (a frame beyond BEATS beats), tx_gap (tvalid low inside a frame while the line was free: a real
 //   MAC would underrun), tx_keep (tkeep with holes or not full before the last beat), rx_late.
-// It does not look at headers and marks no frame bad.
+// It does not look at headers.
 
 `resetall
 `timescale 1ns / 1ps
@@ -23,6 +26,8 @@ module tb_port #(
 ) (
     input  wire         clk,
     input  wire         rst,
+    input  wire         go,
+    input  wire         node_rst,
     input  wire [ 47:0] cycle,
     // what the node sends
     input  wire [511:0] tx_tdata,
@@ -35,7 +40,7 @@ module tb_port #(
     output reg  [ 63:0] rx_tkeep,
     output reg          rx_tlast,
     output reg          rx_tvalid,
-    output wire         rx_tuser,
+    output reg          rx_tuser,
     // towards the bench
     output wire [ 15:0] sts_tx_count,
     output wire [  3:0] sts_error
@@ -51,7 +56,7 @@ module tb_port #(
   reg  [ 7:0] beat_reg;
   reg  tx_long_reg, tx_gap_reg, tx_keep_reg, rx_late_reg;
 
-  wire tx_go = tx_tvalid && tx_tready;
+  wire tx_go = tx_tvalid && tx_tready && !node_rst;
   wire [DEPTH_W-1:0] tx_word = tx_count_reg[DEPTH_W-1:0];
 
   reg [6:0] last_bytes;
@@ -68,7 +73,7 @@ module tb_port #(
   wire [12:0] debt_sum = debt_reg + (tx_go ? {5'd0, last_bytes, 1'b0} + (tx_tlast ? 13'd48 : 13'd0) : 13'd0);
   wire [15:0] frame_bytes = {2'd0, beat_reg, 6'd0} + {9'd0, last_bytes};
 
-  assign tx_tready    = debt_reg < 13'd125;
+  assign tx_tready    = go && debt_reg < 13'd125;
   assign sts_tx_count = tx_count_reg;
   assign sts_error    = {rx_late_reg, tx_keep_reg, tx_gap_reg, tx_long_reg};
 
@@ -89,6 +94,10 @@ module tb_port #(
     end else if (tx_tready && beat_reg != 8'd0) begin
       tx_gap_reg <= 1'b1;
     end
+    if (node_rst) begin
+      beat_reg   <= 8'd0;
+      tx_gap_reg <= tx_gap_reg;
+    end
     if (rst) begin
       debt_reg <= 13'd0;
       beat_reg <= 8'd0;
@@ -108,25 +117,26 @@ module tb_port #(
   wire [DEPTH_W-1:0] rx_word = rx_get_reg[DEPTH_W-1:0];
   wire [63:0] rx_meta = rbox[rx_word][BEATS*512+:64];
   wire [47:0] rx_start = rx_meta[63:16];
-  wire [15:0] rx_left = rx_meta[15:0] - {2'd0, rx_beat_reg, 6'd0};
+  wire rx_bad = rx_meta[15];
+  wire [15:0] rx_left = {1'b0, rx_meta[14:0]} - {2'd0, rx_beat_reg, 6'd0};
   wire rx_more = rx_put != rx_get_reg;
   // registered outputs: what is loaded in this cycle is seen in the next one
   wire rx_due = cycle + 48'd1 >= rx_start;
-
-  assign rx_tuser = 1'b0;
 
   initial rx_put = 16'd0;
 
   always @(posedge clk) begin
     rx_tvalid <= 1'b0;
     rx_tlast  <= 1'b0;
+    rx_tuser  <= 1'b0;
     if (rx_more && (rx_beat_reg != 8'd0 || rx_due)) begin
       if (rx_beat_reg == 8'd0 && cycle + 48'd1 != rx_start) rx_late_reg <= 1'b1;
       rx_tvalid <= 1'b1;
-      rx_tdata  <= rbox[rx_word][512*rx_beat_reg+:512];
+      rx_tdata  <= rbox[rx_word][512*((rx_beat_reg<BEATS)?rx_beat_reg : BEATS-1)+:512];
       rx_tkeep  <= (rx_left >= 16'd64) ? {64{1'b1}} : (64'd1 << rx_left[5:0]) - 64'd1;
       if (rx_left <= 16'd64) begin
         rx_tlast <= 1'b1;
+        rx_tuser <= rx_bad;
         rx_beat_reg <= 8'd0;
         rx_get_reg <= rx_get_reg + 16'd1;
       end else begin

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import cocotb
 import numpy as np
@@ -11,7 +12,9 @@ from cocotb.triggers import RisingEdge
 from norm_bench import Bench, Context, channels, make_context, same_channels
 
 from floreana.cluster import layout
+from floreana.cluster.layout import Header
 from floreana_tb import stalls
+from floreana_tb.generations import Gate
 
 ENTRY, LN1, LN2, BY_MESSAGE = 10, 11, 12, 13
 BY_MESSAGE_RES = 14
@@ -49,7 +52,7 @@ def shuffled_parts(bench: Bench, jobs: list[tuple[int, int, int]], parts: int, b
     messages = []
     for edge, row, slot in jobs:
         for values in bench.split(total_row(bench, bits), parts):
-            messages += bench.part_messages(edge, row, values, slot=slot, generation=3 + slot, last=row == 4)
+            messages += bench.part_messages(edge, row, values, slot=slot, last=row == 4)
     bench.rng.shuffle(messages)
     bench.send(messages)
 
@@ -58,7 +61,7 @@ async def watch_ready(bench: Bench) -> None:
     while True:
         await RisingEdge(bench.dut.clk)
         if bench.dut.rst.value == 0:
-            assert bench.dut.s_axis_tready.value == 1, "the kernel did not take a beat"
+            assert bench.dut.s_axis_tready.value != bench.dut.sts_flushing.value, "the kernel did not take a beat"
 
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")
@@ -333,6 +336,198 @@ async def reset_in_mid_packet(dut):
     shuffled_parts(bench, [(LN1, row, 0) for row in rows], parts)
     await bench.drain()
     bench.finish(2 * len(rows))
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def generations(dut):
+    """Every age, the generation going round: 1 to 7 newer is taken, 8 to 15 is dropped and leaves no trace in a row half in."""
+    bench = Bench(dut, None, SEED + 10)
+    await bench.start()
+    assert not bench.active_cycles
+    parts = 2
+    await bench.configure(standard(bench, parts), EDGES)
+    slots = 1 << bench.shape.slot_w
+    now = bench.generation
+    now[:] = [0] * slots
+    for step in range(8):
+        slot, row = step % slots, bench.our_rows()[step % 3]
+        entry = bench.row_messages(ENTRY, row, entry_row(bench), 1, slot=slot)
+        sums = [m for values in bench.split(total_row(bench), parts) for m in bench.part_messages(LN1, row, values, slot=slot)]
+        for good in (entry, sums):
+            bench.send(good[:1])
+            for age in range(8, 16):
+                other = bench.row_messages(ENTRY, row, entry_row(bench), slot=slot)
+                other += bench.part_messages(LN1, row, total_row(bench), slot=slot)
+                header, payload = bench.rng.choice(other)
+                bench.send([(replace(header, generation=(now[slot] + age) & 15), payload)])
+            # unknown edges, rows of other nodes and roles of the other mode say nothing about the slot
+            wrong = replace(good[0][0], generation=(now[slot] + 3) & 15)
+            bench.send([(replace(wrong, **change), good[0][1]) for change in ({"edge": 0}, {"row": row + 1})])
+            bench.send(good[1:])
+            await bench.drain()
+        assert bench.gens.cur[slot] == now[slot]
+        now[slot] = (now[slot] + 1 + step % 7) & 15
+    bench.finish(16)
+    assert bench.gens.stale == 2 * 8 * 8
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def flush_cuts_a_message(dut):
+    """Rows half in, in the middle of a message of either slot; one is flushed to the generation it has. The other goes on."""
+    bench = Bench(dut, None, SEED + 11)
+    await bench.start()
+    s, parts = bench.shape, 3
+    await bench.configure(standard(bench, parts), EDGES)
+    mine, other = 0, (1 << s.slot_w) - 1
+    first, second, third = bench.our_rows()[:3]
+    kept = sorted({mine, other})
+
+    def sums(slot: int, row: int) -> list[tuple[Header, bytes]]:
+        return [m for values in bench.split(total_row(bench), parts) for m in bench.part_messages(LN1, row, values, slot=slot)]
+
+    for cut in (mine, mine, other):
+        for slot in kept:
+            for row in (first, second):
+                bench.send(bench.row_messages(ENTRY, row, entry_row(bench), slot=slot))
+        await bench.drain()
+        messages = {(slot, row): sums(slot, row) for slot in kept for row in (first, second)}
+        entries = {slot: bench.row_messages(ENTRY, third, entry_row(bench), 1, slot=slot) for slot in kept}
+        for slot in kept:  # all but one message of the first row, one of the second, a part of an ENTRY row
+            bench.send(messages[slot, first][:-1] + messages[slot, second][:1] + entries[slot][:-1])
+        await bench.source.wait_idle()
+        gate = Gate(2)
+        bench.source.pause(gate)
+        bench.send(messages[cut, first][-1:])
+        while len(bench.taken._beats) < 2:
+            await RisingEdge(dut.clk)
+        for _ in range(9):
+            await RisingEdge(dut.clk)
+        assert int(dut.sts_active.value) == 1
+        cycles = await bench.flush(mine, bench.generation[mine])
+        assert cycles == 5 + (4 << s.lrow_w), cycles
+        gate.open()
+        await bench.source.wait_idle()
+        bench.source.pause(None)
+        if other != mine:
+            bench.send(messages[other, second][1:] + entries[other][-1:])
+            if cut != other:
+                bench.send(messages[other, first][-1:])
+        await bench.drain()
+        assert int(dut.sts_active.value) == 0
+        for row in (first, second, third):
+            bench.send(bench.row_messages(ENTRY, row, entry_row(bench), 1, slot=mine))
+        await bench.drain()
+        for row in (first, second):
+            bench.send(sums(mine, row))
+        await bench.drain()
+    bench.finish(3 * 5 * len(kept))
+    assert bench.gens.cuts == bench.gens.stale == (2 if other != mine else 3) and bench.gens.late == 0
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def flush_in_traffic(dut):
+    """One slot is flushed at random moments of the traffic and replayed with the next generation; the other runs through, bit for bit."""
+    bench = Bench(dut, None, SEED + 12)
+    rng = bench.rng
+    await bench.start()
+    parts = 2
+    await bench.configure(standard(bench, parts), EDGES)
+    cocotb.start_soon(watch_ready(bench))
+    slots = range(1 << bench.shape.slot_w)
+    rows = bench.our_rows()[:3]
+
+    async def step(edge: int, which: list[int]) -> None:
+        if edge == ENTRY:
+            for row in rows:
+                for slot in which:
+                    bench.send(bench.row_messages(ENTRY, row, entry_row(bench), 1, slot=slot))
+        else:
+            shuffled_parts(bench, [(edge, row, slot) for row in rows for slot in which], parts)
+
+    rounds = int(os.environ.get("FLUSHES", "4"))
+    for round_ in range(rounds):
+        pattern = rng.choice(list(stalls.PATTERNS.values()))(round_)
+        slot = rng.choice(slots)
+        await step(ENTRY, list(slots))
+        await bench.drain()
+        bench.source.pause(pattern)
+        bench.sink.pause(pattern if round_ % 3 else iter(lambda: False, True))  # or blocked
+        await step(LN1, list(slots))
+        # until the first rows are at work at most
+        for _ in range(rng.randrange(10, 60 + 30 * len(rows) * len(slots) + 4 * bench.shape.hidden // bench.shape.lanes)):
+            await RisingEdge(dut.clk)
+        cycles = await bench.flush(slot, (bench.generation[slot] + rng.randrange(1, 8)) & 15)
+        assert 5 + (4 << bench.shape.lrow_w) <= cycles <= max(5 + (4 << bench.shape.lrow_w), 10 + len(rows) * len(slots))
+        if round_ % 4 == 1:  # a second one while the rest of the first is still under way
+            await bench.flush(slot, (bench.generation[slot] + 1) & 15)
+        # the replay: its first rows come in while rows from before the flush are still at work
+        await step(ENTRY, [slot])
+        for _ in range(40):
+            await RisingEdge(dut.clk)
+        bench.sink.pause(pattern)
+        await bench.drain()
+        for edge in (LN1, LN2):
+            await step(edge, [slot])
+            await bench.drain()
+        assert int(dut.sts_active.value) == 0
+    bench.finish(rounds * 3 * len(rows))
+    print(f"flushes {bench.gens.flushes} cuts {bench.gens.cuts} stale {bench.gens.stale} late {bench.gens.late}", flush=True)
+    assert bench.gens.stale or bench.gens.late, "no flush met traffic"
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def old_rows_are_not_kept(dut):
+    """Rows of LN2 wait behind a blocked output when their slot is flushed: they do not overwrite the residuals of the replay."""
+    bench = Bench(dut, None, SEED + 13)
+    await bench.start()
+    await bench.configure(standard(bench, 1), EDGES)
+    slots = list(range(1 << bench.shape.slot_w))
+    rows = bench.our_rows()[:10]  # more than are at work when the output is blocked
+
+    async def step(edge: int, which: list[int]) -> None:
+        for row in rows:
+            for slot in which:
+                if edge == ENTRY:
+                    bench.send(bench.row_messages(ENTRY, row, entry_row(bench), slot=slot))
+                else:
+                    bench.send(bench.part_messages(edge, row, total_row(bench), slot=slot))
+        await bench.source.wait_idle()
+        for _ in range(10):
+            await RisingEdge(dut.clk)
+
+    for edge in (ENTRY, LN1):
+        await step(edge, slots)
+        await bench.drain()
+    bench.sink.pause(iter(lambda: False, True))
+    await step(LN2, slots)
+    for _ in range(12 * bench.shape.hidden // bench.shape.lanes + 400):
+        await RisingEdge(dut.clk)
+    working = int(dut.flight_reg.value)
+    await bench.flush(0, (bench.generation[0] + 1) & 15)
+    assert int(dut.flight_reg.value) == working < len(rows)
+    await step(ENTRY, [0])
+    bench.sink.pause(None)
+    await bench.drain()
+    # no row of the slot that was in the FIFO of ready rows
+    messages = len(bench.ref.contexts[2].messages)
+    assert 0 < bench.gens.late <= working * messages + 2 < len(rows) * messages
+    await step(LN1, slots)
+    await bench.drain()
+    # all slots at once, rows in every stage
+    await step(LN2, slots)
+    for slot in slots:
+        await bench.flush(slot, (bench.generation[slot] + 7) & 15)
+    assert int(dut.sts_active.value) == 1
+    await bench.drain()
+    assert int(dut.sts_active.value) == 0
+    # a slot that does not exist
+    dut.flush_valid.value, dut.flush_slot.value = 1, len(slots)
+    await RisingEdge(dut.clk)
+    dut.flush_valid.value = 0
+    for _ in range(8):
+        await RisingEdge(dut.clk)
+        assert int(dut.sts_flushing.value) == 0
+    bench.finish(4 * len(rows))
 
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")

@@ -12,13 +12,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import cocotb
 import numpy as np
+from cocotb.triggers import RisingEdge
 
 from floreana.cluster import layout
 from floreana.cluster.layout import Header, pack
 from floreana.ibert import ops
 from floreana.ibert.params import IntArray, RequantParams, SoftmaxParams
-from floreana_tb import clocks
+from floreana_tb import clocks, generations
 from floreana_tb.stalls import Pattern
 from floreana_tb.streams import ConfigBus, MessageSink, MessageSource, Monitor, Scoreboard
 
@@ -34,7 +36,7 @@ SLOTS = 1 << SLOT_W
 Message = tuple[Header, bytes]
 
 ID_CLUSTER, ID_KERNEL = 0x5A, 0xC3
-COUNTS = ("messages", "beats", "edge", "row", "slice", "rows", "busy", "waiting", "stalled")
+COUNTS = ("messages", "beats", "edge", "row", "slice", "rows", "busy", "waiting", "stalled", "stale")
 
 # scale 1e-4: exponentials up to 32767 spread over all 31 quotients for random int8 operands
 PLAIN = SoftmaxParams(x0=-6931, b=27073, c=279_200_000, m=1_032_266_490, e=73)
@@ -169,10 +171,11 @@ class Rows:
         return Header(**{**values, **changes})
 
 
-def random_sequence(ctx: Context, slot: int, n: int, rng: random.Random) -> Rows:
+def random_sequence(ctx: Context, slot: int, n: int, rng: random.Random, generation: int | None = None) -> Rows:
+    """Random rows; the same generation for every sequence of a slot (0 to 7, new after a reset) unless said."""
     gen = np.random.default_rng(rng.getrandbits(64))
     q, k, v = (gen.integers(-128, 127, (n, 64 * ctx.beats), np.int64, endpoint=True) for _ in range(3))
-    return Rows(ctx, slot, rng.randrange(16), q, k, v)
+    return Rows(ctx, slot, (5 + 3 * slot) % 8 if generation is None else generation, q, k, v)
 
 
 class Model:
@@ -181,6 +184,7 @@ class Model:
     def __init__(self, tables: Tables, board: Scoreboard) -> None:
         self.tables = tables
         self.board = board
+        self.gens: generations.Generations  # set by Env, which has the monitor it needs
         self.counts = dict.fromkeys(COUNTS[:6], 0)
         self.served: dict[tuple[int, int], int] = {}  # sequences finished per (slot, bank)
         self.reset()
@@ -195,6 +199,7 @@ class Model:
         beats = max(1, -(-len(payload) // 64))
         self.counts["messages"] += 1
         self.counts["beats"] += beats
+        cut = self.gens.begin()
         found = self.tables.context_of(header.edge)
         if found is None:
             self.counts["edge"] += 1
@@ -202,6 +207,8 @@ class Model:
         ctx, role = found
         if header.row >= ROWS or header.slot >= SLOTS:
             self.counts["row"] += 1
+            return
+        if self.gens.drop(header, cut):
             return
         if header.type != layout.TYPE_INT8 or header.offset % 16 or len(payload) % 64 or not payload:
             self.counts["slice"] += 1
@@ -278,6 +285,8 @@ class Env:
         self.source = MessageSource(dut, "s_axis", dut.clk, pattern)
         self.monitor = Monitor(dut, "s_axis", dut.clk, self.model.take, max_beats=None)
         self.sink = MessageSink(dut, "m_axis", dut.clk, pattern, self._got)
+        self.gens = self.model.gens = generations.Generations(dut, SLOTS, self.monitor)
+        self.active_cycles: list[int] = []
         self.config = ConfigBus(dut, dut.clk)
         self.got: dict[tuple[int, int], int] = {}
 
@@ -291,6 +300,8 @@ class Env:
 
     def _got(self, item: tuple[Header, bytes]) -> None:
         header, payload = item
+        if self.gens.is_late(header):
+            return
         key = (header.slot, self._bank(header))
         self.got[key] = self.got.get(key, 0) + 1
         self.board.got((key, header, payload))
@@ -298,7 +309,22 @@ class Env:
     async def start(self) -> None:
         clocks.start_clock(self.dut)
         await clocks.reset(self.dut)
+        cocotb.start_soon(generations.watch_active(self.dut, self.held, self.active_cycles))
         await self.load()
+
+    def held(self) -> bool:
+        """The model waits for something: the rest of a message or a sequence, or an output."""
+        return bool(self.monitor._beats) or bool(self.model.banks) or any(self.board._expected.values())
+
+    async def flush(self, slot: int, generation: int) -> int:
+        """FLUSH(slot) in design and model; returns its cycles."""
+
+        def apply(slot: int) -> None:
+            self.gens.forget(self.board, slot, lambda item: item[1])
+            for key in [key for key in self.model.banks if key[0] == slot]:
+                del self.model.banks[key]
+
+        return await self.gens.flush(slot, generation, apply)
 
     async def load(self) -> None:
         tables = self.tables
@@ -335,15 +361,26 @@ class Env:
         return (int(self.dut.sts_count.value) >> (32 * COUNTS.index(name))) & 0xFFFF_FFFF
 
     async def finish(self, at_least: int = 1, cycles: int = 60_000) -> None:
-        """Wait for every expected output; then queues empty, counters right, the input never stalled."""
+        """Wait for every expected output; then queues empty, counters right, the input never stalled, nothing active."""
+        await self.drain(cycles)
+        self.board.finish(at_least)
+        assert self.gens.flushes or self.monitor.stalled_cycles == 0, "the kernel did not sink"
+        assert self.active_cycles and int(self.dut.sts_active.value) == 0, "sts_active is not 0 at the end"
+        for name, value in {**self.model.counts, "stale": self.gens.stale}.items():
+            if name == "rows" and self.gens.flushes:  # rows at work when their slot is flushed may still leave, or not
+                continue
+            assert self.count(name) == value, f"counter {name}: {self.count(name)}, model {value}"
+
+    async def drain(self, cycles: int = 60_000) -> None:
+        """Wait until everything queued is taken, every expected output came, and nothing follows."""
         await self.source.wait_idle(cycles)
         await self.monitor.wait_quiet(8)
-        await self.sink.wait(self.sink_base + self.outputs(), cycles)
+        for _ in range(cycles):
+            if not any(self.board._expected.values()):
+                break
+            await RisingEdge(self.dut.clk)
         await self.sink.wait_quiet(3 * ROWS + 150)
-        self.board.finish(at_least)
-        assert self.monitor.stalled_cycles == 0, "the kernel did not sink"
-        for name, value in self.model.counts.items():
-            assert self.count(name) == value, f"counter {name}: {self.count(name)}, model {value}"
+        self.gens.settle()
 
     sink_base = 0
 

@@ -17,6 +17,7 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from floreana.cluster import layout
 from floreana.ibert.params import SoftmaxParams
 from floreana_tb import clocks, stalls
+from floreana_tb.generations import Gate
 
 LAST_CTX = env.CTX_N - 1
 
@@ -238,6 +239,7 @@ async def reset_mid_packet(dut: Any) -> None:
         bench.source.abort()
         await clocks.reset(dut, cycles=1 + trial)
         bench.model.reset()
+        bench.gens.reset()
         bench.board._expected.clear()
         bench.board._got.clear()
         bench.got.clear()
@@ -246,6 +248,162 @@ async def reset_mid_packet(dut: Any) -> None:
         for s in sequences:
             await bench.send(shuffled(s.messages(rng), rng))
         await bench.finish(1)
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+async def generations(dut: Any) -> None:
+    """Every age, the generation going round: 1 to 7 newer is taken, 8 to 15 is dropped and leaves no trace in a sequence half in."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    ctx = contexts()[0]
+    bench = Env(dut, make_tables([ctx], rng.getrandbits(32)))
+    await bench.start()
+    assert not bench.active_cycles
+    now = [0] * SLOTS
+    for step in range(12):
+        slot = step % SLOTS
+        good = random_sequence(ctx, slot, 2, rng, now[slot]).messages(rng)
+        at = rng.randrange(1, len(good) + 1)
+        for header, payload in good[:at]:
+            bench.source.send(header, payload)
+        for age in range(8, 16):
+            header, payload = rng.choice(random_sequence(ctx, slot, 2, rng, now[slot] + age & 15).messages(rng))
+            bench.source.send(header, payload)
+        # unknown edges and rows beyond the build say nothing about the slot
+        header, payload = good[0]
+        bench.source.send(replace(header, generation=now[slot] + 3 & 15, edge=ctx.edge(0) + 4), payload)
+        bench.source.send(replace(header, generation=now[slot] + 3 & 15, row=ROWS), payload)
+        for header, payload in good[at:]:
+            bench.source.send(header, payload)
+        await bench.drain()
+        assert bench.gens.cur[slot] == now[slot]
+        now[slot] = now[slot] + 1 + step % 7 & 15
+    await bench.finish(24 * ctx.beats)
+    assert bench.gens.stale == 96
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+async def flush_cuts_a_message(dut: Any) -> None:
+    """Rows of Q, K, V half in, in the middle of a message of either slot; one is flushed to the generation it has. The other goes on."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    ctx = contexts()[0]
+    bench = Env(dut, make_tables([ctx], rng.getrandbits(32)))
+    await bench.start()
+    mine, other = 0, SLOTS - 1
+    cuts = [slot for slot in (mine, other) for _ in range(3)] if other != mine else [mine] * 3
+    for role, slot in enumerate(cuts):
+        sequences = {which: random_sequence(ctx, which, 3, rng) for which in (mine, other)}
+        whole = {which: s.messages(rng, split=False) for which, s in sequences.items()}
+        for messages in whole.values():  # the first Q row in two messages, one of which comes
+            header, payload = messages.pop(0)
+            messages += [(header, payload[:64])] if ctx.beats == 1 else [(header, payload[:64]), (replace(header, offset=16), payload[64:])]
+            assert header.edge == ctx.edge(0) and header.row == 0
+        sent = [m for messages in whole.values() for m in messages if m[0].row == 1]
+        sent += [m for messages in whole.values() for m in messages if (m[0].row, m[0].edge, m[0].offset) == (0, ctx.edge(0), 0)]
+        half = next(m for m in whole[slot] if m[0].row == 2 and m[0].edge == ctx.edge(role % 3))
+        before = len(bench.monitor.received)
+        gate = Gate(sum(len(payload) // 64 for _, payload in sent) + (ctx.beats > 1))  # a row of one beat has no half
+        bench.source.pause(gate)
+        for header, payload in [*sent, half] if ctx.beats > 1 else sent:
+            last = bench.source.send(header, payload)
+        while len(bench.monitor.received) < before + len(sent) or (ctx.beats > 1 and not bench.monitor._beats):
+            await RisingEdge(dut.clk)
+        await ClockCycles(dut.clk, 9)
+        assert int(dut.sts_active.value) == 1
+        assert await bench.flush(mine, sequences[mine].generation) == 5
+        gate.open()
+        await last
+        bench.source.pause(None)
+        if other != mine:
+            for message in whole[other]:
+                if message not in sent and (message != half or ctx.beats == 1):
+                    bench.source.send(*message)
+            await bench.drain()
+            assert int(dut.sts_active.value) == 0
+        # whole rows: one that a beat was left of would never be complete
+        for header, payload in random_sequence(ctx, mine, 3, rng).messages(rng, split=False):
+            bench.source.send(header, payload)
+        await bench.drain()
+    await bench.finish(len(cuts) * (2 if other != mine else 1) * 3 * ctx.beats)
+    assert bench.gens.cuts == bench.gens.stale == (3 if ctx.beats > 1 else 0) and bench.gens.late == 0
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+async def flush_in_traffic(dut: Any) -> None:
+    """One slot is flushed at random moments of the traffic and replayed with the next generation; the other runs through, bit for bit."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    both = contexts()
+    bench = Env(dut, make_tables(both, rng.getrandbits(32)))
+    await bench.start()
+    now = [0] * SLOTS
+    for round_ in range(10):
+        pattern = rng.choice(list(stalls.PATTERNS.values()))(round_)
+        bench.source.pause(pattern)
+        bench.sink.pause(pattern if round_ % 3 else iter(lambda: False, True))  # or blocked
+        slot = rng.randrange(SLOTS)
+        sequences = [random_sequence(ctx, s, rng.randint(2, 6), rng, now[s]) for ctx in both for s in range(SLOTS)]
+        messages = [m for sequence in sequences for m in sequence.messages(rng)]
+        for header, payload in shuffled(messages, rng) if round_ % 2 else messages:
+            bench.source.send(header, payload)
+        await ClockCycles(dut.clk, rng.randrange(10, 3 * len(messages)))
+        now[slot] = now[slot] + rng.randrange(1, 8) & 15
+        assert await bench.flush(slot, now[slot]) == 5
+        bench.sink.pause(pattern)
+        if round_ % 4 == 1:  # a second one while the rest of the first is still under way
+            now[slot] = now[slot] + 1 & 15
+            await bench.flush(slot, now[slot])
+        replay = [replace(sequence, generation=now[slot]) for sequence in sequences if sequence.slot == slot]
+        for header, payload in shuffled([m for sequence in replay for m in sequence.messages(rng)], rng):
+            bench.source.send(header, payload)
+        await bench.drain()
+        assert int(dut.sts_active.value) == 0
+    await bench.finish(10 * SLOTS * 2)
+    print(f"flushes {bench.gens.flushes} cuts {bench.gens.cuts} stale {bench.gens.stale} late {bench.gens.late}")
+    assert bench.gens.stale or bench.gens.late, "no flush met traffic"
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+async def flush_empties_the_queue(dut: Any) -> None:
+    """Output blocked, Q rows of both banks of every slot queued; one slot is flushed: only its rows at work still leave. Then all are."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    both = contexts()
+    bench = Env(dut, make_tables(both, rng.getrandbits(32)))
+    await bench.start()
+    bench.sink.pause(iter(lambda: False, True))
+    n = min(ROWS, 12)
+    for ctx in both:
+        for slot in range(SLOTS):
+            for header, payload in random_sequence(ctx, slot, n, rng).messages(rng):
+                bench.source.send(header, payload)
+    await bench.source.wait_idle()
+    await ClockCycles(dut.clk, 40 * n)
+    working = int(dut.flight_reg.value) + HEAD_BEATS + 2  # a row being offered, two messages in the skid buffer
+    assert working < n * (both[0].beats + both[1].beats)
+    await bench.flush(0, (random_sequence(both[0], 0, 1, rng).generation + 1) & 15)
+    bench.sink.pause(None)
+    await bench.drain()
+    assert 0 < bench.gens.late <= working
+    assert int(dut.sts_active.value) == 0
+    bench.sink.pause(iter(lambda: False, True))
+    for slot in range(SLOTS):
+        for header, payload in random_sequence(both[1], slot, n, rng, bench.gens.cur[slot]).messages(rng)[: -1 if slot else None]:
+            bench.source.send(header, payload)
+    await bench.source.wait_idle()
+    await ClockCycles(dut.clk, 100)
+    for slot in range(SLOTS):
+        await bench.flush(slot, (bench.gens.cur[slot] + 7) & 15)
+    assert int(dut.sts_active.value) == 1
+    bench.sink.pause(None)
+    # a slot that does not exist
+    dut.flush_valid.value, dut.flush_slot.value = 1, SLOTS
+    await RisingEdge(dut.clk)
+    dut.flush_valid.value = 0
+    for _ in range(8):
+        await RisingEdge(dut.clk)
+        assert int(dut.sts_flushing.value) == 0
+    for ctx in both:
+        for header, payload in random_sequence(ctx, 0, 3, rng, bench.gens.cur[0]).messages(rng):
+            bench.source.send(header, payload)
+    await bench.finish(6)
 
 
 @cocotb.test(timeout_time=5, timeout_unit="ms")
@@ -279,7 +437,7 @@ async def waiting_is_counted(dut: Any) -> None:
     first = bench.count("waiting")
     await ClockCycles(dut.clk, 100)
     assert bench.count("waiting") == first + 100
-    assert bench.count("busy") == 0
+    assert bench.count("busy") == 0 and int(dut.sts_active.value) == 1
     await bench.send(messages[-1:])
     await bench.finish(3)
     last = bench.count("waiting")

@@ -18,6 +18,7 @@ from floreana.cluster.layout import Header
 from floreana.ibert import ops
 from floreana.ibert.params import GeluParams, IntArray, LinearParams, RequantParams
 from floreana_tb import clocks
+from floreana_tb.generations import Generations, watch_active
 from floreana_tb.stalls import Pattern
 from floreana_tb.streams import ConfigBus, MessageSink, MessageSource, Monitor, Scoreboard
 
@@ -37,6 +38,7 @@ COUNTERS = [
     "rows_out",
     "messages_out",
     "beats_out",
+    "drop_stale",
 ]
 
 
@@ -151,14 +153,17 @@ class Bench:
         self.sink = MessageSink(dut, "m_axis", dut.clk, pattern)
         self.board = Scoreboard("ibert_linear", key=lambda item: (item[0].edge, item[0].slot, item[0].row, item[0].offset))
         self.seen = Monitor(dut, "s_axis", dut.clk, self.on_message)
-        self.sink.add_callback(self.board.got)
+        self.sink.add_callback(self.on_output)
+        self.gens = Generations(dut, 1 << SHAPE.SLOT_W, self.seen)
+        # what the next row of a slot carries: 0 to 7 newer than the 0 of the reset
+        self.generation = [random.Random(f"generation{seed}/{slot}").randrange(8) for slot in range(1 << SHAPE.SLOT_W)]
+        self.active_cycles: list[int] = []
         self.config = ConfigBus(dut, dut.clk)
         self.contexts: dict[int, Context] = {}
         self.by_edge: dict[int, Context] = {}
         self.owner = [self.rng.randrange(50) for _ in range(1 << SHAPE.ROW_W)]
         self.rows: dict[tuple[int, int, int], dict[int, bytes]] = {}
         self.expected_rows = 0
-        self.expected_messages = 0
         self.words = 0
         self.busy_cycles: list[int] = []
         self.watch_busy = False
@@ -170,16 +175,17 @@ class Bench:
         await self.configure(contexts, all_edges)
         await ClockCycles(self.dut.clk, max(1, SHAPE.clear_cycles - self.config.writes) + 4)
         cocotb.start_soon(self.always_ready())
+        self.watcher = cocotb.start_soon(watch_active(self.dut, self.held, self.active_cycles))
 
     async def always_ready(self) -> None:
-        """tready of the input is constantly 1, whatever the output does; notes the cycles in which the array is busy."""
+        """tready of the input is 1 but for flushes, whatever the output does; notes the cycles in which the array is busy."""
         cycle, before = 0, None
         while True:
             await RisingEdge(self.dut.clk)
             if str(self.dut.rst.value) != "0":
                 return
             cycle += 1
-            assert str(self.dut.s_axis_tready.value) == "1", "input was stalled"
+            assert str(self.dut.s_axis_tready.value) != str(self.dut.sts_flushing.value), "input was stalled"
             if self.watch_busy:
                 busy = int(self.dut.sts_count.value) >> (32 * COUNTERS.index("busy")) & 0xFFFFFFFF
                 if before is not None and busy != before:
@@ -263,9 +269,11 @@ class Bench:
 
     def on_message(self, item: tuple[Header, bytes]) -> None:
         header, payload = item
+        cut = self.gens.begin()
         context = self.by_edge.get(header.edge)
         if (
             context is None or header.row >> SHAPE.ROW_W or header.slot >> SHAPE.SLOT_W
+            or self.gens.drop(header, cut)
             or header.type != layout.TYPE_INT8 or header.offset % 16 or not payload or len(payload) % 64
         ):  # fmt: skip
             return
@@ -280,6 +288,25 @@ class Bench:
                 row.clear()
                 self.expect_row(context, header, x)
 
+    def on_output(self, item: tuple[Header, bytes]) -> None:
+        if not self.gens.is_late(item[0]):
+            self.board.got(item)
+
+    def held(self) -> bool:
+        """The model waits for something: the rest of a message or of a row, or a row that has not left."""
+        return bool(self.seen._beats) or any(self.rows.values()) or any(self.board._expected.values())
+
+    def forget_slot(self, slot: int) -> None:
+        self.gens.forget(self.board, slot, lambda item: item[0])
+        for key in self.rows:
+            if key[1] == slot:
+                self.rows[key].clear()
+
+    async def flush(self, slot: int, generation: int) -> int:
+        """FLUSH(slot); rows queued by then keep their generation, later ones have the new one. Returns its cycles."""
+        self.generation[slot] = generation
+        return await self.gens.flush(slot, generation, self.forget_slot)
+
     def expect_row(self, context: Context, header: Header, x: IntArray) -> None:
         data = context.out_row(x)
         self.expected_rows += 1
@@ -293,7 +320,6 @@ class Bench:
                 m["type"], header.last,
             )  # fmt: skip
             self.board.expect((out, data[done : done + size]))
-            self.expected_messages += 1
             done += size
         assert done == len(data)
 
@@ -305,7 +331,7 @@ class Bench:
         if x is None:
             x = np.frombuffer(self.rng.randbytes(size), "i1")
         raw = x.astype("i1").tobytes()
-        generation, last = self.rng.randrange(16), bool(self.rng.randrange(2))
+        generation, last = self.generation[slot], bool(self.rng.randrange(2))
         out, pos = [], 0
         while pos < context.in_beats:
             beats = min(16 if whole else self.rng.randint(1, 16), context.in_beats - pos)
@@ -347,8 +373,14 @@ class Bench:
     async def drain(self, cycles: int = 20_000) -> None:
         await self.source.wait_idle(cycles)
         await ClockCycles(self.dut.clk, 8)
-        await self.sink.wait(self.expected_messages, cycles)
+        for _ in range(cycles):
+            if not any(self.board._expected.values()):
+                break
+            await RisingEdge(self.dut.clk)
+        else:
+            raise AssertionError(f"rows did not leave within {cycles} cycles")
         await self.sink.wait_quiet(60)
+        self.gens.settle()
 
     def counters(self) -> dict[str, int]:
         word = int(self.dut.sts_count.value)
@@ -362,7 +394,10 @@ class Bench:
         want = {
             "messages_in": len(self.seen.received), "beats_in": self.seen.beats, "busy": self.words, "rows_out": self.expected_rows,
             "messages_out": len(self.sink.received), "beats_out": self.sink.beats,
-            **{name: (drops or {}).get(name, 0) for name in COUNTERS if name.startswith("drop")},
+            **{name: (drops or {}).get(name, 0) for name in COUNTERS if name.startswith("drop")}, "drop_stale": self.gens.stale,
         }  # fmt: skip
+        if self.gens.flushes:  # rows at work when their slot is flushed may still leave, or not
+            del want["busy"], want["rows_out"]
         assert {name: count[name] for name in want} == want
+        assert self.active_cycles and int(self.dut.sts_active.value) == 0, "sts_active is not 0 at the end"
         return count

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import cocotb
@@ -15,6 +16,7 @@ from floreana.cluster import layout
 from floreana.cluster.layout import Header
 from floreana.ibert.params import GeluParams, LinearParams, RequantParams
 from floreana_tb import stalls
+from floreana_tb.generations import Gate
 
 
 def mixed(bench: Bench) -> list[Context]:
@@ -223,7 +225,7 @@ async def drops_are_counted(dut: Any) -> None:
     await bench.start(contexts, all_edges=True)
     context = contexts[1]
     free = next(edge for edge in range(256) if edge not in bench.by_edge)
-    good = Header(1, KERNEL, context.edge, 2, 3, 0, 0, 1, 0, layout.TYPE_INT8, False)
+    good = Header(1, KERNEL, context.edge, 2, 3, 0, bench.generation[0], 1, 0, layout.TYPE_INT8, False)
     beat = bytes(range(64))
 
     def bad(payload: bytes = beat, **change: Any) -> tuple[Header, bytes]:
@@ -270,6 +272,7 @@ async def a_row_sent_twice_fills_the_queue_and_is_counted(dut: Any) -> None:
     context = random_context(bench.rng, 0, PARTIAL, 1, 16)
     await bench.start([context])
     bench.sink.pause(iter(lambda: False, True))
+    bench.watcher.cancel()  # the model expects every row sent
     message = bench.slices(context, 1, 0)[0]
     total = SHAPE.clear_cycles + SHAPE.ACC_FIFO_GROUPS + 40
     for _ in range(total):
@@ -303,12 +306,156 @@ async def reset_in_mid_packet(dut: Any) -> None:
         bench.rows.clear()
         bench.seen.received.clear()
         bench.sink.received.clear()
-        bench.expected_messages = bench.expected_rows = bench.words = bench.seen.beats = bench.sink.beats = 0
+        bench.gens.reset()
+        bench.expected_rows = bench.words = bench.seen.beats = bench.sink.beats = 0
         dut.rst.value = 0
         await ClockCycles(dut.clk, SHAPE.clear_cycles + 20)
         assert not bench.sink.received, "a message from before the reset appeared"
         bench.send_rows(bench.keys(contexts)[:20])
         await bench.finish()
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+async def generations(dut: Any) -> None:
+    """Every age, the generation going round four times: 1 to 7 newer is taken, 8 to 15 is dropped and leaves no trace in a row half in."""
+    bench = Bench(dut, stalls.idle(cocotb.RANDOM_SEED))
+    context = random_context(bench.rng, 1, PARTIAL, 3, 32)
+    await bench.start([context], all_edges=True)
+    assert not bench.active_cycles
+    slots = 1 << SHAPE.SLOT_W
+    dropped = 0
+    now = bench.generation
+    for slot in range(slots):
+        now[slot] = 0
+    for step in range(16):
+        slot = step % slots
+        # of one slot only: the other's generation stays
+        first, *rest = bench.slices(context, step % (1 << SHAPE.ROW_W), slot)
+        bench.source.send(*first)
+        for age in range(8, 16):
+            header, payload = bench.slices(context, first[0].row, slot)[0]
+            bench.source.send(replace(header, generation=(now[slot] + age) & 15), payload)
+            dropped += 1
+        # unknown edges and rows beyond the build say nothing about the slot
+        bench.source.send(replace(first[0], generation=(now[slot] + 3) & 15, row=1 << SHAPE.ROW_W), first[1])
+        bench.source.send(replace(first[0], generation=(now[slot] + 3) & 15, edge=(context.edge + 1) & 255), first[1])
+        for header, payload in rest:
+            bench.source.send(header, payload)
+        await bench.drain()
+        assert bench.gens.cur[slot] == now[slot]
+        now[slot] = (now[slot] + 1 + step % 7) & 15
+    assert bench.gens.stale == dropped == 128
+    await bench.finish({"drop_row": 16, "drop_edge": 16})
+    assert bench.expected_rows == 16
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+async def flush_cuts_a_message(dut: Any) -> None:
+    """Rows half in, in the middle of a message of either slot; one is flushed to the generation it has. The other goes on."""
+    bench = Bench(dut)
+    context = random_context(bench.rng, 1, REQUANT, 3, 64)
+    await bench.start([context])
+    slots = 1 << SHAPE.SLOT_W
+    mine, other = 0, slots - 1
+    for slot in (mine, other) * 2 if slots > 1 else (mine, mine):
+        for which in {mine, other}:  # one beat of a row of each slot
+            header = bench.slices(context, 1, which, whole=True)[0][0]
+            bench.source.send(header, bench.rng.randbytes(64))
+        header, payload = bench.slices(context, 1, slot, whole=True)[0]
+        header = replace(header, offset=16)
+        sent = bench.source.send(header, payload[64:])
+        gate = Gate(len({mine, other}) + 1)
+        bench.source.pause(gate)
+        while not bench.seen._beats:
+            await RisingEdge(dut.clk)
+        await ClockCycles(dut.clk, 20)
+        assert int(dut.sts_active.value) == 1 and len(bench.seen._beats) == 1
+        cycles = await bench.flush(mine, bench.generation[mine])
+        assert cycles == 5 + (8 << SHAPE.ROW_W), cycles
+        gate.open()
+        await sent
+        if slot == mine and other != mine:  # the rest of the row that was not flushed
+            header, payload = bench.slices(context, 1, other, whole=True)[0]
+            bench.source.send(replace(header, offset=16), payload[64:])
+        bench.send_rows([(context, 1, mine)], whole=True)
+        await bench.drain()
+        assert int(dut.sts_active.value) == 0
+    await bench.finish()
+    assert bench.gens.cuts == bench.gens.stale == 2 and bench.gens.late == 0
+    assert bench.board.checked == bench.expected_rows == (8 if slots > 1 else 2)
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms")
+async def flush_in_traffic(dut: Any) -> None:
+    """One slot is flushed at random moments of the traffic and replayed with the next generation; the other runs through, bit for bit."""
+    bench = Bench(dut, seed=3)
+    rng = bench.rng
+    contexts = mixed(bench)[:4]
+    await bench.start(contexts)
+    slots = 1 << SHAPE.SLOT_W
+    late = 0
+    for round_ in range(8):
+        pattern = rng.choice(list(stalls.PATTERNS.values()))(round_)
+        bench.source.pause(pattern)
+        bench.sink.pause(pattern if round_ % 4 else iter(lambda: False, True))  # or blocked
+        slot = rng.randrange(slots)
+        keys = bench.keys(contexts)[:14]
+        bench.send_rows(keys)
+        await ClockCycles(dut.clk, rng.randrange(5, 90))
+        flying = int(dut.flight_reg.value)
+        before = bench.gens.late
+        cycles = await bench.flush(slot, (bench.generation[slot] + rng.randrange(1, 8)) & 15)
+        assert 5 + (8 << SHAPE.ROW_W) <= cycles <= max(5 + (8 << SHAPE.ROW_W), 10 + len(keys))
+        if round_ % 2:  # a second one while the rest of the first is still under way
+            await bench.flush(slot, (bench.generation[slot] + 1) & 15)
+        bench.sink.pause(pattern)
+        # the replay, among what is left of the other slot
+        bench.send_rows([key for key in keys if key[2] == slot])
+        await bench.drain()
+        assert int(dut.sts_active.value) == 0
+        # rows leave that were at work, or became so before the queue was emptied: no queued row
+        most = max(len(context.messages) for context in contexts)
+        assert bench.gens.late - before <= most * (flying + 12), (bench.gens.late - before, flying)
+        late += bench.gens.late - before
+    await bench.finish()
+    print(f"flushes {bench.gens.flushes} cuts {bench.gens.cuts} stale {bench.gens.stale} late {late}")
+    assert (bench.gens.stale or late) and bench.board.checked > 60
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+async def flush_empties_the_queue(dut: Any) -> None:
+    """Output blocked, rows of two slots queued by turns; one is flushed, to the generation it has: only its rows at work still leave."""
+    bench = Bench(dut)
+    contexts = [random_context(bench.rng, i, PARTIAL, 1, 16, prio=i) for i in range(4)]  # a row leaves as one message
+    await bench.start(contexts)
+    slots, rows = 1 << SHAPE.SLOT_W, 1 << SHAPE.ROW_W
+    bench.sink.pause(iter(lambda: False, True))
+    bench.send_rows([(context, row, slot) for row in range(rows) for slot in range(slots) for context in contexts], whole=True)
+    await bench.source.wait_idle()
+    await ClockCycles(dut.clk, 10 * SHAPE.ACC_FIFO_GROUPS)
+    working = int(dut.flight_reg.value)
+    assert working < 4 * rows, "no row is queued"
+    cycles = await bench.flush(0, bench.generation[0])
+    assert cycles <= max(5 + (8 << SHAPE.ROW_W), 10 + rows * slots)
+    assert int(dut.flight_reg.value) == working
+    bench.sink.pause(None)
+    await bench.drain()
+    assert 0 < bench.gens.late <= working + 2  # two messages in the skid buffer
+    assert bench.counters()["rows_out"] == bench.gens.late + bench.board.checked
+    assert bench.board.checked == 4 * rows * (slots - 1)
+    assert int(dut.sts_active.value) == 0
+    bench.send_rows([(context, row, 0) for row in range(rows) for context in contexts])
+    await bench.drain()
+    for slot in range(slots):
+        await bench.flush(slot, (bench.generation[slot] + 7) & 15)
+    # a slot that does not exist
+    dut.flush_valid.value, dut.flush_slot.value = 1, slots if slots < 16 else 15
+    await RisingEdge(dut.clk)
+    dut.flush_valid.value = 0
+    for _ in range(8):
+        await RisingEdge(dut.clk)
+        assert int(dut.sts_flushing.value) == 0
+    await bench.finish()
 
 
 @cocotb.test(timeout_time=4, timeout_unit="ms")
@@ -325,6 +472,7 @@ async def random_run(dut: Any) -> None:
         contexts.append(random_context(rng, number, mode, rng.randint(1, 3), outs, rng.randrange(4), region=len(contexts)))
     await bench.start(contexts)
     for round_ in range(3):
+        bench.generation = [(g + 7 - round_) & 15 for g in bench.generation]
         pattern = rng.choice(list(stalls.PATTERNS.values()))(seed + round_)
         bench.source.pause(pattern)
         bench.sink.pause(pattern)

@@ -10,9 +10,10 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
-from floreana.cluster.layout import Header
+from floreana.cluster.layout import TYPE_CONTROL, Header
 
 UDP_PORT = 17996
+DATA, ACK, NACK, HELLO, HELLO_ACK = range(5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,14 @@ class Station:
 
 def station(node: int) -> Station:
     return Station(node, 0x02_46_4C_00_00_10 + node, 0x0A_01_FE_10 + 0x1357 * node)
+
+
+def control(row: int) -> Header:
+    """Message header of a control message, which may be empty."""
+    return Header(
+        dst_cluster=7, dst_kernel=0, edge=2, src_cluster=8, src_kernel=255, slot=0, generation=0, row=row & 0xFFFF, offset=0,
+        type=TYPE_CONTROL, last=False,
+    )  # fmt: skip
 
 
 def transport(
@@ -59,6 +68,21 @@ def packet(source: Station, target: Station, tail: bytes) -> Ether:
     )
 
 
-def frame(source: Station, target: Station, seq: int, header: Header, payload: bytes, ack: int = 0, credit: int = 64) -> bytes:
+def frame(
+    source: Station, target: Station, seq: int, header: Header, payload: bytes, ack: int = 0, credit: int = 64, epochs: bytes = b"\1\1"
+) -> bytes:
     """A good data frame."""
-    return bytes(packet(source, target, transport(source.node, seq, ack, header, credit) + payload))
+    return bytes(packet(source, target, transport(source.node, seq, ack, header, credit, epochs=epochs) + payload))
+
+
+def bare(kind: int, source: Station, target: Station, ack: int = 0, credit: int = 64, epochs: bytes = b"\1\1", seq: int = 0) -> bytes:
+    """A frame of another type than data: 64 bytes."""
+    return bytes(packet(source, target, transport(source.node, seq, ack, control(0), credit, kind, epochs=epochs)))
+
+
+def repair_checksum(raw: bytes) -> bytes:
+    """The frame with the IPv4 header checksum computed anew, by scapy."""
+    from scapy.utils import checksum
+
+    head = raw[14:24] + b"\0\0" + raw[26:34]
+    return raw[:24] + checksum(head).to_bytes(2, "big") + raw[26:]

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""net_switch: conservation, order, no interleaving, oldest first, multicast all or nothing, full rate, no starvation, drops."""
+"""net_switch: conservation, order, no interleaving, multicast all or nothing, full rate, latency, routing, nobody starves, drops.
+
+SWITCH_PORTS, SWITCH_CELLS, SWITCH_OVERDUE, SWITCH_ETH (mask: NO_RETURN) and SWITCH_CUT say how the unit was built.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +19,31 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from floreana.cluster.layout import TYPE_CONTROL, TYPE_INT8, Header
 from floreana_tb import clocks, stalls, streams
 
-PORTS = 5
-ETH = 4
-GROUP = 32  # kernel GROUP + mask goes to the ports in mask, kernel o < PORTS to port o
+PORTS = int(os.environ.get("SWITCH_PORTS", "5"))
+CELLS = int(os.environ.get("SWITCH_CELLS", "32"))
+OVERDUE = int(os.environ.get("SWITCH_OVERDUE", "9"))
+ETH = int(os.environ.get("SWITCH_ETH", "16"))  # mask of ports that never send to themselves
+CUT = int(os.environ.get("SWITCH_CUT", "16"))
+ALL = (1 << PORTS) - 1
+BEATS = 16
+HOME, ABROAD = 1, 77  # clusters
+GROUP = 64  # kernel GROUP + mask goes to the ports in mask, kernel o < PORTS to port o
 NOWHERE = 200  # never written in ROUTE
+GATEWAY, GATEWAY_MASK = 254, 1 << (PORTS - 1)
 WORDS = 8  # counters of a port
+LATENCY = 5  # cycles, first beat out after the last beat in (CUT: after the first)
 NEVER: Iterator[bool] = iter(lambda: False, True)
 
 
-def masks(kernel: int, port: int) -> int:
+def masks(cluster: int, kernel: int, port: int) -> int:
     """Independent statement of the routing rule."""
-    mask = 1 << kernel if kernel < PORTS else kernel - GROUP if GROUP <= kernel < GROUP + 32 else 0
-    return mask & ~(1 << ETH) if port == ETH else mask
+    if cluster != HOME or kernel == GATEWAY:
+        mask = GATEWAY_MASK
+    elif kernel < PORTS:
+        mask = 1 << kernel
+    else:
+        mask = kernel - GROUP if GROUP <= kernel < GROUP + ALL + 1 else 0
+    return mask & ~(1 << port) if ETH >> port & 1 else mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,75 +55,85 @@ class Sent:
 
 
 class Bench:
-    """Five sources, five sinks; each message carries its number, so that deliveries name their origin."""
+    """A source, a sink and two monitors for each port; each message carries its number, so that deliveries name their origin."""
 
-    def __init__(self, dut: Any, patterns: list[stalls.Pattern], max_beats: int | None = 16) -> None:
+    def __init__(self, dut: Any, patterns: list[stalls.Pattern], max_beats: int | None = BEATS) -> None:
         self.dut = dut
-        self.sources = [streams.MessageSource(dut, f"s{i}_axis", dut.clk, patterns[i]) for i in range(PORTS)]
-        self.sinks = [streams.MessageSink(dut, f"m{i}_axis", dut.clk, patterns[i], callback=self._deliver(i)) for i in range(PORTS)]
-        self.seen = [streams.Monitor(dut, f"s{i}_axis", dut.clk, callback=self._arrive(i), max_beats=max_beats) for i in range(PORTS)]
+        ports = range(PORTS)
+        self.sources = [streams.MessageSource(dut, f"s{i}_axis", dut.clk, patterns[i]) for i in ports]
+        self.sinks = [streams.MessageSink(dut, f"m{i}_axis", dut.clk, patterns[i], callback=self._deliver(i)) for i in ports]
+        self.seen = [streams.Monitor(dut, f"s{i}_axis", dut.clk, callback=self._arrive(i), max_beats=max_beats) for i in ports]
         self.config = streams.ConfigBus(dut, dut.clk)
         self.board = streams.Scoreboard("net_switch", key=lambda item: item[0])
-        self.arrived: list[list[Sent]] = [[] for _ in range(PORTS)]  # per input
+        self.beat_bytes = self.sources[0].beat_bytes
+        self.arrived: list[list[Sent]] = [[] for _ in ports]  # per input
         self.position: dict[int, int] = {}  # number -> cycle of its last beat in
-        self.delivered: list[list[tuple[int, int]]] = [[] for _ in range(PORTS)]  # per output: (number, cycle of last beat)
+        self.delivered: list[list[tuple[int, int]]] = [[] for _ in ports]  # per output: (number, cycle of last beat)
         self.drops = [0] * PORTS
         self.count = 0
+        dut.id_cluster.value = HOME
 
     def _arrive(self, port: int) -> Any:
         def callback(item: tuple[Header, bytes]) -> None:
             header, payload = item
-            mask = masks(header.dst_kernel, port)
+            mask = masks(header.dst_cluster, header.dst_kernel, port)
             number = header.row
             self.position[number] = self.seen[port].cycle
             self.arrived[port].append(Sent(number, port, mask, item))
-            if mask == 0 or len(payload) > 1024:
+            if mask == 0 or len(payload) > BEATS * self.beat_bytes:
                 self.drops[port] += 1
                 return
             for out in range(PORTS):
                 if mask >> out & 1:
-                    self.board.expect(((port, out, item[0].dst_kernel >= PORTS), item))
+                    self.board.expect(((port, out, mask.bit_count() > 1), item))
 
         return callback
 
     def _deliver(self, out: int) -> Any:
         def callback(item: tuple[Header, bytes]) -> None:
-            self.delivered[out].append((item[0].row, self.sinks[out].cycle))
-            self.board.got(((item[0].src_kernel, out, item[0].dst_kernel >= PORTS), item))
+            header = item[0]
+            self.delivered[out].append((header.row, self.sinks[out].cycle))
+            mask = masks(header.dst_cluster, header.dst_kernel, header.src_kernel)
+            self.board.got(((header.src_kernel, out, mask.bit_count() > 1), item))
 
         return callback
 
     async def start(self) -> None:
         clocks.start_clock(self.dut)
         await clocks.reset(self.dut)
-        for kernel in [*range(PORTS), *range(GROUP, GROUP + 32)]:
-            last = self.config.write(0, kernel, masks(kernel, 0))
-        await last
+        await self.route()
+
+    async def route(self) -> None:
+        for kernel in [*range(PORTS), *range(GROUP, GROUP + ALL + 1)]:
+            self.config.write(0, kernel, masks(HOME, kernel, next(p for p in range(8) if not ETH >> p & 1)))
+        await self.config.write(0, GATEWAY, GATEWAY_MASK)
         await ClockCycles(self.dut.clk, 2)
 
-    def message(self, port: int, kernel: int, size: int, kind: int = TYPE_INT8) -> tuple[Header, bytes]:
+    def message(self, port: int, kernel: int, beats: float, kind: int = TYPE_INT8, cluster: int = HOME) -> tuple[Header, bytes]:
         number, self.count = self.count, self.count + 1
         header = Header(
-            dst_cluster=1, dst_kernel=kernel, edge=number & 255, src_cluster=1, src_kernel=port, slot=2, generation=3,
+            dst_cluster=cluster, dst_kernel=kernel, edge=number & 255, src_cluster=HOME, src_kernel=port, slot=2, generation=3,
             row=number, offset=0, type=kind, last=False,
         )  # fmt: skip
-        return header, random.Random(number).randbytes(size)
+        return header, random.Random(number).randbytes(int(beats * self.beat_bytes))
 
-    def send(self, port: int, kernel: int, size: int, kind: int = TYPE_INT8) -> Any:
-        return self.sources[port].send(*self.message(port, kernel, size, kind))
+    def send(self, port: int, kernel: int, beats: float, kind: int = TYPE_INT8, cluster: int = HOME) -> Any:
+        return self.sources[port].send(*self.message(port, kernel, beats, kind, cluster))
 
-    def burst(self, port: int, kernels: list[int], size: int) -> Any:
+    def burst(self, port: int, kernels: list[int], sizes: int | list[int]) -> Any:
         """Messages back to back, without the idle cycle that a driver may leave between two sends."""
         beats = []
-        for kernel in kernels:
-            header, payload = self.message(port, kernel, size)
-            beats += streams.packet_beats(payload, header.to_tuser())
+        for k, kernel in enumerate(kernels):
+            header, payload = self.message(port, kernel, sizes if isinstance(sizes, int) else sizes[k])
+            beats += streams.packet_beats(payload, header.to_tuser(), self.beat_bytes)
         return self.sources[port].send_beats(beats)
 
     def counter(self, port: int, word: int) -> int:
-        return self.dut.sts_count.value.to_unsigned() >> 32 * (port * WORDS + word) & 0xFFFFFFFF
+        text = self.dut.sts_count.value
+        low = 32 * (port * WORDS + word)
+        return text[low + 31 : low].to_unsigned()
 
-    async def drain(self, cycles: int = 20000) -> None:
+    async def drain(self, cycles: int = 6000) -> None:
         for source in self.sources:
             await source.wait_idle(cycles)
         quiet = 0
@@ -138,22 +164,24 @@ def patterns(name: str) -> list[stalls.Pattern]:
     return [stalls.PATTERNS[name](cocotb.RANDOM_SEED * PORTS + i) for i in range(PORTS)]
 
 
-def kernels_of(rng: random.Random, port: int) -> int:
-    """Mostly unicast, some groups, now and then nowhere."""
+def destination(rng: random.Random) -> tuple[int, int]:
+    """Cluster and kernel: mostly unicast, some groups, now and then another cluster or nowhere."""
     pick = rng.random()
-    if pick < 0.7:
-        return rng.randrange(PORTS)
+    if pick < 0.6:
+        return HOME, rng.randrange(PORTS)
+    if pick < 0.85:
+        return HOME, GROUP + rng.randrange(1, ALL + 1)
     if pick < 0.95:
-        return GROUP + rng.randrange(1, 32)
-    return NOWHERE
+        return ABROAD, rng.randrange(256)
+    return HOME, NOWHERE
 
 
 async def random_traffic(bench: Bench, messages: int) -> None:
     rng = random.Random(cocotb.RANDOM_SEED)
     for _ in range(messages):
         for port in range(PORTS):
-            beats = rng.choice([1, 1, 2, 3, rng.randint(1, 16)])
-            bench.send(port, kernels_of(rng, port), 64 * beats)
+            cluster, kernel = destination(rng)
+            bench.send(port, kernel, rng.choice([1, 1, 2, 3, rng.randint(1, BEATS)]), cluster=cluster)
     await bench.drain()
     bench.finish(messages)
 
@@ -162,144 +190,158 @@ async def random_traffic(bench: Bench, messages: int) -> None:
 @cocotb.parametrize(pattern=list(stalls.PATTERNS))
 async def conservation(dut: Any, pattern: str) -> None:
     """Random traffic: every message once at each of its outputs, whole and unchanged; unicasts of an (input, output) pair in order,
-    multicasts too."""
+    multicasts too. Under idle and both, sources of CUT inputs dribble."""
     bench = Bench(dut, patterns(pattern))
     await bench.start()
-    await random_traffic(bench, 12)
+    await random_traffic(bench, 24 if PORTS < 5 else 12)
     if pattern in ("backpressure", "both"):
         bench.sinks[0].demand_stalls()
 
 
 @cocotb.test(timeout_time=100, timeout_unit="us")
-async def one_message_each_way(dut: Any) -> None:
-    """Every (input, output) pair alone, with its latency; an empty control message and a part beat keep their tkeep."""
+@cocotb.parametrize(beats=[1, 2, 16])
+async def latency(dut: Any, beats: int) -> None:
+    """Every (input, output) pair alone on an idle switch: last beat in to last beat out; one cycle more for a multicast."""
     bench = Bench(dut, patterns("none"))
     await bench.start()
+    checked = 0
     for port in range(PORTS):
+        usual = LATENCY + (0 if CUT >> port & 1 else beats - 1)
         for out in range(PORTS):
-            bench.send(port, out, 192)
+            bench.send(port, out, beats)
             await bench.drain()
-            if port != ETH or out != ETH:
+            if masks(HOME, out, port):
                 number, cycle = bench.delivered[out][-1]
-                # the last of three beats leaves 2 cycles after the first
-                assert cycle - bench.position[number] - 2 == 5, f"latency {cycle - bench.position[number] - 2} of {port} to {out}"
-    bench.send(0, 1, 0, TYPE_CONTROL)
-    bench.send(0, 1, 12, TYPE_CONTROL)
-    bench.send(0, 1, 65, TYPE_CONTROL)
+                assert cycle - bench.position[number] == usual, f"latency {cycle - bench.position[number]} of {port} to {out}"
+                checked += 1
+        bench.send(port, GROUP + ALL, beats)
+        await bench.drain()
+        if masks(HOME, GROUP + ALL, port).bit_count() > 1:
+            number, cycle = bench.delivered[(port + 1) % PORTS][-1]
+            assert cycle - bench.position[number] == usual + 1, f"latency {cycle - bench.position[number]} of a multicast of {port}"
+    assert checked == PORTS * PORTS - (ETH & ALL).bit_count()
+    bench.finish(checked)
+    print(f"latency of {beats} beats: {LATENCY} cycles to the first beat out: checked {checked} equal {checked}")
+
+
+@cocotb.test(timeout_time=100, timeout_unit="us")
+async def parts_of_a_beat(dut: Any) -> None:
+    """An empty control message and a part beat keep their tkeep."""
+    bench = Bench(dut, patterns("none"))
+    await bench.start()
+    part = 1 / bench.beat_bytes
+    for port in range(2):
+        for size in (0, 3 * part, 1 + part, 2):
+            bench.send(port, 1 - port, size, TYPE_CONTROL)
     await bench.drain()
-    bench.finish(27)
-    assert bench.drops == [0, 0, 0, 0, 1], "only eth to eth is dropped"
+    bench.finish(8)
 
 
 @cocotb.test(timeout_time=100, timeout_unit="us")
 @cocotb.parametrize(beats=[1, 2, 16])
 async def permutation_rate(dut: Any, beats: int) -> None:
-    """All ports at once: at most two idle cycles between the messages of a port, one beat a cycle inside."""
+    """All ports at once: no idle cycle between the messages of a port, over several turns."""
     bench = Bench(dut, patterns("none"))
     await bench.start()
-    count = 6 if beats == 16 else 24
+    count = 6 if beats == 16 else 50
+    shift = 1 if PORTS == 2 else 2
     for port in range(PORTS):
-        bench.burst(port, [(port + 2) % PORTS] * count, 64 * beats)
+        bench.burst(port, [(port + shift) % PORTS] * count, beats)
     await bench.drain()
     bench.finish(PORTS * count)
     for out in range(PORTS):
         cycles = [cycle for _, cycle in bench.delivered[out]]
         assert len(cycles) == count
         worst = max(b - a for a, b in itertools.pairwise(cycles)) - beats
-        assert worst <= 2, f"output {out}: {worst} idle cycles between messages"
-        print(f"permutation of {beats} beats, output {out}: {worst} idle cycles between messages")
-
-
-@cocotb.test(timeout_time=100, timeout_unit="us")
-async def oldest_first(dut: Any) -> None:
-    """One output is blocked while messages for it arrive at all inputs in a known order: they leave in that order."""
-    bench = Bench(dut, patterns("none"))
-    await bench.start()
-    bench.sinks[1].pause(NEVER)
-    rng = random.Random(cocotb.RANDOM_SEED)
-    order: list[int] = []
-    ports = [port for port in range(PORTS) for _ in range(4)]  # what the smallest build holds
-    rng.shuffle(ports)
-    for port in ports:
-        order.append(bench.count)
-        kernel = GROUP + 0b00010 + (rng.randrange(2) << 2 | rng.randrange(2) << 3) if rng.random() < 0.3 else 1
-        await bench.send(port, kernel, 64 * rng.randint(1, 4))
-    bench.sinks[1].pause(None)
-    await bench.drain()
-    assert [number for number, _ in bench.delivered[1]] == order
-    bench.finish(20)
+        assert worst == 0, f"output {out}: {worst} idle cycles between messages"
+    print(f"permutation of {beats} beats: no idle cycle between messages: checked {PORTS * count} equal {PORTS * count}")
 
 
 @cocotb.test(timeout_time=100, timeout_unit="us")
 async def multicast_is_one_act(dut: Any) -> None:
-    """A message for all ports reaches all in the same cycles, and does not starve under unicasts to every port."""
+    """A multicast reaches all its outputs in the same cycles, and does not starve under unicasts to every port."""
     bench = Bench(dut, patterns("none"))
     await bench.start()
-    for port in range(4):
-        bench.burst(port, [(port + k) % PORTS for k in range(30)], 128)
+    for port in range(PORTS - 1):
+        bench.burst(port, [(port + k) % PORTS for k in range(40)], 2)
     await ClockCycles(dut.clk, 20)
     start = bench.count
-    for mask in (31, 31, 19, 5):
-        await bench.send(ETH, GROUP + mask, 320)
+    source = PORTS - 1
+    groups = [ALL, ALL, ALL & ~1 | 2, ALL & 5 | 2]
+    for mask in groups:
+        await bench.send(source, GROUP + mask, 5)
     await bench.drain()
-    bench.finish(120)
-    for k, mask in enumerate((31, 31, 19, 5)):
+    bench.finish(40)
+    worst = 0
+    for k, mask in enumerate(groups):
         cycles = {out: cycle for out in range(PORTS) for number, cycle in bench.delivered[out] if number == start + k}
-        assert set(cycles) == {out for out in range(4) if mask >> out & 1}, "eth never sends to itself"
+        assert set(cycles) == {out for out in range(PORTS) if masks(HOME, GROUP + mask, source) >> out & 1}
         assert len(set(cycles.values())) == 1, f"multicast {k} left at cycles {cycles}"
-        # 30 messages of 2 beats and a gap wait in each queue before it at most; it is older than what comes later
         waited = max(cycles.values()) - bench.position[start + k]
-        print(f"multicast {k} waited {waited} cycles")
-        assert waited < 200
+        worst = max(worst, waited)
+        # those before it in its queue, and for each two messages at most and a turn's end: 16 beats
+        assert waited <= (k + 1) * 3 * (BEATS + 8), f"multicast {k} waited {waited} cycles"
+    print(f"longest wait of a multicast: {worst} cycles")
 
 
-@cocotb.test(timeout_time=100, timeout_unit="us")
-async def nobody_is_passed_for_ever(dut: Any) -> None:
-    """Saturated random traffic: at an output at most 5 * 2**OVERDUE_W younger messages pass an older one."""
-    overdue = int(os.environ["SWITCH_OVERDUE"])
+@cocotb.test(timeout_time=200, timeout_unit="us")
+async def multicast_storm(dut: Any) -> None:
+    """Every input sends multicasts of overlapping groups at once, while unicasts go on: no deadlock, all delivered."""
     bench = Bench(dut, patterns("none"))
     await bench.start()
     rng = random.Random(cocotb.RANDOM_SEED)
+    groups = [mask for mask in range(1, ALL + 1) if mask.bit_count() > 1]
     for port in range(PORTS):
-        mix = [rng.choice([1, 1, 1, 0, 2, GROUP + 6]) for _ in range(120)]
-        bench.burst(port, mix, 64)
+        kernels = [GROUP + rng.choice(groups) if rng.random() < 0.8 else rng.randrange(PORTS) for _ in range(30)]
+        bench.burst(port, kernels, [rng.choice([1, 2, 5]) for _ in kernels])
     await bench.drain()
-    bench.finish(500)
-    worst = 0
-    for out in range(PORTS):
-        order = [bench.position[number] for number, _ in bench.delivered[out]]
-        for k, mine in enumerate(order):
-            worst = max(worst, sum(1 for other in order[:k] if other > mine))
-    print(f"most younger messages that passed an older one: {worst}")
-    assert 0 < worst <= 5 * 2**overdue
+    bench.finish(30)
+
+
+@cocotb.test(timeout_time=200, timeout_unit="us")
+async def a_late_message_holds_its_output(dut: Any) -> None:
+    """Inputs 0 and 1 keep outputs 1 and 0 busy, half a message apart: whenever one of the two falls free the other does not. A message from
+    input 0 to output 0 would wait until all is over, but for the lane."""
+    bench = Bench(dut, patterns("none"))
+    await bench.start()
+    for out in (0, 1):
+        bench.sinks[out].pause(NEVER)
+    bench.burst(1, [0] * 40, BEATS)
+    bench.burst(0, [1] * 5, BEATS)
+    await ClockCycles(dut.clk, 6 * BEATS)
+    bench.sinks[0].pause(None)
+    await ClockCycles(dut.clk, BEATS // 2)
+    bench.sinks[1].pause(None)
+    late = bench.count
+    bench.burst(0, [0] + [1] * 35, BEATS)
+    await bench.drain()
+    bench.finish(81)
+    waited = dict(bench.delivered[0])[late] - bench.position[late]
+    # late after two ticks, found in one circle, then what runs and what was promised, then itself
+    most = 2 ** (OVERDUE + 1) + PORTS * PORTS + 4 * BEATS + 16
+    print(f"the late message waited {waited} cycles of at most {most}")
+    assert waited <= most
 
 
 @cocotb.test(timeout_time=100, timeout_unit="us")
-async def an_overdue_message_holds_its_output(dut: Any) -> None:
-    """Input 0 always starts the next message for output 2 while output 1 is busy, and is busy whenever output 1 falls free: without
-    a limit its message for output 1 would wait until all others have passed."""
+async def a_dribbling_source_holds_only_its_output(dut: Any) -> None:
+    """A CUT input sends a message with long gaps: its output waits for it, others are at full rate, nothing is lost or mixed. A store
+    and forward input that dribbles holds nobody."""
     bench = Bench(dut, patterns("none"))
     await bench.start()
-    for out in (1, 2):
-        bench.sinks[out].pause(NEVER)
-    bench.burst(3, [1], 1024)
-    await ClockCycles(dut.clk, 24)
-    late = bench.count + 1
-    bench.burst(0, [2, 1] + [2] * 40, 1024)
-    await ClockCycles(dut.clk, 40)
-    bench.burst(3, [1] * 41, 1024)
+    slow = PORTS - 1
+    bench.sources[slow].pause(iter(itertools.cycle([True] * 19 + [False])))
+    bench.send(slow, 0, 8)
     await ClockCycles(dut.clk, 60)
-    bench.sinks[1].pause(None)
-    await ClockCycles(dut.clk, 8)  # the two outputs fall free half a message apart, for good
-    bench.sinks[2].pause(None)
+    bench.burst(1 if PORTS > 2 else 0, [0] * 2, 4)
+    quick = bench.burst(0, [1] * 20, 2)
+    await quick
+    done = len(bench.delivered[1])
     await bench.drain()
-    bench.finish(84)
-    order = [number for number, _ in bench.delivered[1]]
-    passed = sum(1 for number in order[: order.index(late)] if bench.position[number] > bench.position[late])
-    print(f"{passed} younger messages passed")
-    # one stamp or more for each message that passed before it was overdue, and one under way
-    assert passed <= 2 ** int(os.environ["SWITCH_OVERDUE"]) + 1
-    assert passed > 0, "the case is not what it says"
+    bench.finish(23)
+    assert done >= 16, f"only {done} messages of output 1 left while input {slow} dribbled"
+    order = [number for number, _ in bench.delivered[0]]
+    assert (order[0] == 0) == bool(CUT >> slow & 1), f"order at output 0: {order}"
 
 
 @cocotb.test(timeout_time=100, timeout_unit="us")
@@ -307,7 +349,6 @@ async def cells_run_out_between_messages(dut: Any) -> None:
     """All outputs blocked: inputs fill up to their last cell, never refusing a beat inside a message; then all drains."""
     bench = Bench(dut, patterns("none"))
     await bench.start()
-    cells = int(os.environ["SWITCH_CELLS"])
     for sink in bench.sinks:
         sink.pause(NEVER)
     inside: list[str] = []
@@ -326,11 +367,11 @@ async def cells_run_out_between_messages(dut: Any) -> None:
     tasks = [cocotb.start_soon(watch(port)) for port in range(PORTS)]
     for port in range(PORTS):
         # each output takes two beats of a message into its register: that message still holds its cell (4 beats)
-        bench.burst(port, [(port + 1) % PORTS] * (cells + 3), 256)
-    await ClockCycles(dut.clk, 4 * (cells + 3) + 40)
+        bench.burst(port, [(port + 1) % PORTS] * (CELLS + 3), 4)
+    await ClockCycles(dut.clk, 4 * (CELLS + 3) + 40)
     for port in range(PORTS):
-        assert bench.counter(port, 0) == cells, f"port {port} took {bench.counter(port, 0)} messages into {cells} cells"
-        assert bench.counter(port, 3) == cells, f"peak of port {port}"
+        assert bench.counter(port, 0) == CELLS, f"port {port} took {bench.counter(port, 0)} messages into {CELLS} cells"
+        assert bench.counter(port, 3) == CELLS, f"peak of port {port}"
         assert bench.counter(port, 4) > 0
     for sink in bench.sinks:
         sink.pause(None)
@@ -338,30 +379,73 @@ async def cells_run_out_between_messages(dut: Any) -> None:
     for task in tasks:
         task.cancel()
     assert not inside, f"tready fell inside a message: {inside[:3]}"
-    bench.finish(PORTS * (cells + 3))
+    bench.finish(PORTS * (CELLS + 3))
 
 
 @cocotb.test(timeout_time=100, timeout_unit="us")
 async def too_long_is_swallowed(dut: Any) -> None:
-    """Messages of 17 and 33 beats are dropped and counted; the next ones pass."""
+    """Messages of 17 and 33 beats are dropped and counted; the next ones pass. (Cut short at CUT inputs, which promise not to.)"""
     bench = Bench(dut, patterns("none"), max_beats=None)
     await bench.start()
-    for port in range(2):
-        for size in (17 * 64, 64, 33 * 64, 1024, NOWHERE):
-            bench.send(port, 3, size)
-        bench.send(port, NOWHERE, 64)
+    stored = [port for port in range(PORTS) if not CUT >> port & 1]
+    for port in stored:
+        for beats in (17, 1, 33, 16, 3):
+            bench.send(port, 0, beats)
+        bench.send(port, NOWHERE, 1)
+        bench.send(port, 1, 1)
     await bench.drain()
-    bench.finish(6)
-    assert bench.drops == [3, 3, 0, 0, 0]
+    bench.finish(4 * len(stored))
+    assert bench.drops == [3 if port in stored else 0 for port in range(PORTS)]
+    for port in range(PORTS):
+        if CUT >> port & 1:
+            before = bench.sinks[0].beats
+            bench.sources[port].send(*bench.message(port, 0, 20))
+            await bench.drain()
+            assert bench.sinks[0].beats == before + BEATS
+            assert bench.counter(port, 2) == 1
+            break
+
+
+@cocotb.test(timeout_time=100, timeout_unit="us")
+async def drops_give_their_cells_back(dut: Any) -> None:
+    """Runs of messages that go nowhere, one beat each, between others: no cell is lost."""
+    bench = Bench(dut, patterns("none"))
+    await bench.start()
+    rng = random.Random(cocotb.RANDOM_SEED)
+    for port in range(PORTS):
+        kernels = [NOWHERE if rng.random() < 0.7 else rng.randrange(PORTS) for _ in range(6 * CELLS + 20)]
+        bench.burst(port, kernels, [rng.choice([1, 1, 1, 2]) for _ in kernels])
+    await bench.drain()
+    for port in range(PORTS):
+        bench.burst(port, [(port + 1) % PORTS] * (CELLS + 3), 1)
+    await bench.drain()
+    bench.finish(PORTS * (CELLS + 3))
+
+
+@cocotb.test(timeout_time=100, timeout_unit="us")
+async def foreign_clusters(dut: Any) -> None:
+    """A message to another cluster goes to ROUTE[254] whatever its kernel number, group numbers and unknown ones too."""
+    bench = Bench(dut, patterns("none"))
+    await bench.start()
+    for cluster in (0, 2, ABROAD, HOME ^ 0x80, 255):
+        for port in range(PORTS):
+            for kernel in (0, GROUP + ALL, NOWHERE, 255):
+                bench.send(port, kernel, 1, cluster=cluster)
+    for port in range(PORTS):
+        bench.send(port, GATEWAY, 1)
+    await bench.drain()
+    bench.finish(10)
+    reached = {out for out in range(PORTS) if bench.delivered[out]}
+    assert reached == {PORTS - 1}
 
 
 @cocotb.test(timeout_time=100, timeout_unit="us")
 async def reset_in_mid_message(dut: Any) -> None:
-    """Reset while messages are half in and half out: nothing of them appears afterwards, traffic works."""
+    """Reset while messages are half in and half out: nothing of them appears afterwards, ROUTE is empty until it is written again."""
     bench = Bench(dut, patterns("none"))
     await bench.start()
     for port in range(PORTS):
-        bench.burst(port, [0, 1, 2, 3], 512)
+        bench.burst(port, [k % PORTS for k in range(4)], 8)
     await ClockCycles(dut.clk, 25)
     for source in bench.sources:
         source.abort()
@@ -371,6 +455,14 @@ async def reset_in_mid_message(dut: Any) -> None:
     await ClockCycles(dut.clk, 60)
     assert [sink.beats for sink in bench.sinks] == before
     for port in range(PORTS):
-        bench.send(port, GROUP + 15, 320)
+        for cluster in (HOME, ABROAD):
+            bench.sources[port].send(*bench.message(port, 1, 1, cluster=cluster))
     await bench.drain()
-    bench.board.finish(20)
+    assert [bench.counter(port, 2) for port in range(PORTS)] == [2] * PORTS, "dropped: no route"
+    assert [sink.beats for sink in bench.sinks] == before
+    bench.board.forget()
+    await bench.route()
+    for port in range(PORTS):
+        bench.send(port, GROUP + ALL, 5)
+    await bench.drain()
+    bench.board.finish(PORTS)

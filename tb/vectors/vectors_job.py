@@ -17,7 +17,7 @@ from cocotb.triggers import ClockCycles
 from floreana.cluster import layout
 from floreana.cluster.layout import Header
 from floreana.ibert.params import IntArray
-from floreana_tb import clocks
+from floreana_tb import clocks, generations
 from floreana_tb.streams import ConfigBus, MessageSink, MessageSource
 
 CLUSTER, KERNEL = 3, 77
@@ -45,6 +45,7 @@ class Kernel:
         self.source = MessageSource(dut, "s_axis", dut.clk)
         self.sink = MessageSink(dut, "m_axis", dut.clk)
         self.config = ConfigBus(dut, dut.clk)
+        generations.idle(dut)
 
     async def start(self, cycles: int) -> None:
         """Clock and reset; then ``cycles`` cycles in which memories are cleared."""

@@ -17,12 +17,15 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from floreana.cluster.topology import CHAIN_NODES_MAX, ETH_PORTS, PORT_STEP, RING_NODES_MIN, RoutingName, TopologyName
 from floreana.errors import InputError
 
 SLICE_BYTES = 64  # a slice is whole beats
 MAX_NODES = 63  # PEERS has 64 bits: the nodes and the host
 MAX_ROW_BYTES = 4096  # the slice offset has 10 bits in units of 4 bytes
 HEAD_DIMS = (32, 64)
+MAX_REGISTER = (1 << 24) - 1  # registers of an Ethernet port have 24 bits
+MAX_LINK_DELAY = 100_000  # cycles, 0.5 ms: with it the registers that follow from it fit for any number of nodes
 MAX_YAML_DEPTH = 16
 MAX_YAML_VALUES = 10_000
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -162,9 +165,14 @@ class SyntheticModel(_Section):
 
 
 class ClusterSection(_Section):
-    """Nodes and their addresses: node k has mac_base + k and ip_base + k; the host comes after the last node."""
+    """Nodes, their cabling and addresses: node k has mac_base + k and ip_base + k, the host comes after the last node.
+
+    A second Ethernet port has 128 more. ``routing`` None: what is right for the topology.
+    """
 
     nodes: NodeNames
+    topology: TopologyName = "star"
+    routing: RoutingName | None = None
     mac_base: MacAddress = 0x02F10E000000
     ip_base: IpAddress = 0x0A110001
 
@@ -208,6 +216,18 @@ class BuildSection(_Section):
     norm_lanes: Literal[1, 2, 4, 8, 16] = 8
     max_tokens: int = Field(default=128, ge=1, le=512)
     slots: Literal[1, 2] = 2
+    eth_ports: Literal[1, 2] | None = None  # what the topology needs
+
+
+class TransportSection(_Section):
+    """Registers of the Ethernet ports, in cycles; None is computed from ``link_delay``, the cycles a frame takes from port to port."""
+
+    link_delay: int = Field(default=220, ge=0, le=MAX_LINK_DELAY)
+    ack_delay: int | None = Field(default=None, ge=0, le=MAX_REGISTER)
+    rto: int | None = Field(default=None, ge=1, le=MAX_REGISTER)
+    retries: int | None = Field(default=None, ge=24, le=MAX_REGISTER)
+    keep: int | None = Field(default=None, ge=0, le=MAX_REGISTER)
+    nack_hold: int | None = Field(default=None, ge=1, le=MAX_REGISTER)
 
 
 class Project(_Section):
@@ -218,6 +238,7 @@ class Project(_Section):
     cluster: ClusterSection
     mapping: MappingSection = MappingSection()
     build: BuildSection = BuildSection()
+    transport: TransportSection = TransportSection()
 
     @property
     def nodes(self) -> int:
@@ -230,7 +251,6 @@ class Project(_Section):
         return tuple(self.cluster.nodes.index(name) for name in getattr(self.mapping.place, operator))
 
 
-_SECTIONS: dict[str, type[_Section]] = {"cluster": ClusterSection, "mapping": MappingSection, "build": BuildSection}
 _MODELS: dict[str, type[_Section]] = {"minilm": MinilmModel, "synthetic": SyntheticModel}
 _REQUIRED = ("name", "model", "cluster")
 
@@ -462,20 +482,35 @@ def _check_model(source: _Source, model: MinilmModel | SyntheticModel) -> bool:
     return len(source.problems) == before
 
 
-def _check_cluster(source: _Source, cluster: ClusterSection) -> None:
-    count = len(cluster.nodes)
-    if cluster.ip_base + count > 0xFFFFFFFF:
+def _check_cluster(source: _Source, cluster: ClusterSection, build: BuildSection | None) -> None:
+    """Rules of cabling and addresses; ``build`` None where it has problems of its own."""
+    count, topology = len(cluster.nodes), cluster.topology
+    if topology == "ring" and count < RING_NODES_MIN:
+        limit = f"a ring has at least {RING_NODES_MIN} nodes, not {count}"
+        source.add(("cluster", "topology"), topology, limit, f"choose line or star, or at least {RING_NODES_MIN} nodes")
+    if topology != "star" and count > CHAIN_NODES_MAX:
+        limit = f"a {topology} has at most {CHAIN_NODES_MAX} nodes (their managers have the numbers 193 to 223), not {count}"
+        source.add(("cluster", "topology"), topology, limit, f"choose star, or at most {CHAIN_NODES_MAX} nodes")
+    if cluster.routing == "dateline" and topology != "ring":
+        limit = f"only a ring has a dateline; a {topology} has one way from node to node"
+        source.add(("cluster", "routing"), cluster.routing, limit, "remove it, or choose shortest")
+    ports = ETH_PORTS[topology] if build is None or build.eth_ports is None else build.eth_ports
+    if topology != "star" and count > 1 and ports < ETH_PORTS[topology]:
+        limit = f"a node of a {topology} has two neighbours and needs {ETH_PORTS[topology]} ports"
+        source.add(("build", "eth_ports"), ports, limit, "choose 2, or remove it, or choose topology: star")
+    offset, whose = (count, "the host's address") if ports == 1 else (PORT_STEP + count - 1, "the address of the last node's port 1")
+    if cluster.ip_base + offset > 0xFFFFFFFF:
         source.add(
             ("cluster", "ip_base"),
             format_ip(cluster.ip_base),
-            f"the host's address would be the base plus {count}, beyond 255.255.255.255",
+            f"{whose} would be the base plus {offset}, beyond 255.255.255.255",
             "choose a lower address",
         )
-    if (cluster.mac_base & 0xFFFFFFFFFF) + count > 0xFFFFFFFFFF:
+    if (cluster.mac_base & 0xFFFFFFFFFF) + offset > 0xFFFFFFFFFF:
         source.add(
             ("cluster", "mac_base"),
             format_mac(cluster.mac_base),
-            f"the host's address would be the base plus {count}, beyond the last five bytes",
+            f"{whose} would be the base plus {offset}, beyond the last five bytes",
             "choose a lower address",
         )
 
@@ -548,10 +583,11 @@ def load_project(path: Path | str, nodes: int | None = None) -> Project:
     cluster = source.section("cluster", ClusterSection, default=False)
     mapping = source.section("mapping", MappingSection, default=True)
     build = source.section("build", BuildSection, default=True)
+    transport = source.section("transport", TransportSection, default=True)
 
     divides = model is not None and _check_model(source, model)
     if cluster is not None:
-        _check_cluster(source, cluster)
+        _check_cluster(source, cluster, build)
     if cluster is not None and mapping is not None:
         _check_place(source, mapping, cluster, model if divides else None)
     if divides and cluster is not None and mapping is not None and mapping.strategy == "tensor":
@@ -564,7 +600,7 @@ def load_project(path: Path | str, nodes: int | None = None) -> Project:
         raise ProjectError(source.problems)
     assert isinstance(name, str)
     assert model is not None
-    return Project(name=name, model=model, cluster=cluster, mapping=mapping, build=build)
+    return Project(name=name, model=model, cluster=cluster, mapping=mapping, build=build, transport=transport)
 
 
 def projects_root() -> Path:

@@ -31,13 +31,13 @@ from floreana.cluster.plan import (
     ContextPlan,
     NodePlan,
     Plan,
+    with_link_delay,
 )
 from floreana.errors import EnvironmentError_, InputError
 from floreana.ibert.params import EncoderParams, IntArray, LinearParams, ModelParams, RequantParams
 
 WRITE_BYTES = 4 + layout.BEAT_BYTES
 KERNEL_NUMBERS = 256
-PEERS_N = 64
 _UNITS = {"linear": layout.UNIT_LINEAR, "attention": layout.UNIT_ATTENTION, "add_norm": layout.UNIT_ADD_NORM}
 _CONTEXTS_N = {"linear": LINEAR_CONTEXTS, "attention": ATTENTION_CONTEXTS, "add_norm": ADD_NORM_CONTEXTS}
 _HEX = np.array([list(f"{byte:02x}".encode()) for byte in range(256)], np.uint8)
@@ -295,23 +295,41 @@ def _node_image(plan: Plan, node: NodePlan, params: ModelParams) -> tuple[bytes,
                 _write_kernel_params(writes, plan, node, context, params.encoders[context.encoder])
     route = {number: {"ports": mask} for number, mask in node.route.items()}
     writes.table(layout.UNIT_SWITCH, layout.MEM_ROUTE, layout.ROUTE, route, KERNEL_NUMBERS)
-    peers = {number: {"nodes": mask} for number, mask in node.peers.items()}
-    writes.table(layout.UNIT_ETH, layout.MEM_PEERS, layout.PEERS, peers, KERNEL_NUMBERS)
-    peer = {number: {"mac": p.mac, "ip": p.ip, "valid": 1} for number, p in node.peer.items()}
-    writes.table(layout.UNIT_ETH, layout.MEM_PEER, layout.PEER, peer, PEERS_N)
+    eth_units = (layout.UNIT_ETH, layout.UNIT_ETH_1)[: len(node.ports)]
+    transport = plan.transport
+    registers = {
+        layout.REG_ACK_DELAY: transport.ack_delay,
+        layout.REG_RTO: transport.rto,
+        layout.REG_RETRIES: transport.retries,
+        layout.REG_KEEP: transport.keep,
+        layout.REG_NACK_HOLD: transport.nack_hold,
+    }
+    for unit, ways in zip(eth_units, node.peers, strict=True):
+        peers = {number: {"nodes": mask} for number, mask in ways.items()}
+        writes.table(unit, layout.MEM_PEERS, layout.PEERS, peers, KERNEL_NUMBERS)
+        for index, value in registers.items():
+            writes.entry(unit, layout.MEM_REGISTER, index, layout.pack(layout.REGISTER, {"value": value}))
+    for unit, around in zip(eth_units, node.peer, strict=True):  # last: a link comes up when all else is there
+        peer = {number: {"mac": p.mac, "ip": p.ip, "valid": 1, "quota": p.quota} for number, p in around.items()}
+        writes.table(unit, layout.MEM_PEER, layout.PEER, peer, plan.shape["PEERS_N"])
     return writes.text()
 
 
-def node_images(plan: Plan, params: ModelParams) -> Iterator[tuple[str, bytes, int]]:
-    """(file name, text, lines) of each node's image. Raises InputError where the parameters do not fit."""
+def node_images(plan: Plan, params: ModelParams, link_delay: int | None = None) -> Iterator[tuple[str, bytes, int]]:
+    """(file name, text, lines) of each node's image. Raises InputError where the parameters do not fit.
+
+    ``link_delay``, in cycles, where it is another than the plan's: the registers of the Ethernet ports follow it.
+    """
     check_params(plan, params)
+    if link_delay is not None:
+        plan = with_link_delay(plan, link_delay)
     for node in plan.nodes:
         text, lines = _node_image(plan, node, params)
         yield f"node{node.index}.hex", text, lines
 
 
-def write_images(plan: Plan, params: ModelParams, folder: Path) -> Path:
-    """Write ``folder``/images/node<k>.hex and manifest.json, all or nothing; returns ``folder``/images.
+def write_images(plan: Plan, params: ModelParams, folder: Path, link_delay: int | None = None) -> Path:
+    """Write ``folder``/images/node<k>.hex and manifest.json, all or nothing; returns ``folder``/images. ``link_delay`` as in node_images.
 
     Raises InputError where the parameters do not fit the plan, EnvironmentError_ where the disk refuses.
     """
@@ -322,7 +340,7 @@ def write_images(plan: Plan, params: ModelParams, folder: Path) -> Path:
         temporary = Path(tempfile.mkdtemp(dir=folder, prefix=".images."))
         temporary.chmod(0o755)
         files = {}
-        for name, text, lines in node_images(plan, params):
+        for name, text, lines in node_images(plan, params, link_delay):
             (temporary / name).write_bytes(text)
             files[name] = {"lines": lines, "sha256": hashlib.sha256(text).hexdigest()}
         manifest = {"project": plan.project, "params": params.name, "files": files}

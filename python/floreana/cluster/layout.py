@@ -16,7 +16,7 @@ MESSAGE_BYTES = 1024
 MESSAGE_BEATS = MESSAGE_BYTES // BEAT_BYTES
 
 # units of the configuration bus, cfg_addr[31:28]
-UNIT_NODE, UNIT_LINEAR, UNIT_ATTENTION, UNIT_ADD_NORM, UNIT_SWITCH, UNIT_ETH = range(6)
+UNIT_NODE, UNIT_LINEAR, UNIT_ATTENTION, UNIT_ADD_NORM, UNIT_SWITCH, UNIT_ETH, UNIT_ETH_1 = range(7)
 # memories, cfg_addr[27:24]
 MEM_EDGE, MEM_CONTEXT, MEM_MESSAGE, MEM_OWNER = range(4)
 MEM_IDENT = 0
@@ -24,10 +24,12 @@ MEM_WEIGHT, MEM_BIAS, MEM_POST = 4, 5, 6  # linear
 MEM_REQUANT = 4  # attention
 MEM_CHANNEL, MEM_LOCAL_ROW = 4, 5  # add_norm
 MEM_ROUTE = 0  # switch
-MEM_PEERS, MEM_PEER = 0, 1  # eth
+MEM_PEERS, MEM_PEER, MEM_REGISTER = range(3)  # eth
+# registers of an eth port
+REG_ACK_DELAY, REG_RTO, REG_RETRIES, REG_KEEP, REG_NACK_HOLD = range(5)
 
 # switch ports
-PORT_MANAGER, PORT_LINEAR, PORT_ATTENTION, PORT_ADD_NORM, PORT_ETH = range(5)
+PORT_MANAGER, PORT_LINEAR, PORT_ATTENTION, PORT_ADD_NORM, PORT_ETH, PORT_ETH_1 = range(6)
 
 TYPE_INT8, TYPE_INT16, TYPE_INT32, TYPE_CONTROL = range(4)
 LINEAR_PARTIAL, LINEAR_REQUANT, LINEAR_GELU = range(3)
@@ -62,7 +64,8 @@ CHANNEL: Layout = (
 LOCAL_ROW: Layout = (("local_row", 16),)
 ROUTE: Layout = (("ports", 8),)
 PEERS: Layout = (("nodes", 64),)
-PEER: Layout = (("mac", 48), ("ip", 32), ("valid", 1))
+PEER: Layout = (("mac", 48), ("ip", 32), ("valid", 1), ("quota", 8))
+REGISTER: Layout = (("value", 24),)
 
 LINEAR_CONTEXT: Layout = (
     ("in_base", 16),

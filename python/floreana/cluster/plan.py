@@ -22,13 +22,29 @@ from rich.console import Console
 from rich.table import Table
 
 from floreana.cluster import layout
-from floreana.cluster.description import Project, format_ip, format_mac
+from floreana.cluster.description import MAX_REGISTER, Project, format_ip, format_mac
 from floreana.cluster.multipliers import multiplier_table
+from floreana.cluster.topology import (
+    DEFAULT_ROUTING,
+    ETH_PORT,
+    ETH_PORTS,
+    PORT_STEP,
+    Hop,
+    LinkEnd,
+    Links,
+    Router,
+    Station,
+    check_channels,
+    make_links,
+    neighbours,
+)
 from floreana.errors import EnvironmentError_, InputError
 
 # kernel numbers: k is the node's index
 MANAGER = 0
 LINEAR_BASE, ATTENTION_BASE, ADD_NORM_BASE = 1, 65, 129
+MANAGER_BASE = 193  # to 223: the managers of nodes 0 to 30, seen from other nodes
+MANAGERS_N = 31
 GROUP_BASE = 224  # to 253
 HOST_KERNEL = 255
 CLUSTER = 0
@@ -44,6 +60,9 @@ OPERATORS = ("qkv", "attention", "out", "ln1", "ffn1", "ffn2", "ln2")
 # whose columns: of the tensors a receiver numbers from 0 its own operator's, of partial sums the sender's
 RECEIVER = types.MappingProxyType({"q": "attention", "k": "attention", "v": "attention", "context": "out", "ffn1": "ffn2"})
 SENDER = types.MappingProxyType({"out_part": "out", "ffn2_part": "ffn2"})
+TX_CELLS, RX_CELLS = 128, 256  # of an Ethernet port, in messages
+QUOTA_MAX = 64  # messages a peer may have on the way
+RETRIES, ACK_DELAY = 24, 128
 DEPTH_STEP = 64  # memory depths are rounded up to this, so that similar plans share one build of the RTL
 
 
@@ -64,12 +83,58 @@ class EntryPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerEntry:
+    """A direct neighbour: addresses of its port, and the messages it may have on the way to us."""
+
+    mac: int
+    ip: int
+    quota: int
+
+
+@dataclass(frozen=True, slots=True)
 class HostPlan:
-    """The host is the node after the last."""
+    """The host is the node after the last. ``peers`` and ``peer`` are those of its one port, as in :class:`NodePlan`."""
 
     node: int
     mac: int
     ip: int
+    peers: dict[int, int]
+    peer: dict[int, PeerEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class TransportPlan:
+    """Registers of every Ethernet port, in cycles; ``given``: those that the description states, the others follow from ``link_delay``.
+
+    ``quota`` is that of the port with most neighbours.
+    """
+
+    link_delay: int
+    ack_delay: int
+    rto: int
+    retries: int
+    keep: int
+    nack_hold: int
+    quota: int
+    given: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PortPlan:
+    """Addresses of one Ethernet port."""
+
+    mac: int
+    ip: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpPlan:
+    """Whom a node that was not loaded yet knows on its port 0: the neighbour towards the host."""
+
+    node: int
+    mac: int
+    ip: int
+    valid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +174,11 @@ class ContextPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class PeerEntry:
-    """Addresses of another node."""
-
-    mac: int
-    ip: int
-
-
-@dataclass(frozen=True, slots=True)
 class NodePlan:
-    """One node: identity and every table but the parameters.
+    """One node: identity and every table but the parameters. ``mac`` and ``ip`` are those of Ethernet port 0.
 
+    ``route``: destination kernel -> mask of switch ports. For each Ethernet port: ``peers``, destination kernel -> mask of neighbours
+    that are the next on the way, and ``peer``, its neighbours.
     ``columns`` has, for each operator on the node, its range [begin, end): of heads (qkv, attention), of the inputs it takes
     (out, ffn2) or of the FFN's channels it makes (ffn1).
     """
@@ -133,9 +192,11 @@ class NodePlan:
     contexts: tuple[ContextPlan, ...]
     edges: dict[str, dict[int, EdgeEntry]]
     messages: dict[str, tuple[MessageEntry, ...]]
+    ports: tuple[PortPlan, ...]
     route: dict[int, int]
-    peers: dict[int, int]
-    peer: dict[int, PeerEntry]
+    peers: tuple[dict[int, int], ...]
+    peer: tuple[dict[int, PeerEntry], ...]
+    up: UpPlan
 
     def context(self, name: str, encoder: int) -> ContextPlan:
         """The context of that operator: qkv, out, ffn1, ffn2, attention, entry, ln1 or ln2."""
@@ -147,10 +208,17 @@ class NodePlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything the generators need. ``owners`` and ``local_rows`` have one entry per row of a slot (2**ROW_W)."""
+    """Everything the generators need. ``owners`` and ``local_rows`` have one entry per row of a slot (2**ROW_W).
+
+    ``links``: segments, see :func:`floreana.cluster.topology.make_links`.
+    """
 
     project: str
     strategy: str
+    topology: str
+    routing: str
+    links: tuple[tuple[LinkEnd, ...], ...]
+    transport: TransportPlan
     cluster: int
     hidden: int
     heads: int
@@ -186,6 +254,53 @@ class Plan:
     def save(self, path: Path) -> None:
         """Write the plan as JSON, under a temporary name first."""
         write_text(path, self.to_json())
+
+
+def make_transport(links: Links, link_delay: int, given: dict[str, int]) -> TransportPlan:
+    """Registers for a delay of the links. Raises InputError where a ``given`` one does not go with it, or one does not fit."""
+    counts = {len(segment) - 1 for segment in links}
+    window = max(count * quota(count) for count in counts)
+    least = 4 * (2 * link_delay + window)
+    rto = given.get("rto", least)
+    values = {
+        "ack_delay": min(ACK_DELAY, rto // 2),
+        "rto": rto,
+        "retries": RETRIES,
+        "keep": 8 * rto,
+        "nack_hold": 2 * link_delay + 300,
+    } | given
+    problems = []
+    if rto < least:
+        why = f"4 x (2 x {link_delay} for the crossings + {window} for the messages of all peers) = {least:,} cycles"
+        problems.append(f"transport.rto = {rto:,}: at least {why}; choose at least that, or remove it")
+    if values["ack_delay"] > rto // 2:
+        problems.append(f"transport.ack_delay = {values['ack_delay']:,}: at most half of rto, {rto // 2:,}; choose less, or remove it")
+    if 0 < values["keep"] < rto:
+        problems.append(f"transport.keep = {values['keep']:,}: 0 (never), or at least rto, {rto:,}; choose such a value, or remove it")
+    for name, value in values.items():
+        if value > MAX_REGISTER:
+            limit = f"at most {MAX_REGISTER:,} (24 bits)"
+            problems.append(f"transport.{name} = {value:,}: {limit}, with a link delay of {link_delay:,}; give {name}, or a shorter delay")
+    if problems:
+        raise InputError("\n".join(problems))
+    return TransportPlan(link_delay=link_delay, quota=quota(max(counts)), given=tuple(sorted(given)), **values)
+
+
+def quota(peers: int) -> int:
+    """Messages each of ``peers`` neighbours of a port may have on the way: the largest power of two for which all find room."""
+    return min(QUOTA_MAX, 1 << (RX_CELLS // peers).bit_length() - 1)
+
+
+def with_link_delay(plan: Plan, link_delay: int) -> Plan:
+    """The plan with registers for another delay of the links, in cycles; those the description states stay. Raises InputError."""
+    given = {name: getattr(plan.transport, name) for name in plan.transport.given}
+    return dataclasses.replace(plan, transport=make_transport(plan.links, link_delay, given))
+
+
+def stations(plan: Plan) -> list[Station]:
+    """Tables of the nodes, then the host, whose own kernel stands at port 0."""
+    host = Station(dict.fromkeys(plan.host.peers, 1 << layout.PORT_ETH) | {HOST_KERNEL: 1}, (plan.host.peers,))
+    return [*(Station(node.route, node.peers) for node in plan.nodes), host]
 
 
 def array_words(plan: Plan, context: ContextPlan) -> int:
@@ -353,6 +468,11 @@ class _Mapper:
         self.local_row_w = _bits(-(-(1 << self.row_w) // len(self.place["ln1"])))
         self.row_indices = 1 << (self.row_w + self.slot_w)
         self.local_indices = 1 << (self.local_row_w + self.slot_w)
+        cluster = project.cluster
+        self.routing = cluster.routing or DEFAULT_ROUTING[cluster.topology]
+        self.router = Router(cluster.topology, self.routing, self.parts)
+        self.links = make_links(cluster.topology, self.parts)
+        self.eth_n = build.eth_ports or ETH_PORTS[cluster.topology]
         self.problems: list[str] = []
         self.shapes: list[dict[str, int]] = []
         self.edges = _Edges()
@@ -396,26 +516,37 @@ class _Mapper:
         return _row_messages(kernel, edge, 4 * self.hidden, layout.TYPE_INT32, by_owner=by_owner)
 
     def make(self) -> Plan:
-        cluster = self.project.cluster
         rows = range(1 << self.row_w)
         self.problems += self.edges.allocator.problems()
+        section = self.project.transport
+        names = ("ack_delay", "rto", "retries", "keep", "nack_hold")
+        given = {name: getattr(section, name) for name in names if getattr(section, name) is not None}
+        try:
+            transport = make_transport(self.links, section.link_delay, given)
+        except InputError as error:
+            self.problems += error.message.splitlines()
         nodes = tuple(self._node(k) for k in range(self.parts))
         problems = list(dict.fromkeys(self.problems))
         if problems:
             head = f"project {self.project.name} on {self.parts} nodes does not fit:"
             raise InputError("\n".join([head, *(f"  {problem}" for problem in problems)]))
         shape = {name: max(each[name] for each in self.shapes) for name in self.shapes[0]}
+        shape |= {"ETH_N": self.eth_n, "PEERS_N": max(1 << self.parts.bit_length(), 2), "TX_CELLS": TX_CELLS, "RX_CELLS": RX_CELLS}
         owners = self.place["ln1"]
-        return Plan(
+        plan = Plan(
             project=self.project.name,
             strategy=self.project.mapping.strategy,
+            topology=self.project.cluster.topology,
+            routing=self.routing,
+            links=self.links,
+            transport=transport,
             cluster=CLUSTER,
             hidden=self.hidden,
             heads=self.heads,
             ffn=self.ffn,
             encoders=self.encoders,
             nodes=nodes,
-            host=HostPlan(self.parts, cluster.mac_base + self.parts, cluster.ip_base + self.parts),
+            host=self._host(),
             shape=shape,
             owners=tuple(owners[t % len(owners)] for t in rows),
             local_rows=tuple(t // len(owners) for t in rows),
@@ -424,6 +555,9 @@ class _Mapper:
             max_tokens=self.build.max_tokens,
             slots=self.build.slots,
         )
+        remedy = f"choose cluster.routing: {DEFAULT_ROUTING[plan.topology]}, or leave it out"
+        check_channels(stations(plan), self.links, [*(node.name for node in nodes), "the host"], remedy)
+        return plan
 
     def _node(self, k: int) -> NodePlan:
         cluster = self.project.cluster
@@ -445,19 +579,22 @@ class _Mapper:
             self.problems += table.allocator.problems()
         self.shapes.append(shape)
         self._check_fields(contexts)
+        route, peers = self._route(k)
         return NodePlan(
             index=k,
             name=cluster.nodes[k],
-            mac=cluster.mac_base + k,
-            ip=cluster.ip_base + k,
+            mac=self._address(LinkEnd(k, 0)).mac,
+            ip=self._address(LinkEnd(k, 0)).ip,
             kernels=kernels,
             columns={name: shares[k] for name, shares in self.columns.items() if k in shares},
             contexts=tuple(contexts),
             edges=edges,
             messages=messages,
-            route=self._route(k),
-            peers=self._peers(k),
-            peer={j: PeerEntry(cluster.mac_base + j, cluster.ip_base + j) for j in range(self.parts + 1) if j != k},
+            ports=tuple(self._address(LinkEnd(k, port)) for port in range(self.eth_n)),
+            route=route,
+            peers=tuple(peers),
+            peer=tuple(self._neighbours(LinkEnd(k, port)) for port in range(self.eth_n)),
+            up=self._up(k),
         )
 
     def _linear(self, k: int, table: _MessageTable, shape: dict[str, int]) -> tuple[list[ContextPlan], dict[int, EdgeEntry]]:
@@ -670,23 +807,53 @@ class _Mapper:
             for node in range(self.parts):
                 yield base + node, node, port
 
-    def _route(self, k: int) -> dict[int, int]:
-        eth = 1 << layout.PORT_ETH
-        route = {MANAGER: 1 << layout.PORT_MANAGER, HOST_KERNEL: eth}
-        route |= {number: 1 << port if node == k else eth for number, node, port in self._kernel_nodes()}
+    def _address(self, end: LinkEnd) -> PortPlan:
+        cluster, offset = self.project.cluster, end.node + PORT_STEP * end.port
+        return PortPlan(cluster.mac_base + offset, cluster.ip_base + offset)
+
+    def _neighbours(self, end: LinkEnd) -> dict[int, PeerEntry]:
+        others = {other.node: self._address(other) for other in neighbours(self.links, end)}
+        return {node: PeerEntry(address.mac, address.ip, quota(len(others))) for node, address in others.items()}
+
+    def _up(self, k: int) -> UpPlan:
+        """In a star the host, else the neighbour of port 0; in a ring too, where the way along the line never leads over port 1."""
+        hop = Hop(0, self.parts) if self.router.topology == "star" or k == 0 else Hop(0, k - 1)
+        (end,) = (other for other in neighbours(self.links, LinkEnd(k, 0)) if other.node == hop.node)
+        address = self._address(end)
+        return UpPlan(hop.node, address.mac, address.ip, 1)
+
+    def _managers(self) -> Iterable[tuple[int, int]]:
+        """(kernel number, node) of the managers as other nodes see them."""
+        return ((MANAGER_BASE + node, node) for node in range(min(self.parts, MANAGERS_N)))
+
+    def _route(self, k: int) -> tuple[dict[int, int], list[dict[int, int]]]:
+        """ROUTE of a node, and PEERS of each of its Ethernet ports."""
+        route = {MANAGER: 1 << layout.PORT_MANAGER}
+        peers: list[dict[int, int]] = [{} for _ in range(self.eth_n)]
+
+        def add(number: int, own: int, hops: Iterable[Hop]) -> None:
+            route[number] = own
+            for hop in hops:
+                route[number] |= 1 << ETH_PORT[hop.port]
+                peers[hop.port][number] = peers[hop.port].get(number, 0) | 1 << hop.node
+
+        for number, node, port in self._kernel_nodes():
+            add(number, 1 << port if node == k else 0, () if node == k else (self.router.unicast(k, node),))
+        for number, node in self._managers():
+            add(number, 1 << layout.PORT_MANAGER if node == k else 0, () if node == k else (self.router.manager(k, node),))
         for members, number in self.groups.items():
             own = sum(1 << port for node, port in members if node == k)
-            route[number] = own | (eth if any(node != k for node, _ in members) else 0)
-        return dict(sorted(route.items()))
+            add(number, own, self.router.multicast(k, (node for node, _ in members)))
+        add(HOST_KERNEL, 0, (self.router.unicast(k, self.parts),))
+        return dict(sorted(route.items())), [dict(sorted(each.items())) for each in peers]
 
-    def _peers(self, k: int) -> dict[int, int]:
-        peers = {number: 1 << node for number, node, _ in self._kernel_nodes() if node != k}
-        for members, number in self.groups.items():
-            others = {node for node, _ in members if node != k}
-            if others:
-                peers[number] = sum(1 << node for node in others)
-        peers[HOST_KERNEL] = 1 << self.parts
-        return dict(sorted(peers.items()))
+    def _host(self) -> HostPlan:
+        host = self.parts
+        peers = {number: 1 << self.router.unicast(host, node).node for number, node, _ in self._kernel_nodes()}
+        peers |= {number: 1 << self.router.manager(host, node).node for number, node in self._managers()}
+        end = LinkEnd(host, 0)
+        address = self._address(end)
+        return HostPlan(host, address.mac, address.ip, dict(sorted(peers.items())), self._neighbours(end))
 
     def _check_fields(self, contexts: list[ContextPlan]) -> None:
         remedies = {
@@ -721,6 +888,51 @@ def make_plan(project: Project) -> Plan:
     return _Mapper(project).make()
 
 
+def _cables(plan: Plan) -> Table:
+    """Every segment and what is plugged into it."""
+    table = Table(title=f"cabling: {plan.topology}, routing {plan.routing}", title_justify="left")
+    for column in ("segment", "ports (node.port)", "quota of a neighbour"):
+        table.add_column(column)
+    for segment in plan.links:
+        ends = ["host" if end.node == plan.host.node else f"{end.node}.{end.port}" for end in segment]
+        kind = "cable" if len(segment) == 2 else f"Ethernet switch, {len(segment)} ports"
+        table.add_row(kind, ", ".join(ends), str(quota(len(segment) - 1)))
+    return table
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """``0-2, 5``."""
+    text: list[str] = []
+    ordered = sorted(set(numbers))
+    for begin in (each for each in ordered if each - 1 not in ordered):
+        end = next(last for last in range(begin, ordered[-1] + 1) if last + 1 not in ordered)
+        text.append(str(begin) if begin == end else f"{begin}-{end}")
+    return ", ".join(text)
+
+
+def _ways(plan: Plan) -> Table:
+    """What leaves by which port for which neighbour."""
+    table = Table(title="ways: next neighbour of messages", title_justify="left")
+    for column in ("from", "port", "next", "to kernels of nodes", "to managers of nodes", "groups", "host"):
+        table.add_column(column)
+    homes = {number: node.index for node in plan.nodes for number in node.kernels.values()}
+    host = plan.host.node
+    sides = [(str(node.index), port, peers) for node in plan.nodes for port, peers in enumerate(node.peers)]
+    for name, port, peers in [*sides, ("host", 0, plan.host.peers)]:
+        for peer in sorted({bit for mask in peers.values() for bit in range(mask.bit_length()) if mask >> bit & 1}):
+            numbers = [number for number, mask in peers.items() if mask >> peer & 1]
+            table.add_row(
+                name,
+                str(port),
+                "host" if peer == host else str(peer),
+                _ranges(homes[number] for number in numbers if number in homes),
+                _ranges(number - MANAGER_BASE for number in numbers if MANAGER_BASE <= number < GROUP_BASE),
+                _ranges(number for number in numbers if GROUP_BASE <= number < HOST_KERNEL),
+                "yes" if HOST_KERNEL in numbers else "",
+            )
+    return table
+
+
 def render(plan: Plan, width: int = 110) -> str:
     """The plan as readable text: nodes, contexts, edges, shape, multipliers.
 
@@ -741,7 +953,7 @@ def render(plan: Plan, width: int = 110) -> str:
             f"{words:,}",
         )
     nodes.add_row(str(plan.host.node), "host", format_mac(plan.host.mac), format_ip(plan.host.ip))
-    tables.append(nodes)
+    tables += [nodes, _cables(plan), *([] if plan.topology == "star" else [_ways(plan)])]
     alike = all([c.name for c in node.contexts] == [c.name for c in plan.nodes[0].contexts] for node in plan.nodes)
     shown = plan.nodes[:1] if alike else plan.nodes
     for kernel, fields in CONTEXT_LAYOUTS.items():
@@ -774,6 +986,11 @@ def render(plan: Plan, width: int = 110) -> str:
     for start in range(0, len(items), 6):
         shape.add_row(*items[start : start + 6])
     tables.append(shape)
+    t = plan.transport
+    registers = Table(title=f"registers of the Ethernet ports, link delay {t.link_delay}", title_justify="left", show_header=False)
+    values = (("ACK_DELAY", t.ack_delay), ("RTO", t.rto), ("RETRIES", t.retries), ("KEEP", t.keep), ("NACK_HOLD", t.nack_hold))
+    registers.add_row(*(f"{name} {value}" for name, value in values))
+    tables.append(registers)
     tables.append(multiplier_table(plan.shape))
     console = Console(width=width if alike else width + 8, color_system=None, highlight=False, legacy_windows=False)
     with console.capture() as capture:

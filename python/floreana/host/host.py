@@ -1,49 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host as a port of the simulated network: sends input rows, checks sequence numbers, collects result rows.
+"""The host as a port of the simulated network, cycle by cycle: `Endpoint`, `Admission` and `ManagerClient` behind a paced line.
 
-It carries bytes and computes no activation. One sentence is in the cluster at a time; slots alternate and the generation
-counts the uses of a slot. Row t goes, as one message, to ``add_norm`` on owner(t).
+It carries bytes and computes no activation. First every node is reached, loaded if the images travel in frames, made to tell events,
+and its slots are emptied; then sentence after sentence goes in; at the end the counters of all nodes are read. What happens when a node
+restarts or a link fails is Admission's business; an error of its ends the run.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
-from floreana.cluster.layout import TYPE_INT8, Header
-from floreana.host.frame import SEQUENCE_MODULUS, Station, build, parse
-from floreana.sim.ethernet import Arrival, Pacer, Sent
+from floreana.cluster.layout import TYPE_INT8
+from floreana.errors import FloreanaError
+from floreana.host import words
+from floreana.host.admission import Admission, AdmissionConfig
+from floreana.host.endpoint import Endpoint, EndpointConfig, PeerConfig, Timers
+from floreana.host.frame import DATA, Station
+from floreana.host.manager import ManagerAddress, ManagerClient, ManagerConfig, Operation
+from floreana.sim.ethernet import Arrival, Pacer, Sent, beats
 
 SENTENCE_GAP = 64  # cycles between the last row of a sentence and the first of the next
-HOST_KERNEL = 255
+TOLD_LATE = 256  # cycles after which the host knows that a loader is done: more than the longest window
+OUTSTANDING = 6  # requests a manager has at a time
 
 
 class RunError(Exception):
     """The run cannot go on; the message says what was seen and where."""
 
 
-class _Wrong(Exception):
-    """A message with _WHERE in the place of the frame's name."""
-
-
-_WHERE = "\0"
-
-
 @dataclass(frozen=True, slots=True)
 class HostConfig:
-    """What the host must know of the plan."""
+    """What the host must know of the plan and of the run."""
 
     port: int
     station: Station
-    stations: dict[int, tuple[int, Station]]  # kernel number of each add_norm -> (port, station)
-    peers: dict[int, str]  # node number -> name
+    neighbours: Mapping[int, PeerConfig]
+    hops: Mapping[int, int]  # destination kernel -> neighbour
+    timers: Timers
+    nodes: tuple[str, ...]  # names
+    managers: tuple[int, ...]  # by node: kernel number of its manager, 0 of a direct neighbour; empty: nodes without managers (tests)
+    eth_n: int
     cluster: int
     entry_kernel: int
     entry_edge: int
     owners: tuple[int, ...]
     row_bytes: int
     slots: int
+    in_flight: int = 1
+    patience: int = 1_000_000  # cycles a recovery may take
+    images: tuple[Path, ...] | None = None  # by node: what the host writes over the wire; None: loaders do
+    restarts: Mapping[int, tuple[int, ...]] = field(default_factory=dict)  # by node: cycles in which loaders begin again
+    counters: bool = True
 
 
 @dataclass(slots=True)
@@ -51,129 +63,249 @@ class Sentence:
     """What became of one sentence."""
 
     rows: Sequence[bytes]
-    slot: int
-    generation: int
-    start: int = -1  # first beat of row 0
+    slot: int = -1
+    generation: int = -1
+    attempts: int = 0
+    start: int = -1  # first beat of the first row that left
     end: int = -1  # last beat of the last row back
-    got: dict[int, set[int]] = field(default_factory=dict)  # row -> 64-byte pieces that came
-    out: list[bytearray] = field(default_factory=list)
+    out: tuple[bytes, ...] = ()
 
-    def missing(self, row_bytes: int) -> list[int]:
-        """Rows that are not wholly there."""
-        return [t for t in range(len(self.rows)) if 64 * len(self.got.get(t, ())) < row_bytes]
+
+def read_image(path: Path) -> list[tuple[int, list[int]]]:
+    """Runs of (first address, entries of 512 bits) of an image file."""
+    runs: list[tuple[int, list[int]]] = []
+    for line in path.read_text().splitlines():
+        address, value = int(line[:8], 16), int(line[8:], 16)
+        if runs and address == runs[-1][0] + len(runs[-1][1]):
+            runs[-1][1].append(value)
+        else:
+            runs.append((address, [value]))
+    return runs
+
+
+class _Manager(ManagerClient):
+    """A client that writes a whole image as one operation, so that its requests follow each other without waiting."""
+
+    def write_runs(self, node: int, runs: Iterable[tuple[int, Sequence[int]]]) -> Operation:
+        """Write entries to consecutive configuration addresses, for every run (first address, entries)."""
+        operation = self._begin(node, "writing its image")
+        for address, values in runs:
+            for at in range(0, len(values), words.WRITE_LIMIT):
+                part, where = values[at : at + words.WRITE_LIMIT], address + at
+                self._add(operation, words.OP_WRITE, where, len(part), partial(_write, where, part))
+        return self._close(operation)
+
+
+def _write(address: int, values: Sequence[int], tag: int) -> bytes:
+    return words.write_request(tag, address, values)
 
 
 class Host:
-    """See the module. Call ``send`` once a window, ``receive`` for every frame the switch brings."""
+    """See the module. Hand arrivals to ``receive``; ``run`` does everything before a cycle and returns the frames that left."""
 
-    def __init__(self, config: HostConfig, sentences: Sequence[Sequence[bytes]]) -> None:
+    def __init__(
+        self,
+        config: HostConfig,
+        sentences: Sequence[Sequence[bytes]],
+        name: Callable[[Arrival], str] = lambda arrival: f"cycle {arrival.cycle}",
+    ) -> None:
+        """``name`` tells which frame an arrival is, for errors."""
         self._config = config
-        self.sentences = [Sentence(rows, i % config.slots, i // config.slots % 16) for i, rows in enumerate(sentences)]
-        self.current = 0
+        self._name = name
+        self.sentences = [Sentence(rows) for rows in sentences]
+        self.endpoint = Endpoint(EndpointConfig(config.station, config.neighbours, config.timers))
+        self.manager: _Manager | None = None
+        if config.managers:
+            addresses = {
+                node: ManagerAddress(config.hops[kernel] if kernel else node, kernel) for node, kernel in enumerate(config.managers)
+            }
+            asked = ManagerConfig(
+                addresses, dict(enumerate(config.nodes)), config.cluster, timeout=8 * config.timers.rto, outstanding=OUTSTANDING
+            )
+            self.manager = _Manager(asked, self.endpoint.send)
+        self.admission = Admission(
+            AdmissionConfig(
+                host=config.station.node,
+                cluster=config.cluster,
+                entry_kernel=config.entry_kernel,
+                entry_edge=config.entry_edge,
+                owners=config.owners,
+                hops=config.hops,
+                row_bytes=config.row_bytes,
+                max_tokens=len(config.owners),
+                slots=config.slots,
+                in_flight=config.in_flight,
+                eth_n=config.eth_n,
+                patience=config.patience,
+                pause=max(config.timers.rto // 4, 1),
+            ),
+            self.endpoint.send,
+            self.manager,
+            self._prepare,
+        )
+        self.loaded_at = 0  # cycle in which the images were written, where the host does that
+        self.words: dict[str, dict[str, int]] = {}  # by node, at the end
+        self.finished: int | None = None
+        self._now = -1
         self._pacer = Pacer()
-        self._queue: list[tuple[int, int, int]] = []  # first beat, last beat, row
-        self._sequence: dict[int, int] = {}  # next to send, by peer
-        self._arrived: dict[int, list[int]] = {}  # cycles of the frames that came, by peer
-        self._begin(0)
+        self._arrivals: list[tuple[int, int, Arrival]] = []
+        self._count = 0
+        self._sending: deque[Sent] = deque()
+        self._loaded: dict[int, int] = {}
+        self._loading: list[tuple[int, Operation]] = []  # nodes whose loader the host waits for
+        self._next_sentence = 0
+        self._ready = 0  # cycle from which on the next sentence may begin
+        self._reading: list[Operation] | None = None
+        self._wake: int | None = 0
+
+    # ------------------------------------------------------------------------------------------------------------- the port
 
     @property
     def done(self) -> bool:
-        return self.current == len(self.sentences)
+        return self.finished is not None
 
-    def _begin(self, ready: int) -> None:
-        sentence = self.sentences[self.current]
-        sentence.out = [bytearray(self._config.row_bytes) for _ in sentence.rows]
-        for row, data in enumerate(sentence.rows):
-            first, last = self._pacer.send(ready, 64 + len(data))
-            self._queue.append((first, last, row))
-        sentence.start = self._queue[0][0]
+    @property
+    def phase(self) -> str:
+        """What the host is at: starting, running, recovering or ending."""
+        if self._reading is not None:
+            return "ending"
+        if self.admission.recovering:
+            return "recovering" if self._next_sentence else "starting"
+        return "running"
 
-    def send(self, horizon: int) -> list[Sent]:
-        """Frames whose last beat leaves before cycle ``horizon`` and that were not handed out yet."""
+    @property
+    def current(self) -> int:
+        """Number of the first sentence that is not complete."""
+        return next((number for number, sentence in enumerate(self.sentences) if sentence.end < 0), len(self.sentences))
+
+    @property
+    def events(self) -> list[tuple[int, str]]:
+        """What happened to links: (cycle, text)."""
+        return self.admission.log
+
+    def receive(self, arrivals: Iterable[Arrival]) -> None:
+        """Frames that will enter the port; each counts from the cycle of its last beat on."""
+        for arrival in arrivals:
+            self._count += 1
+            heapq.heappush(self._arrivals, (arrival.cycle, self._count, arrival))
+
+    def loaded(self, node: int, cycle: int) -> None:
+        """The loader of a node was done in ``cycle``; the host acts on it TOLD_LATE cycles later."""
+        self._loaded[node] = cycle
+        self._wake_at(cycle + TOLD_LATE)
+
+    def _wake_at(self, cycle: int) -> None:
+        self._wake = cycle if self._wake is None else min(cycle, self._wake)
+
+    def run(self, horizon: int) -> list[Sent]:
+        """Do all that happens before cycle ``horizon``; RunError is raised where it is, `left` still gives the frames."""
+        while not self.done:
+            at = self._next()
+            if at is None or at >= horizon:
+                break
+            try:
+                self._step(at)
+            except FloreanaError as error:
+                raise RunError(f"{error.message} (cycle {at})") from error
+        return self.left(horizon)
+
+    def left(self, horizon: int) -> list[Sent]:
+        """Frames whose last beat left before ``horizon`` and that were not handed out yet."""
         out = []
-        while self._queue and self._queue[0][1] < horizon:
-            first, last, row = self._queue.pop(0)
-            sentence, config = self.sentences[self.current], self._config
-            kernel = config.entry_kernel + config.owners[row]
-            _, station = config.stations[kernel]
-            header = Header(
-                dst_cluster=config.cluster,
-                dst_kernel=kernel,
-                edge=config.entry_edge,
-                src_cluster=config.cluster,
-                src_kernel=HOST_KERNEL,
-                slot=sentence.slot,
-                generation=sentence.generation,
-                row=row,
-                offset=0,
-                type=TYPE_INT8,
-                last=row == len(sentence.rows) - 1,
-            )
-            sequence = self._sequence.get(station.node, 0)
-            self._sequence[station.node] = (sequence + 1) % SEQUENCE_MODULUS
-            # what had come when the frame began to leave, however long the window is
-            seen = bisect_left(self._arrived.get(station.node, []), first) % SEQUENCE_MODULUS
-            data = build(config.station, station, header, sentence.rows[row], sequence, seen)
-            out.append(Sent(last, config.port, data))
+        while self._sending and self._sending[0].cycle < horizon:
+            out.append(self._sending.popleft())
         return out
 
-    def receive(self, arrival: Arrival, name: Callable[[], str]) -> None:
-        """A frame enters the host's port; ``name`` tells which it is, for errors. RunError if it is wrong."""
-        try:
-            self._receive(arrival)
-        except _Wrong as error:
-            raise RunError(str(error).replace(_WHERE, f"{name()}, cycle {arrival.cycle}")) from error
+    def _next(self) -> int | None:
+        """The next cycle in which something happens."""
+        times = [self._arrivals[0][0]] if self._arrivals else []
+        times += [cycle for cycle in (self._wake, self.admission.next_time()) if cycle is not None]
+        timer = self.endpoint.next_time()
+        if timer is not None:
+            times.append(self._pacer.free(max(timer, self._now + 1)))
+        return max(min(times), self._now + 1) if times else None
 
-    def _receive(self, arrival: Arrival) -> None:
-        where = _WHERE
-        try:
-            frame = parse(arrival.data)
-        except ValueError as error:
-            raise _Wrong(f"the host received something that is not a frame of ours ({where}): {error}") from error
-        peer = self._config.peers.get(frame.source)
-        if peer is None:
-            raise _Wrong(f"the host received a frame of node {frame.source}, which the plan does not have ({where})")
-        arrived = self._arrived.setdefault(frame.source, [])
-        expected = len(arrived) % SEQUENCE_MODULUS
-        if frame.sequence != expected:
-            raise _Wrong(sequence_message("host", peer, expected, frame.sequence, where))
-        arrived.append(arrival.cycle)
-        header = frame.header
-        if self.done:
-            raise _Wrong(f"{peer} sent row {header.row} after the last sentence was complete ({where})")
-        sentence = self.sentences[self.current]
-        if (header.slot, header.generation) != (sentence.slot, sentence.generation):
-            raise _Wrong(
-                f"{peer} sent slot {header.slot} generation {header.generation} while slot {sentence.slot} "
-                f"generation {sentence.generation} is in the cluster ({where})"
-            )
-        begin, size = 4 * header.offset, len(frame.payload)
-        if header.row >= len(sentence.rows) or begin + size > self._config.row_bytes or begin % 64 or size % 64 or not size:
-            raise _Wrong(
-                f"{peer} sent bytes {begin} to {begin + size} of row {header.row}: a result has "
-                f"{len(sentence.rows)} rows of {self._config.row_bytes} bytes ({where})"
-            )
-        pieces = set(range(begin // 64, (begin + size) // 64))
-        have = sentence.got.setdefault(header.row, set())
-        if have & pieces:
-            raise _Wrong(f"{peer} sent row {header.row} twice ({where})")
-        have |= pieces
-        sentence.out[header.row][begin : begin + size] = frame.payload
-        if not sentence.missing(self._config.row_bytes):
-            sentence.end = arrival.cycle
-            self.current += 1
-            if not self.done:
-                self._begin(arrival.cycle + SENTENCE_GAP)
+    def _step(self, now: int) -> None:
+        self._now = now
+        if self._wake is not None and self._wake <= now:
+            self._wake = None
+        while self._arrivals and self._arrivals[0][0] <= now:
+            arrival = heapq.heappop(self._arrivals)[2]
+            self.endpoint.receive(now, arrival.data, arrival.bad)
+            while (item := self.endpoint.take(now)) is not None:
+                try:
+                    self.admission.receive(now, item.header, item.payload)
+                except FloreanaError as error:
+                    raise RunError(f"{error.message} ({self._name(arrival)}, cycle {arrival.cycle})") from error
+        while self.endpoint.events:
+            self.admission.link_event(self.endpoint.events.popleft())
+        self._go_on(now)
+        if not self.done and self._pacer.free(now) == now:
+            frames = self.endpoint.poll(now, 1)
+            if frames:
+                last = self._pacer.send(now, len(frames[0]))[1]
+                self._sending.append(Sent(last, self._config.port, frames[0]))
+                self._leaves(last - beats(len(frames[0])) + 1, frames[0])
+            if self.endpoint.events:  # timers run as frames are asked for
+                self._wake_at(now + 1)
 
+    def _leaves(self, first: int, raw: bytes) -> None:
+        """A frame leaves, its first beat in cycle ``first``: a sentence begins with its first row."""
+        if raw[42] & 31 == DATA and raw[56] == self._config.entry_edge and raw[63] >> 4 & 3 == TYPE_INT8:
+            number = {key: s.number for key, s in self.admission._flying.items()}.get((raw[59] >> 4, raw[59] & 15))
+            if number is not None and self.sentences[number].start < 0:
+                self.sentences[number].start = first
 
-def sequence_message(receiver: str, peer: str, expected: int, got: int, where: str) -> str:
-    """One sentence that says what a wrong sequence number means."""
-    ahead = (got - expected) % SEQUENCE_MODULUS
-    if ahead < SEQUENCE_MODULUS // 2:
-        cause = f"{ahead} frame(s) lost or overtaken"
-    else:
-        cause = "a frame repeated or out of order"
-    return (
-        f"sequence error at {receiver}: peer {peer}, expected sequence number {expected}, got {got}: {cause} ({where}); "
-        "the network must deliver every frame once and in order"
-    )
+    # ------------------------------------------------------------------------------------------------------------ the run
+
+    def _go_on(self, now: int) -> None:
+        """Sentences in, results out, counters at the end."""
+        config, admission = self._config, self.admission
+        for node, operation in self._loading:
+            operation.done = operation.done or self._is_loaded(node)
+        self._loading = [item for item in self._loading if not item[1].done]
+        admission.poll(now)
+        while admission.finished:
+            result = admission.finished.popleft()
+            sentence = self.sentences[result.number]
+            sentence.slot, sentence.generation, sentence.attempts = result.slot, result.generation, result.attempts
+            sentence.end, sentence.out = result.end, result.rows
+            self._ready = max(self._ready, result.end + SENTENCE_GAP)
+        if admission.recovering:
+            return
+        if not self._next_sentence:
+            self.loaded_at = now if config.images is not None else 0
+        while self._next_sentence < len(self.sentences) and admission.in_flight + admission.waiting < config.in_flight:
+            if now < self._ready:
+                self._wake_at(self._ready)
+                return
+            admission.submit(self.sentences[self._next_sentence].rows)
+            self._next_sentence += 1
+            admission.poll(now)
+        if self._next_sentence < len(self.sentences) or not admission.idle:
+            return
+        if self.manager is None or not config.counters:
+            self.finished = now
+            return
+        if self._reading is None or any(operation.error for operation in self._reading):
+            self._reading = [self.manager.read(node, 0, words.word_count(config.eth_n)) for node in range(len(config.nodes))]
+            self.manager.poll(now)
+        if all(operation.done and not operation.error for operation in self._reading):
+            for name, operation in zip(config.nodes, self._reading, strict=True):
+                self.words[name] = words.name_words(operation.result(), 0, config.eth_n)
+            self.finished = now
+
+    def _prepare(self, node: int) -> Iterator[Operation]:
+        """A node that is not prepared: write its image, or wait for its loader."""
+        if self._config.images is not None:
+            assert self.manager is not None
+            yield self.manager.write_runs(node, read_image(self._config.images[node]))
+        elif not self._is_loaded(node):
+            operation = Operation(node, "waiting for the loader")
+            self._loading.append((node, operation))
+            yield operation
+
+    def _is_loaded(self, node: int) -> bool:
+        """True where the loader has played the image since the node's last restart."""
+        begun = [cycle for cycle in self._config.restarts.get(node, ()) if cycle <= self._now]
+        return not begun or begun[-1] < self._loaded.get(node, -1) <= self._now - TOLD_LATE

@@ -33,7 +33,14 @@ def render_arrays(plan: Plan) -> dict[str, str]:
 def render_tops(plan: Plan, hier: bool) -> dict[str, str]:
     """File name -> text. ``hier`` marks the node as a block that Verilator compiles once for all nodes."""
     environment = _environment()
-    values = {"project": plan.project, "nodes": plan.nodes, "shape": list(plan.shape.items()), "hier": hier}
+    values = {
+        "project": plan.project,
+        "nodes": plan.nodes,
+        "shape": list(plan.shape.items()),
+        "eth_n": plan.shape["ETH_N"],
+        "peers_n": plan.shape["PEERS_N"],
+        "hier": hier,
+    }
     return {
         f"{plan.project}_node.v": environment.get_template("node.v.j2").render(values),
         f"{plan.project}_cluster.v": environment.get_template("cluster.v.j2").render(values),

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The wire against the integer model: every message of a capture compared with the tensor that the plan says its edge carries.
 
-Input rows come from the host's own frames, so that a capture, a plan and the parameters are all it takes. Each record counts: a frame is
-compared as it left one port and as it entered the next.
+Input rows come from the host's own frames, so that a capture, a plan and the parameters are all it takes. A message is compared as it
+first left a port and as it entered the next one in its turn; what is sent again, doubled, broken or lost on the way is the transport's
+business (`floreana.report.transport`), which is checked here, too.
+
+Where a node restarted, the host sent its sentences once more, with the next generation: an attempt that was given up is compared as
+far as it came, and only the last one must be complete.
 """
 
 from __future__ import annotations
@@ -15,13 +19,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from floreana.cluster.layout import TYPE_INT8, TYPE_INT32
-from floreana.cluster.plan import HOST_KERNEL, RECEIVER, SENDER, TENSORS, Plan
+from floreana.cluster.layout import BEAT_BYTES, TYPE_CONTROL, TYPE_INT8, TYPE_INT32, Header
+from floreana.cluster.plan import GROUP_BASE, HOST_KERNEL, MANAGER, MANAGER_BASE, RECEIVER, SENDER, TENSORS, Plan
 from floreana.errors import InputError
-from floreana.host.frame import SEQUENCE_MODULUS, Frame, parse
+from floreana.host.frame import DATA, Frame, parse
 from floreana.ibert import ops
 from floreana.ibert.model import EncoderTrace, model
 from floreana.ibert.params import EncoderParams, IntArray, LinearParams, ModelParams
+from floreana.report.transport import Traffic, inspect
 from floreana.sim.capture import Record
 from floreana.sim.ethernet import beats
 
@@ -58,8 +63,9 @@ class SentenceAnalysis:
 
     slot: int
     generation: int
-    start: int  # cycle of row 0's first beat at the host's port
+    start: int  # cycle of the first beat of the first row that left the host's port
     inputs: list[bytes]
+    attempts: int = 1  # slot and generation are those of the last
     end: int = -1  # cycle of the last beat of the last row back
     encoder_end: list[int] = field(default_factory=list)  # -1 where an encoder's rows never cross the wire
     rtl: list[Int8Array] = field(default_factory=list)  # rows of every encoder as they were on the wire
@@ -113,6 +119,7 @@ class Analysis:
     wire_bytes: int
     values: int  # compared
     wire: Wire
+    traffic: Traffic
 
     @property
     def first(self) -> Difference | None:
@@ -133,42 +140,113 @@ def reference_rows(trace: EncoderTrace, params: EncoderParams, tensor: str, colu
     return [row.tobytes() for row in np.ascontiguousarray(getattr(trace, tensor)[:, own].astype(np.int8))]
 
 
-def find_sentences(plan: Plan, records: Sequence[Record]) -> list[SentenceAnalysis]:
-    """Sentences and their input rows, from the frames that left the host's port. InputError if they are not whole."""
-    host_port = len(plan.nodes)
-    out: list[SentenceAnalysis] = []
-    rows: list[dict[int, bytes]] = []
-    for record in records:
-        if record.port != host_port or not record.outbound:
+@dataclass(slots=True)
+class Attempt:
+    """One way of a sentence through the cluster. ``last``: the flagged last row that left, None if it never did."""
+
+    slot: int
+    generation: int
+    start: int
+    rows: dict[int, dict[int, bytes]] = field(default_factory=dict)  # row -> offset in bytes -> payload
+    last: int | None = None
+    results: set[tuple[int, int]] = field(default_factory=set)  # (row, piece of 64 bytes) that reached the host
+    sentence: int = -1
+
+    def row(self, number: int) -> bytes:
+        """Bytes of a row, as far as they are there."""
+        return b"".join(payload for _, payload in sorted(self.rows.get(number, {}).items()))
+
+    def inputs(self, row_bytes: int) -> list[bytes] | None:
+        """All rows, None if some are missing."""
+        count = len(self.rows)
+        whole = [self.row(t) for t in range(count)]
+        return whole if self.last == count - 1 and all(len(row) == row_bytes for row in whole) else None
+
+    def begins(self, other: Attempt) -> bool:
+        """True where all that was sent here was sent there, too."""
+        return all(other.rows.get(row, {}).get(at) == payload for row, parts in self.rows.items() for at, payload in parts.items())
+
+
+def is_manager(header: Header) -> bool:
+    """True of a message between the host and a manager."""
+    managers = {MANAGER, *range(MANAGER_BASE, GROUP_BASE)}
+    ends = (header.src_kernel, header.dst_kernel)
+    return header.type == TYPE_CONTROL and HOST_KERNEL in ends and bool(managers & set(ends))
+
+
+def find_attempts(plan: Plan, records: Sequence[Record], once: Sequence[bool]) -> list[Attempt]:
+    """Every attempt of a sentence, in order, from the frames that left and entered the host's port. InputError if there is none."""
+    host_port = sum(len(node.ports) for node in plan.nodes)
+    out: list[Attempt] = []
+    latest: dict[tuple[int, int], Attempt] = {}
+    for record, counts in zip(records, once, strict=True):
+        if record.port != host_port or not counts:
             continue
         frame = parse(record.data)
         header = frame.header
+        if is_manager(header):
+            continue
+        key, begin = (header.slot, header.generation), 4 * header.offset
+        attempt = latest.get(key)
+        if not record.outbound:
+            if attempt is not None:
+                attempt.results |= {(header.row, piece) for piece in range(begin // BEAT_BYTES, (begin + len(frame.payload)) // BEAT_BYTES)}
+            continue
         if header.edge != plan.entry.edge:
             raise InputError(f"the host sent a frame on edge {header.edge}, not {plan.entry.edge} (cycle {record.cycle})")
-        if not out or (header.slot, header.generation) != (out[-1].slot, out[-1].generation):
-            out.append(SentenceAnalysis(header.slot, header.generation, record.cycle - beats(len(record.data)) + 1, []))
-            rows.append({})
-        if header.row in rows[-1] or len(frame.payload) != plan.hidden:
-            raise InputError(f"the host sent row {header.row} twice or not whole (cycle {record.cycle}); run `floreana sim` again")
-        rows[-1][header.row] = frame.payload
+        if attempt is None or begin in attempt.rows.get(header.row, {}):
+            attempt = latest[key] = Attempt(*key, record.cycle - beats(len(record.data)) + 1)
+            out.append(attempt)
+        attempt.rows.setdefault(header.row, {})[begin] = frame.payload
+        if header.last:
+            attempt.last = header.row
     if not out:
         raise InputError("the capture holds no frame from the host; run `floreana sim` again")
-    for number, (sentence, found) in enumerate(zip(out, rows, strict=True)):
-        if sorted(found) != list(range(len(found))):
-            raise InputError(f"the capture holds rows {sorted(found)} of sentence {number}; run `floreana sim` again")
-        sentence.inputs = [found[t] for t in range(len(found))]
+    return out
+
+
+def find_sentences(plan: Plan, attempts: Sequence[Attempt]) -> list[SentenceAnalysis]:
+    """Sentences and their input rows; sets ``sentence`` of the attempts. InputError if the rows of one are not whole."""
+    begun: dict[int, list[Attempt]] = {}  # place of the last attempt of a sentence -> all of them
+    waiting: list[Attempt] = []  # given up, not matched with what followed
+    for place, attempt in enumerate(attempts):
+        inputs = attempt.inputs(plan.hidden)
+        results = 0 if inputs is None else len(inputs) * plan.hidden // BEAT_BYTES
+        whole = inputs is not None and len(attempt.results) == results
+        if not whole and any(attempt.begins(other) for other in attempts[place + 1 :]):
+            waiting.append(attempt)
+            continue
+        if inputs is None:
+            raise InputError(
+                f"the capture holds rows {sorted(attempt.rows)} of a sentence in slot {attempt.slot}, generation {attempt.generation}: not "
+                "all of them, or not whole; run `floreana sim` again"
+            )
+        mine = [other for other in waiting if other.begins(attempt)]
+        waiting = [other for other in waiting if other not in mine]
+        begun[place] = [*mine, attempt]
+    out = []
+    for number, group in enumerate(sorted(begun.values(), key=lambda group: group[0].start)):
+        last = group[-1]
+        for attempt in group:
+            attempt.sentence = number
+        inputs = last.inputs(plan.hidden)
+        assert inputs is not None
+        out.append(SentenceAnalysis(last.slot, last.generation, group[0].start, inputs, len(group)))
     return out
 
 
 class _Comparison:
     """State of one pass over a capture."""
 
-    def __init__(self, plan: Plan, params: ModelParams, sentences: list[SentenceAnalysis]) -> None:
+    def __init__(self, plan: Plan, params: ModelParams, attempts: list[Attempt], sentences: list[SentenceAnalysis]) -> None:
         self.plan = plan
         self.params = params
+        self.attempts = attempts
         self.sentences = sentences
         self.host = len(plan.nodes)
-        self.starts = [s.start for s in sentences]
+        self.port_nodes = [node.index for node in plan.nodes for _ in node.ports] + [self.host]
+        self.starts = [attempt.start for attempt in attempts]
+        self.seen: set[tuple[int, int, bytes, bytes]] = set()  # messages that left a port: attempt, port, hop's address, header
         self.sources = {number: (node.index, f"{node.name}.{kind}") for node in plan.nodes for kind, number in node.kernels.items()}
         self.traces = [
             model(
@@ -195,27 +273,37 @@ class _Comparison:
         if key not in self.found or difference < self.found[key]:
             self.found[key] = difference
 
-    def sentence_of(self, record: Record, frame: Frame) -> int:
-        """Number of the sentence a frame belongs to: the youngest of its slot and generation."""
+    def attempt_of(self, record: Record, frame: Frame) -> int:
+        """Number of the attempt a frame belongs to: the youngest of its slot and generation; -1 where there is none."""
         for number in range(bisect_right(self.starts, record.cycle) - 1, -1, -1):
-            sentence = self.sentences[number]
-            if (sentence.slot, sentence.generation) == (frame.header.slot, frame.header.generation):
+            attempt = self.attempts[number]
+            if (attempt.slot, attempt.generation) == (frame.header.slot, frame.header.generation):
                 return number
         return -1
 
-    def record(self, number: int, record: Record) -> None:
+    def current(self, record: Record) -> int:
+        """Number of the sentence that began last."""
+        return max(self.attempts[max(bisect_right(self.starts, record.cycle) - 1, 0)].sentence, 0)
+
+    def record(self, number: int, record: Record, counts: bool) -> None:
+        """``counts``: this is the one sending, or the one arrival, of a message."""
+        if record.bad:
+            return
         try:
             frame = parse(record.data)
         except ValueError as error:
-            current = max(bisect_right(self.starts, record.cycle) - 1, 0)
             self.add(
                 Difference(
-                    current, 0, 0, record.port, 0, 0, record.cycle, number, f"at port {record.port}", f"not a frame of ours: {error}"
+                    *(self.current(record), 0, 0, record.port, 0, 0, record.cycle, number),
+                    *(f"at port {record.port}", f"not a frame of ours: {error}"),
                 )
             )
             return
+        if frame.type != DATA or not counts or is_manager(frame.header):
+            return
         header, plan = frame.header, self.plan
-        index = self.sentence_of(record, frame)
+        attempt = self.attempt_of(record, frame)
+        index = self.attempts[attempt].sentence
         edge = plan.edges.get(header.edge)
         node, source = self.sources.get(header.src_kernel, (self.host, "host" if header.src_kernel == HOST_KERNEL else "unknown"))
 
@@ -227,8 +315,8 @@ class _Comparison:
                 )
             )
 
-        if index < 0 or edge is None or (node == self.host and header.edge != plan.entry.edge):
-            current = max(bisect_right(self.starts, record.cycle) - 1, 0)
+        if attempt < 0 or edge is None or (node == self.host and header.edge != plan.entry.edge):
+            current = self.current(record)
             what = (
                 f"kernel {header.src_kernel} sent edge {header.edge}, slot {header.slot}, generation {header.generation}: "
                 "no such message is in the plan"
@@ -242,6 +330,10 @@ class _Comparison:
         if record.outbound:
             sentence.frames += 1
             sentence.wire_bytes += len(record.data)
+            once = (attempt, record.port, record.data[:6], record.data[54:64])
+            if once in self.seen:
+                differs(index, encoder, tensor, 0, "the message was made twice")
+            self.seen.add(once)
         width = 4 if tensor in SENDER else 1
         begin, size = 4 * header.offset, len(frame.payload)
         columns: tuple[int, int] | None = None
@@ -283,13 +375,13 @@ class _Comparison:
             first = int(np.flatnonzero(got != want)[0])
             base = columns[0] if columns is not None and tensor in RECEIVER else 0
             differs(index, encoder, tensor, base + begin // width + first, f"got {int(got[first])}, expected {int(want[first])}")
-        if tensor == "ln2":
-            self._finished(index, encoder, record, frame)
+        if tensor == "ln2" and self.attempts[attempt].generation == sentence.generation and self.attempts[attempt].slot == sentence.slot:
+            self._finished(index, encoder, record, frame, node)
 
-    def _finished(self, index: int, encoder: int, record: Record, frame: Frame) -> None:
-        """Bytes of a finished row: the last encoder's count where they reach the host, the others' where they leave."""
+    def _finished(self, index: int, encoder: int, record: Record, frame: Frame, node: int) -> None:
+        """Bytes of a finished row: the last encoder's count where they reach the host, the others' where they leave their node."""
         final = encoder == self.plan.encoders - 1
-        if record.outbound == final or (final and record.port != self.host):
+        if record.outbound == final or self.port_nodes[record.port] != (self.host if final else node):
             return
         sentence, row, begin = self.sentences[index], frame.header.row, 4 * frame.header.offset
         size = len(frame.payload)
@@ -322,32 +414,16 @@ class _Comparison:
             sentence.equal = [(index, encoder) not in self.found for encoder in range(self.plan.encoders)]
 
 
-def check_sequences(records: Sequence[Record], names: Sequence[str]) -> str | None:
-    """Why the sequence numbers of the arrivals are wrong, or None."""
-    expected: dict[tuple[int, int], int] = {}
-    for number, record in enumerate(records, 1):
-        if record.outbound:
-            continue
-        peer = int.from_bytes(record.data[44:46], "big")
-        got = int.from_bytes(record.data[48:51], "big")
-        want = expected.get((record.port, peer), 0)
-        if got != want:
-            return (
-                f"sequence error at {names[record.port]}: peer node {peer}, expected sequence number {want}, got {got} "
-                f"(frame {number} of the capture, cycle {record.cycle})"
-            )
-        expected[record.port, peer] = (want + 1) % SEQUENCE_MODULUS
-    return None
-
-
 def analyse(plan: Plan, params: ModelParams, records: Sequence[Record]) -> Analysis:
     """Compare a whole capture with the model. InputError where the capture does not fit the plan at all."""
     if (params.hidden, params.heads, params.ffn, len(params.encoders)) != (plan.hidden, plan.heads, plan.ffn, plan.encoders):
         raise InputError("parameters and plan are of different models; run `floreana sim` again")
-    sentences = find_sentences(plan, records)
-    comparison = _Comparison(plan, params, sentences)
-    for number, record in enumerate(records, 1):
-        comparison.record(number, record)
+    traffic = inspect(plan, records)
+    attempts = find_attempts(plan, records, traffic.once)
+    sentences = find_sentences(plan, attempts)
+    comparison = _Comparison(plan, params, attempts, sentences)
+    for number, (record, counts) in enumerate(zip(records, traffic.once, strict=True), 1):
+        comparison.record(number, record, counts)
     comparison.finish()
     outbound = [record for record in records if record.outbound]
     return Analysis(
@@ -357,4 +433,5 @@ def analyse(plan: Plan, params: ModelParams, records: Sequence[Record]) -> Analy
         wire_bytes=sum(len(record.data) for record in outbound),
         values=comparison.values,
         wire=comparison.wire,
+        traffic=traffic,
     )

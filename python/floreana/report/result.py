@@ -17,7 +17,7 @@ from floreana.errors import EnvironmentError_
 from floreana.ibert.params import FloatArray
 from floreana.report.compare import Analysis, SentenceAnalysis
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,11 @@ def result(
     sentences: Sequence[SentenceReport],
     analysis: Analysis,
     load_cycles: int,
+    transport: dict[str, Any],
     timing: dict[str, float],
     vectors: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of result.json. ``vectors`` is the comparison with a recording, if there was one."""
+    """The content of result.json. ``transport`` is what the transport did, ``vectors`` the comparison with a recording."""
     cosines = [s.cosine for s in sentences if s.cosine is not None]
     rows = [
         {
@@ -99,6 +100,7 @@ def result(
         "frames": analysis.frames,
         "wire_bytes": analysis.wire_bytes,
         "load_cycles": load_cycles,
+        "transport": transport,
         **({} if vectors is None else {"vectors": vectors}),
         "timing": timing,
     }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cluster's bench: runs inside the simulator, under cocotb, and is the same for Verilator and Icarus.
 
-Every window it collects the frames that left the nodes, passes them and the host's through the simulated Ethernet switch,
+Every window it collects the frames that left the nodes, passes them and the host's through the simulated network,
 and hands the ports those that arrive in the next window. It carries bytes and computes no activation.
 
 Environment: FLOREANA_JOB, the job file; FLOREANA_PROGRESS, a file that gets one JSON line on every change.
@@ -12,19 +12,23 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable
-from functools import partial
+from collections import deque
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cocotb
 from cocotb.triggers import ValueChange
 
-from floreana.host.frame import SEQUENCE_MODULUS, Station, fault
-from floreana.host.host import Host, HostConfig, RunError, sequence_message
+from floreana.cluster.layout import TYPE_CONTROL
+from floreana.host.endpoint import PeerConfig
+from floreana.host.frame import DATA, SEQUENCE_MODULUS, Station, fault
+from floreana.host.host import Host, HostConfig, RunError, Sentence
 from floreana.sim.capture import Record, write_capture
-from floreana.sim.ethernet import BEAT_BYTES, MAX_BEATS, Arrival, Delivery, EthernetSwitch, Sent
-from floreana.sim.job import Fault, Job, Outcome, SentenceOutcome
+from floreana.sim.ethernet import BEAT_BYTES, MAX_BEATS, Arrival, Delivery, Fabric, Sent
+from floreana.sim.faults import Restart
+from floreana.sim.hostile import Attack, AttackError
+from floreana.sim.job import Fault, Happened, Job, Outcome, SentenceOutcome
 from floreana.sim.process import die_with_parent
 
 BOX_DEPTH = 256  # frames tb_port keeps in either direction
@@ -68,7 +72,8 @@ class _Box:
     def put(self, arrivals: Iterable[Arrival]) -> None:
         for arrival in arrivals:
             size = len(arrival.data)
-            word = (arrival.start << 16 | size) << _DATA_BITS | int.from_bytes(arrival.data, "little")
+            meta = arrival.start << 16 | int(arrival.bad) << 15 | size
+            word = meta << _DATA_BITS | int.from_bytes(arrival.data[: BEAT_BYTES * MAX_BEATS], "little")
             self._in[self._put % BOX_DEPTH].set_signal_val_binstr(_DEPOSIT, format(word, f"0{_WORD_BITS}b"))
             self._put = (self._put + 1) & 0xFFFF
         self._in_put.set_signal_val_binstr(_DEPOSIT, format(self._put, "016b"))
@@ -111,81 +116,187 @@ class Bench:
     def __init__(self, dut: Any, job: Job) -> None:
         self.job = job
         self.dut = dut
-        count = len(job.nodes)
-        self.boxes = [_Box(getattr(dut, f"port_{k}"), port.name) for k, port in enumerate(job.nodes)]
+        self.names = [port.name for port in job.ports]
+        self.boxes = [_Box(getattr(dut, f"port_{k}"), name) for k, name in enumerate(self.names[:-1])]
         self.status = dut.status._handle
-        self.ports = {port.mac: k for k, port in enumerate((*job.nodes, job.host))}
-        self.names = [port.name for port in (*job.nodes, job.host)]
-        self.switch = EthernetSwitch(self.ports, job.delay, _Faults(job.faults) if job.faults else None)
+        self.ports = {port.mac: k for k, port in enumerate(job.ports)}
+        self.fabric = Fabric(
+            self.ports,
+            job.delay,
+            segments=job.segments,
+            rates=job.rates,
+            seed=job.seed,
+            cuts=job.cuts,
+            tamper=_Faults(job.faults) if job.faults else None,
+        )
         self.delivery = Delivery()
-        station = {k: Station(port.node, port.mac, port.ip) for k, port in enumerate((*job.nodes, job.host))}
+        self.attack = None if job.siege is None else Attack(job.siege, job.seed)
+        self.restarts = {k: deque(sorted((r for r in job.restarts if r.node == k), key=lambda r: r.begin)) for k in range(len(job.nodes))}
+        self.begun: dict[int, Restart] = {}  # by node: the restart that was set up last
+        for k in self.restarts:
+            self._set_up_restart(k)
+        frames = job.load == "frames"
         self.host = Host(
             HostConfig(
-                port=count,
-                station=station[count],
-                stations={port.add_norm: (k, station[k]) for k, port in enumerate(job.nodes)},
-                peers={port.node: port.name for port in job.nodes},
+                port=len(job.ports) - 1,
+                station=Station(job.host.node, job.host.mac, job.host.ip),
+                neighbours={n.node: PeerConfig(Station(n.node, n.mac, n.ip), n.quota) for n in job.neighbours},
+                hops=job.hops,
+                timers=job.timers,
+                nodes=job.nodes,
+                managers=job.managers,
+                eth_n=job.eth_n,
                 cluster=job.cluster,
                 entry_kernel=job.entry_kernel,
                 entry_edge=job.entry_edge,
                 owners=job.owners,
                 row_bytes=job.row_bytes,
                 slots=job.slots,
+                in_flight=job.in_flight,
+                patience=job.patience,
+                images=tuple(Path(job.images) / f"node{k}.hex" for k in range(len(job.nodes))) if frames else None,
+                restarts={k: tuple(r.begin for r in job.restarts if r.node == k and not r.dead) for k in range(len(job.nodes))},
+                counters=job.counters,
             ),
             [[bytes.fromhex(row) for row in rows] for rows in job.rows],
+            self._name,
         )
         self.records: list[Record] = []
         self.frames = 0
-        self.quiet_since = 0
+        self.moved_at = 0  # the last window in which something new was sent
+        self.newest: dict[bytes, int] = {}  # addresses and epochs -> the highest number sent
+        self.links_down: set[tuple[int, int, int]] = set()  # node, Ethernet port, peer: as the nodes' own flags say
         self.encoder_rows: dict[tuple[int, int], set[int]] = {}  # (sentence, encoder) -> rows that left
 
     def window(self, horizon: int) -> bool:
-        """Everything before cycle ``horizon`` has happened. True when all sentences are complete. RunError on a fault."""
+        """Everything before cycle ``horizon`` has happened. True when the host is done. RunError on a fault."""
         status = int(self.status.get_signal_val_binstr(), 2)
-        sent = self.host.send(horizon)
+        try:
+            sent = self.host.run(horizon)
+        except RunError:
+            self._keep(self.host.left(horizon), horizon)
+            raise
         for k, box in enumerate(self.boxes):
             word = status >> 32 * k
             for cycle, data in box.take(word & 0xFFFF):
+                if self.attack is not None and self._replied(k, data, cycle):
+                    continue
                 cause = fault(data)
                 if cause:
-                    self._keep(sent)
-                    if word & 0x1E_0000:  # the port saw what is wrong at its root
-                        self._node_error(k, word, horizon)
+                    self._keep(sent, horizon)
+                    if word & 0xF_0000:  # the port saw what is wrong at its root
+                        self._port_error(k, word, horizon)
                     raise RunError(f"{self.names[k]} sent something that is not a frame of ours (cycle {cycle}): {cause}")
+                number = int.from_bytes(data[44:46], "big")
+                if number != self.job.ports[k].node:
+                    self._keep(sent, horizon)
+                    raise RunError(f"{self.names[k]} sent a frame of node {number} (cycle {cycle})")
                 sent.append(Sent(cycle, k, data))
-        if sent:
-            sent.sort()
-            self.quiet_since = horizon
-            self._keep(sent)
+        sent.sort()
+        self._keep(sent, horizon)
         for k in range(len(self.boxes)):
-            if status >> 32 * k & 0x3F_0000:
-                self._node_error(k, status >> 32 * k, horizon)
-        if sent:
-            try:
-                arrivals = self.switch.forward(sent)
-            except KeyError as error:
-                raise RunError(f"a frame for MAC address {error.args[0]}, which no port has (before cycle {horizon})") from error
-            for arrival in arrivals:
-                self.records.append(Record(arrival.cycle, arrival.port, False, arrival.data))
-            self.delivery.add(arrivals)
-            for arrival in self.delivery.due(len(self.boxes), 1 << 62):
-                self.host.receive(arrival, partial(self._name, arrival))
+            if status >> 32 * k & 0xF_0000:
+                self._port_error(k, status >> 32 * k, horizon)
+        self._look_at_nodes(status, horizon)
+        try:
+            arrivals = self.fabric.forward(sent, horizon)
+        except KeyError as error:
+            raise RunError(
+                f"a frame for MAC address {error.args[0]}, which no port of that Ethernet switch has (before cycle {horizon})"
+            ) from error
+        self.delivery.add(arrivals)
+        if self.attack is not None:
+            arrivals = self._go_on_with_the_attack(arrivals, horizon)
+        for arrival in arrivals:
+            self.records.append(Record(arrival.cycle, arrival.port, False, arrival.data, arrival.bad))
+        self.host.receive(self.delivery.due(len(self.boxes), 1 << 62))
         for k, box in enumerate(self.boxes):
             arrivals = self.delivery.due(k, horizon + self.job.window + 1)  # the player looks one cycle ahead
             if arrivals:
                 box.put(arrivals)
-        if not self.host.done and horizon - self.quiet_since > self.job.stall:
+        if not self.host.done and horizon - self.moved_at > self.job.stall:
             raise RunError(self._stalled(horizon, status))
         return self.host.done
 
-    def _keep(self, sent: Iterable[Sent]) -> None:
+    def _replied(self, k: int, data: bytes, cycle: int) -> bool:
+        """True of a node's reply to an attacker: it goes there, not into the network."""
+        assert self.attack is not None
+        try:
+            return self.attack.replied(k, data)
+        except AttackError as error:
+            raise RunError(f"{self.names[k]} {error} (cycle {cycle})") from error
+
+    def _go_on_with_the_attack(self, arrivals: Sequence[Arrival], horizon: int) -> list[Arrival]:
+        """Hostile frames of the next window, and sentences as long as there are any. Returns the regular arrivals."""
+        attack, host = self.attack, self.host
+        assert attack is not None
+        regular = attack.saw(arrivals)
+        if host.phase == "running":
+            if not self.begun:  # no restart is to come
+                attack.go_on(horizon, self.job.window, self.fabric)
+            if not attack.done and host.current + 2 * self.job.in_flight >= len(host.sentences):
+                host.sentences.append(Sentence(host.sentences[len(host.sentences) % len(self.job.rows)].rows))
+        return regular
+
+    def _set_up_restart(self, node: int) -> None:
+        """Tell the top when the next reset of a node is."""
+        if self.restarts[node]:
+            self.begun[node] = item = self.restarts[node].popleft()
+            for name, cycle in (("rst_begin", item.begin), ("rst_end", item.end)):
+                getattr(self.dut, f"{name}_{node}")._handle.set_signal_val_binstr(_DEPOSIT, format(cycle, "048b"))
+
+    def _look_at_nodes(self, status: int, horizon: int) -> None:
+        """Restarts, what nodes lost inside, and links that they call failed."""
+        job = self.job
+        for node, item in list(self.begun.items()):
+            if horizon <= item.begin:
+                continue
+            self.moved_at = max(self.moved_at, min(item.end, horizon))
+            if item.dead or horizon <= item.end:
+                continue
+            loaded = int(self.dut.loaded._handle.get_signal_val_binstr(), 2) >> 48 * node & (1 << 48) - 1
+            if loaded > item.begin:
+                self.moved_at = max(self.moved_at, loaded)
+                self.host.loaded(node, loaded)
+                del self.begun[node]
+                self._set_up_restart(node)
+            elif job.load == "bus":
+                self.moved_at = horizon  # the loader is at work
+        words = [status >> 32 * job.eth_n * node for node in range(len(job.nodes))]
+        if not (job.restarts or job.cuts) and any(word & 0x10_0000 for word in words):
+            lost = int(self.dut.lost._handle.get_signal_val_binstr(), 2)
+            for node, word in enumerate(words):
+                if word & 0x10_0000:
+                    raise RunError(f"{job.nodes[node]} lost {lost >> 32 * node & 0xFFFFFFFF} message(s) inside before cycle {horizon}")
+        if any(word & 0x40_0000 for word in words):
+            width = job.eth_n * job.peers_n
+            flags = int(self.dut.failed._handle.get_signal_val_binstr(), 2)
+            self.links_down |= {
+                (node, bit // job.peers_n, bit % job.peers_n)
+                for node in range(len(job.nodes))
+                for bit in range(width)
+                if flags >> width * node + bit & 1
+            }
+
+    def _keep(self, sent: Iterable[Sent], horizon: int) -> None:
         for item in sent:
             self.frames += 1
             self.records.append(Record(item.cycle, item.port, True, item.data))
-            encoder = self.job.encoder_edges.get(item.data[56])
+            data = item.data
+            if data[42] & 31 != DATA:
+                continue
+            key, number = data[:12] + data[46:48], int.from_bytes(data[48:51], "big")
+            newest = self.newest.get(key)
+            if newest is not None and not 0 < (number - newest) % SEQUENCE_MODULUS < SEQUENCE_MODULUS // 2:
+                continue  # sent before
+            self.newest[key] = number
+            control = data[63] >> 4 & 3 == TYPE_CONTROL
+            if not control or self.host.phase != "running":
+                self.moved_at = horizon
+            encoder = None if control else self.job.encoder_edges.get(data[56])
             if encoder is not None:
                 rows = self.encoder_rows.setdefault((self.host.current, encoder), set())
-                rows.add(item.data[60] << 8 | item.data[61])
+                rows.add(data[60] << 8 | data[61])
 
     def _number(self, data: bytes, cycle: int) -> int:
         """Place of an arriving frame among all that left a port, from 1 (in the capture's order, within a window)."""
@@ -199,39 +310,36 @@ class Bench:
     def _name(self, arrival: Arrival) -> str:
         return f"frame {self._number(arrival.data, arrival.cycle)}"
 
-    def _node_error(self, k: int, status: int, horizon: int) -> None:
-        detail = int(self.dut.detail._handle.get_signal_val_binstr(), 2) >> 96 * k & (1 << 96) - 1
-        name = self.names[k]
-        if status & 0x1_0000:
-            expected, got = detail >> 24 & SEQUENCE_MODULUS - 1, detail & SEQUENCE_MODULUS - 1
-            number = detail >> 48 & 0xFFFF
-            peers = {port.node: port for port in (*self.job.nodes, self.job.host)}
-            peer = peers.get(number)
-            where = f"before cycle {horizon}"
-            for record in self.records:
-                if record.outbound or record.port != k or peer is None or record.cycle >= horizon:
-                    continue
-                data = record.data
-                if int.from_bytes(data[44:46], "big") == number and int.from_bytes(data[48:51], "big") == got:
-                    where = f"frame {self._number(data, record.cycle)}, cycle {record.cycle}"
-            raise RunError(sequence_message(name, peer.name if peer else f"node {number}", expected, got, where))
-        if status & 0x20_0000:
-            raise RunError(f"{name} dropped {detail >> 64} frame(s) or message(s) before cycle {horizon}")
-        causes = [text for bit, text in enumerate(_PORT_ERRORS) if status >> 17 + bit & 1]
-        raise RunError(f"{name} {', '.join(causes)} (before cycle {horizon})")
+    def _port_error(self, k: int, status: int, horizon: int) -> None:
+        causes = [text for bit, text in enumerate(_PORT_ERRORS) if status >> 16 + bit & 1]
+        raise RunError(f"{self.names[k]} {', '.join(causes)} (before cycle {horizon})")
+
+    def link_failures(self) -> list[str]:
+        """Links that nodes call failed, or did so once."""
+        names = [*self.job.nodes, "host"]
+        return [
+            f"{names[node]}{'' if self.job.eth_n == 1 else f'.{port}'} to {names[peer]}"
+            for node, port, peer in sorted(self.links_down)
+            if peer < len(names)
+        ]
 
     def _stalled(self, horizon: int, status: int) -> str:
+        why = f"nothing new was sent for {horizon - self.moved_at} cycles (limit {self.job.stall}), phase {self.host.phase}"
+        busy = [name for k, name in enumerate(self.job.nodes) if status >> 32 * k * self.job.eth_n & 0x20_0000]
+        end = f"busy nodes: {', '.join(busy) or 'none'}; last new message before cycle {self.moved_at}"
+        down = self.link_failures()
+        end += f"; failed links: {', '.join(down)}" if down else ""
+        if self.host.current == len(self.host.sentences):
+            return f"{why}; {end}"
         sentence = self.host.sentences[self.host.current]
-        missing = sentence.missing(self.job.row_bytes)
+        missing = self.host.admission.missing().get(self.host.current, list(range(len(sentence.rows))))
         seen = ", ".join(
             f"encoder {e}: {len(self.encoder_rows.get((self.host.current, e), ()))} of {len(sentence.rows)}"
             for e in range(self.job.encoders)
         )
-        busy = [name for k, name in enumerate(self.names[:-1]) if status >> 32 * k & 0x40_0000]
         return (
-            f"no frame for {horizon - self.quiet_since} cycles (limit {self.job.stall}): sentence {self.host.current} still lacks "
-            f"row(s) {_ranges(missing)} of {len(sentence.rows)}; finished rows seen on the wire: {seen}; "
-            f"busy nodes: {', '.join(busy) or 'none'}; last frame before cycle {self.quiet_since}"
+            f"{why}: sentence {self.host.current} still lacks row(s) {_ranges(missing)} of {len(sentence.rows)}; finished rows seen on "
+            f"the wire: {seen}; {end}"
         )
 
     def progress(self, horizon: int) -> dict[str, object]:
@@ -239,7 +347,7 @@ class Bench:
             sum(len(r) for (s, e), r in self.encoder_rows.items() if s == self.host.current and e == encoder)
             for encoder in range(self.job.encoders)
         ]
-        return {"sentence": self.host.current, "cycle": horizon, "frames": self.frames, "rows": rows}
+        return {"phase": self.host.phase, "sentence": self.host.current, "cycle": horizon, "frames": self.frames, "rows": rows}
 
 
 def _ranges(numbers: list[int]) -> str:
@@ -256,7 +364,7 @@ def _ranges(numbers: list[int]) -> str:
 async def cluster(dut: Any) -> None:
     """One run of the cluster; the outcome goes to the job's outcome file whatever happens."""
     die_with_parent()
-    job = Job.load(Path(os.environ["FLOREANA_JOB"]))
+    job = Job.load_file(Path(os.environ["FLOREANA_JOB"]))
     begin, cpu_begin = time.monotonic(), time.process_time()
     error: str | None = None
     horizon, bench_seconds, last_line, load_seconds = 0, 0.0, 0.0, 0.0
@@ -283,6 +391,10 @@ async def cluster(dut: Any) -> None:
         except RunError as stop:
             error = str(stop)
     seconds, cpu_seconds = time.monotonic() - begin, time.process_time() - cpu_begin
+    end = bench.host.finished
+    if end is not None:  # what is on its way when the host is done does not count: windows of any length give the same capture
+        bench.records = [record for record in bench.records if record.cycle <= end]
+        bench.frames = sum(record.outbound for record in bench.records)
     write_capture(
         Path(job.capture),
         bench.names,
@@ -292,15 +404,23 @@ async def cluster(dut: Any) -> None:
     writes = int(dut.writes._handle.get_signal_val_binstr(), 2)
     Outcome(
         error=error,
-        load_cycles=int(dut.load_cycles._handle.get_signal_val_binstr(), 2),
+        load_cycles=bench.host.loaded_at if job.load == "frames" else int(dut.load_cycles._handle.get_signal_val_binstr(), 2),
         load_writes=tuple(writes >> 32 * k & 0xFFFFFFFF for k in range(len(job.nodes))),
-        cycles=horizon,
+        cycles=horizon if end is None else end,
         frames=bench.frames,
         seconds=seconds,
         load_seconds=load_seconds,
         cpu_seconds=cpu_seconds,
         bench_seconds=bench_seconds,
         sentences=tuple(
-            SentenceOutcome(s.start, s.end, s.slot, s.generation, tuple(bytes(row).hex() for row in s.out)) for s in bench.host.sentences
+            SentenceOutcome(s.start, s.end, s.slot, s.generation, tuple(bytes(row).hex() for row in s.out), s.attempts)
+            for s in bench.host.sentences
         ),
+        events=tuple(Happened(*item) for item in bench.host.events),
+        failed_links=tuple(bench.link_failures()),
+        network=dict(sorted(bench.fabric.done(end).items())),
+        words=bench.host.words,
+        host_drops=bench.host.endpoint.counters.drops_by_name(),
+        host_again=bench.host.endpoint.counters.sent_again,
+        sieges=() if bench.attack is None else bench.attack.told(),
     ).save(Path(job.outcome))

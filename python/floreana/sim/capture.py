@@ -2,8 +2,9 @@
 """traffic.pcapng: what every port sent and received, for Wireshark, for the comparison and for `floreana verify`.
 
 One interface a port (the nodes in order, then the host), named after it. Each frame is recorded twice: outbound at the port it left and
-inbound at the port it entered (``epb_flags``), each with the cycle of its last beat; timestamps are cycle * 5 ns. Records are
-sorted by (cycle, interface, inbound first), so that the same run makes the same bytes.
+inbound at the port it entered (``epb_flags``), each with the cycle of its last beat; timestamps are cycle * 5 ns. A frame the network
+lost is there once, one that it doubled three times; one that arrived broken has the flag of a wrong checksum. Records are sorted by
+(cycle, interface, inbound first), so that the same run makes the same bytes.
 """
 
 from __future__ import annotations
@@ -17,18 +18,20 @@ from floreana.errors import InputError
 
 NS_PER_CYCLE = 5
 INBOUND, OUTBOUND = 1, 2
+CRC_ERROR = 1 << 24
 _SECTION, _INTERFACE, _PACKET = 0x0A0D0D0A, 1, 6
 _ETHERNET = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A frame seen at a port; ``cycle`` is that of its last beat."""
+    """A frame seen at a port; ``cycle`` is that of its last beat. ``bad``: it came with a wrong checksum."""
 
     cycle: int
     port: int
     outbound: bool
     data: bytes
+    bad: bool = False
 
 
 def _block(kind: int, body: bytes) -> bytes:
@@ -53,11 +56,15 @@ def write_capture(path: Path, names: Sequence[str], comment: str, records: Seque
         for name in names:
             options = _option(2, name.encode()) + _option(8, struct.pack("<Q", 100_000_000_000)) + _option(9, b"\x09")
             out.write(_block(_INTERFACE, struct.pack("<HHI", _ETHERNET, 0, 0) + options + end))
-        flags = {o: _option(2, struct.pack("<I", OUTBOUND if o else INBOUND)) + end for o in (False, True)}
+        flags = {
+            (o, bad): _option(2, struct.pack("<I", (OUTBOUND if o else INBOUND) | (CRC_ERROR if bad else 0))) + end
+            for o in (False, True)
+            for bad in (False, True)
+        }
         for record in sorted(records, key=lambda r: (r.cycle, r.port, r.outbound)):
             stamp, size = record.cycle * NS_PER_CYCLE, len(record.data)
             head = struct.pack("<IIIII", record.port, stamp >> 32, stamp & 0xFFFFFFFF, size, size)
-            out.write(_block(_PACKET, head + record.data + bytes(-size % 4) + flags[record.outbound]))
+            out.write(_block(_PACKET, head + record.data + bytes(-size % 4) + flags[record.outbound, record.bad]))
 
 
 def _options(raw: bytes) -> Iterator[tuple[int, bytes]]:
@@ -103,11 +110,11 @@ def read_capture(path: Path) -> tuple[list[str], list[Record]]:
             if kept != length or 20 + kept > len(body) or port >= len(names):
                 raise damaged(at, f"packet of {length} bytes, {kept} kept, interface {port} of {len(names)}")
             flags = dict(_options(body[20 + kept + (-kept % 4) :])).get(2, b"\0\0\0\0")
-            outbound = struct.unpack("<I", flags)[0] & 3 == OUTBOUND
+            flag = struct.unpack("<I", flags)[0]
             stamp = high << 32 | low
             if stamp % NS_PER_CYCLE:
                 raise damaged(at, f"time {stamp} ns is not a whole cycle of {NS_PER_CYCLE} ns")
-            records.append(Record(stamp // NS_PER_CYCLE, port, outbound, body[20 : 20 + kept]))
+            records.append(Record(stamp // NS_PER_CYCLE, port, flag & 3 == OUTBOUND, body[20 : 20 + kept], bool(flag & CRC_ERROR)))
         at += size
     if not names:
         raise InputError(f"the capture {path} is empty; run `floreana sim` again")

@@ -12,15 +12,16 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from floreana.cluster.description import MinilmModel, Project, SyntheticModel, find_project, load_project
 from floreana.cluster.images import write_images
-from floreana.cluster.plan import Plan, load_plan, make_plan
+from floreana.cluster.plan import MANAGER, MANAGER_BASE, Plan, load_plan, make_plan, with_link_delay
 from floreana.environment import cache_folder, project_root
 from floreana.errors import DiffersError, EnvironmentError_, FloreanaError, InputError
+from floreana.host.endpoint import Timers
 from floreana.ibert.bert import BertWeights, forward
 from floreana.ibert.params import IntArray, ModelParams
 from floreana.ibert.quantise import embed_rows, pool, quantise_cached
@@ -28,18 +29,21 @@ from floreana.ibert.source import Tokenizer, fetch_minilm, load_bert
 from floreana.ibert.store import load_params, save_params
 from floreana.ibert.synthetic import random_ids, synthetic_bert
 from floreana.project.tops import cluster_top, render_tops
-from floreana.report.compare import Analysis, analyse, check_sequences
+from floreana.report.compare import Analysis, analyse
 from floreana.report.result import SentenceReport, result, write_outputs, write_result, write_whole
+from floreana.report.transport import network
 from floreana.sim.build import SIMULATORS, Simulator, build
 from floreana.sim.capture import read_capture
-from floreana.sim.job import Fault, Job, Outcome, Port
-from floreana.sim.run import DEFAULT_DELAY, check_window, default_window, run
+from floreana.sim.faults import Cut, Rates, Restart, check_rate, check_restarts, parse_cuts, parse_restarts
+from floreana.sim.job import Fault, Job, Neighbour, Outcome, Port
+from floreana.sim.run import check_window, default_window, run
 
 DEFAULT_PROJECT = "minilm_6"
 DEFAULT_TEXT = "Finches crossed the water, and every island taught them another way to live."
 DEFAULT_TOKENS = 8  # of a project without a tokenizer
 CALIBRATION_SEQUENCES = 8  # of random tokens, there too
-QUIET_CYCLES = 20_000  # besides twice the multipliers' own time, before a run without a frame is given up
+QUIET_CYCLES = 20_000  # besides twice the multipliers' own time, before a run in which nothing new is sent is given up
+LOADS = ("bus", "frames")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,18 @@ class Options:
     tokens: str | None = None
     seed: int = 1
     sim: str = "verilator"
-    link_delay: int = DEFAULT_DELAY
+    link_delay: int | None = None
     window: int | None = None
+    loss: float = 0.0
+    dup: float = 0.0
+    reorder: float = 0.0
+    corrupt: float = 0.0
+    cut: str | None = None
+    restart: str | None = None
+    dead: str | None = None
+    load: str = "bus"
+    in_flight: int = 1
+    compare_clean: bool = False
     model: Path | None = None
     nodes: int | None = None
     vectors: Path | None = None
@@ -63,12 +77,25 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """What goes wrong in a run on purpose."""
+
+    rates: Rates = field(default_factory=Rates)
+    cuts: tuple[Cut, ...] = ()
+    restarts: tuple[Restart, ...] = ()
+
+    def any(self) -> bool:
+        return self.rates.any() or bool(self.cuts or self.restarts)
+
+
+@dataclass(frozen=True, slots=True)
 class Hooks:
     """What tests change: the images once written, frames in the switch, and where built simulators are kept."""
 
     images: Callable[[Path], None] = lambda folder: None
     faults: tuple[Fault, ...] = ()
     builds: Path | None = None
+    job: Callable[[Job], Job] = lambda job: job
 
 
 class Teller(Protocol):
@@ -110,9 +137,17 @@ class Ran:
     seconds: dict[str, float]
     capture: Path
     log: Path
+    load: str = "bus"
+    clean: bool = True  # nothing went wrong on purpose
+    clean_cycles: int | None = None  # of the same sentences without what went wrong, where that was run too
 
     def check(self) -> None:
-        """DiffersError names the first difference, if there is one."""
+        """DiffersError names the first difference, if there is one, or what a transport on a clean network must not do."""
+        unclean = unclean_signs(self.analysis, self.outcome, self.load) if self.clean else []
+        if unclean and self.analysis.first is None:
+            raise DiffersError(
+                "nothing was to go wrong in this run, and yet: " + "; ".join(unclean) + f"; capture: {self.capture}; log: {self.log}"
+            )
         if self.analysis.first is not None:
             raise DiffersError(f"{self.analysis.first}\nthe RTL and the integer model differ; capture: {self.capture}; log: {self.log}")
 
@@ -221,9 +256,90 @@ def prepare(project: Project, plan: Plan, options: Options, tell: Callable[[str]
     return Workload(weights, calibration, texts, ids)
 
 
-def make_job(plan: Plan, rows: list[IntArray], options: Options, folder: Path, faults: tuple[Fault, ...]) -> Job:
-    """What the bench needs to know."""
-    window = default_window(options.link_delay) if options.window is None else options.window
+def unclean_signs(analysis: Analysis, outcome: Outcome, load: str) -> list[str]:
+    """What happened that must not happen while the network and the nodes work: frames sent again or dropped, links failed.
+
+    A node that the host has not loaded yet does not know its neighbours: it drops the hellos of those that are loaded.
+    """
+    signs = [f"{analysis.traffic.again} frame(s) sent again"] if analysis.traffic.again else []
+    for name, causes in dropped_frames(outcome).items():
+        signs += [
+            f"{name} dropped {count} frame(s): {cause}"
+            for cause, count in causes.items()
+            if not (load == "frames" and cause == "unknown node")
+        ]
+    for name, words in outcome.words.items():
+        for word in ("node.lost", *(f"eth{k}.{w}" for k in (0, 1) for w in ("tx.again", "tx.discarded", "link.failed", "link.restarted"))):
+            if words.get(word):
+                signs.append(f"{name}: {word} is {words[word]}")
+    return signs
+
+
+def dropped_frames(outcome: Outcome) -> dict[str, dict[str, int]]:
+    """Frames that nodes and host did not take, by name and cause."""
+    out: dict[str, dict[str, int]] = {}
+    for name, words in outcome.words.items():
+        causes: dict[str, int] = {}
+        for word, count in words.items():
+            if ".rx.dropped." in word and count:
+                cause = word.rpartition(".")[2].replace("_", " ")
+                causes[cause] = causes.get(cause, 0) + count
+        if causes:
+            out[name] = causes
+    return out | ({"host": dict(outcome.host_drops)} if outcome.host_drops else {})
+
+
+def transport_content(plan: Plan, ran: Ran) -> dict[str, Any]:
+    """The part of result.json about the transport."""
+    traffic, outcome = ran.analysis.traffic, ran.outcome
+    names = {**{node.index: node.name for node in plan.nodes}, plan.host.node: "host"}
+    cycles = sum(s.cycles for s in ran.analysis.sentences)
+    return {
+        "frames": {kind: traffic.sent[kind] for kind in ("data", "ack", "nack", "hello", "hello-ack")},
+        "again": traffic.again,
+        "again_by": {names[node]: count for node, count in sorted(traffic.again_by.items())},
+        "network": outcome.network,
+        "dropped": dropped_frames(outcome),
+        "failed_links": list(outcome.failed_links),
+        "events": [{"cycle": event.cycle, "text": event.text} for event in outcome.events],
+        "attempts": [s.attempts for s in ran.analysis.sentences],
+        "cycles_clean": ran.clean_cycles,
+        "cycles_added": None if ran.clean_cycles is None else cycles - ran.clean_cycles,
+    }
+
+
+def read_trouble(options: Options, plan: Plan) -> Trouble:
+    """What goes wrong on purpose. InputError where it cannot."""
+    problems: list[str] = []
+    net = network(plan)
+    ports: dict[str, list[int]] = {}
+    for port, (name, node) in enumerate(zip(net.names, net.nodes, strict=True)):
+        ports.setdefault(net.stations[node], []).append(port)
+        if name not in ports:
+            ports[name] = [port]
+    cuts: tuple[Cut, ...] = ()
+    restarts: tuple[Restart, ...] = ()
+    nodes = [node.name for node in plan.nodes]
+    if options.cut is not None:
+        cuts, wrong = parse_cuts(options.cut, ports)
+        problems += wrong
+    for name, text in (("RESTART", options.restart), ("DEAD", options.dead)):
+        if text is not None:
+            more, wrong = parse_restarts(name, text, nodes)
+            restarts += more
+            problems += wrong
+    problems += check_restarts(restarts, nodes)
+    if problems:
+        raise InputError("\n".join(problems))
+    return Trouble(Rates(options.loss, options.dup, options.reorder, options.corrupt), cuts, restarts)
+
+
+def make_job(
+    plan: Plan, rows: list[IntArray], options: Options, folder: Path, trouble: Trouble, faults: tuple[Fault, ...], lines: int
+) -> Job:
+    """What the bench needs to know; ``lines``: writes of the longest image."""
+    delay, net = plan.transport.link_delay, network(plan)
+    window = default_window(delay) if options.window is None else options.window
     last = plan.encoders - 1
     finished = {
         number: (edge.encoder if edge.tensor == "ln2" else edge.encoder - 1)
@@ -231,11 +347,25 @@ def make_job(plan: Plan, rows: list[IntArray], options: Options, folder: Path, f
         if edge.tensor == "ln2" or (edge.tensor == "entry" and edge.encoder > 0)
     }
     tokens = max(len(r) for r in rows)
+    eth_n, host = plan.shape["ETH_N"], plan.host
+    ends = {(node.index, k): eth_n * node.index + k for node in plan.nodes for k in range(eth_n)} | {(host.node, 0): len(net.names) - 1}
+    addresses = [(port.mac, port.ip) for node in plan.nodes for port in node.ports] + [(host.mac, host.ip)]
+    timers = plan.transport
+    give_up = timers.retries * timers.rto
+    load = options.load == "frames"
+    stall = QUIET_CYCLES + 2 * plan.mac_bound(tokens) * options.in_flight + 4 * delay + 4 * timers.rto
+    patience = 2 * give_up + (100 * lines * len(plan.nodes) if load else 2 * lines)
     return Job(
         project=plan.project,
         toplevel=cluster_top(plan),
-        nodes=tuple(Port(n.name, n.index, n.mac, n.ip, n.kernels["add_norm"]) for n in plan.nodes),
-        host=Port("host", plan.host.node, plan.host.mac, plan.host.ip, -1),
+        nodes=tuple(n.name for n in plan.nodes),
+        ports=tuple(Port(name, node, *address) for name, node, address in zip(net.names, net.nodes, addresses, strict=True)),
+        segments=tuple(tuple(ends[end.node, end.port] for end in segment) for segment in plan.links),
+        neighbours=tuple(Neighbour(node, entry.mac, entry.ip, entry.quota) for node, entry in sorted(host.peer.items())),
+        hops={kernel: mask.bit_length() - 1 for kernel, mask in host.peers.items() if mask and not mask & (mask - 1)},
+        managers=tuple(MANAGER if plan.topology == "star" or n.index == 0 else MANAGER_BASE + n.index for n in plan.nodes),
+        timers=Timers(timers.ack_delay, timers.rto, timers.retries, timers.keep, timers.nack_hold),
+        peers_n=plan.shape["PEERS_N"],
         cluster=plan.cluster,
         entry_kernel=plan.entry.kernel_base,
         entry_edge=plan.entry.edge,
@@ -244,12 +374,20 @@ def make_job(plan: Plan, rows: list[IntArray], options: Options, folder: Path, f
         slots=plan.slots,
         encoder_edges=finished,
         encoders=last + 1,
-        delay=options.link_delay,
+        delay=delay,
         window=window,
-        stall=QUIET_CYCLES + 2 * plan.mac_bound(tokens) + 4 * options.link_delay,
+        stall=stall + (give_up + timers.keep + patience if trouble.any() or load else 0),
+        patience=patience,
         rows=tuple(tuple(bytes(int(v) & 255 for v in row).hex() for row in r) for r in rows),
         capture=str(folder / "sim" / "traffic.pcapng"),
         outcome=str(folder / "sim" / "outcome.json"),
+        in_flight=options.in_flight,
+        load=options.load,
+        images=str(folder / "images"),
+        rates=trouble.rates,
+        seed=options.seed,
+        cuts=trouble.cuts,
+        restarts=trouble.restarts,
         faults=faults,
     )
 
@@ -264,6 +402,24 @@ def locked(folder: Path) -> Iterator[None]:
         except OSError:
             raise EnvironmentError_(f"another run is at work in {folder}; wait for it, or choose another folder with OUT=") from None
         yield
+
+
+def _window_problems(options: Options, delay: int) -> list[str]:
+    why = check_window(delay, default_window(delay) if options.window is None else options.window)
+    return [why] if why else []
+
+
+def plan_project(project: Project, options: Options) -> tuple[Plan, Trouble]:
+    """The plan for the options' link delay, and what goes wrong on purpose. InputError where they do not fit."""
+    plan = make_plan(project)
+    if options.link_delay is not None:
+        plan = with_link_delay(plan, options.link_delay)
+    problems = _window_problems(options, plan.transport.link_delay) if options.link_delay is None else []
+    if options.in_flight > plan.slots:
+        problems.append(f"IN_FLIGHT={options.in_flight}: project {plan.project} has {plan.slots} slot(s); choose 1 to {plan.slots}")
+    if problems:
+        raise InputError("\n".join(problems))
+    return plan, read_trouble(options, plan)
 
 
 def check_options(options: Options) -> None:
@@ -281,10 +437,15 @@ def check_options(options: Options) -> None:
         problems.append(f"ENCODER={options.encoder} chooses one of the recordings of VECTORS; give VECTORS=<folder> too, or leave it out")
     if options.sim not in SIMULATORS:
         problems.append(f"SIM={options.sim}: choose {' or '.join(SIMULATORS)}")
-    window = default_window(options.link_delay) if options.window is None else options.window
-    why = check_window(options.link_delay, window)
-    if why:
-        problems.append(why)
+    if options.link_delay is not None:
+        problems += _window_problems(options, options.link_delay)
+    for name in ("loss", "dup", "reorder", "corrupt"):
+        why = check_rate(name.upper(), getattr(options, name))
+        problems += [why] if why else []
+    if options.load not in LOADS:
+        problems.append(f"LOAD={options.load}: choose {' or '.join(LOADS)}")
+    if options.in_flight < 1:
+        problems.append(f"IN_FLIGHT={options.in_flight}: at least 1")
     if options.jobs < 1:
         problems.append(f"JOBS={options.jobs}: at least 1")
     if not 0 <= options.seed < 1 << 31:
@@ -320,7 +481,15 @@ def make_fresh(folder: Path) -> Path:
 
 
 def run_cluster(
-    plan: Plan, params: ModelParams, rows: list[IntArray], options: Options, teller: Teller, hooks: Hooks, log: Path, builds: Path
+    plan: Plan,
+    params: ModelParams,
+    rows: list[IntArray],
+    options: Options,
+    trouble: Trouble,
+    teller: Teller,
+    hooks: Hooks,
+    log: Path,
+    builds: Path,
 ) -> Ran:
     """Write the images, build, simulate and compare, in the folder above the log's.
 
@@ -332,11 +501,13 @@ def run_cluster(
     plan.save(folder / "plan.json")
     teller.stage("writing the memory images")
     images = write_images(plan, params, folder)
+    manifest = json.loads((images / "manifest.json").read_text(encoding="utf-8"))
+    lines = max(item["lines"] for item in manifest["files"].values())
     hooks.images(images)
     prepared = time.monotonic()
     simulator = make_simulator(plan, options.sim, builds, log, options.jobs, teller.stage)
     teller.built(simulator)
-    job = make_job(plan, rows, options, folder, hooks.faults)
+    job = hooks.job(make_job(plan, rows, options, folder, trouble, hooks.faults, lines))
     longest = [len(r) for r in rows]
 
     def progress(line: dict[str, Any]) -> None:
@@ -344,14 +515,25 @@ def run_cluster(
         teller.progress(line, len(longest), longest[number])
 
     outcome = run(simulator, job, images=images, folder=sim, log=log, seed=options.seed, progress=progress)
+    clean_cycles = None
+    if options.compare_clean and trouble.any() and outcome.error is None:
+        teller.stage("once more, with nothing that goes wrong")
+        other = replace(job, rates=Rates(), cuts=(), restarts=(), capture=str(sim / "clean.pcapng"), outcome=str(sim / "clean.json"))
+        clean = run(simulator, other, images=images, folder=sim, log=log, seed=options.seed, progress=progress)
+        if clean.error is not None:
+            raise DiffersError(f"the run without what goes wrong on purpose: {clean.error}\nlog: {log}")
+        clean_cycles = sum(s.end - s.start for s in clean.sentences)
     teller.stage("comparing every message with the integer model")
     capture = folder / "traffic.pcapng"
     Path(job.capture).replace(capture)
     _names, records = read_capture(capture)
     if outcome.error is not None:
-        raise DiffersError(f"{outcome.error}\nframes up to there: {capture}; log: {log}")
+        happened = "".join(f"\n  cycle {event.cycle}: {event.text}" for event in outcome.events)
+        raise DiffersError(f"{outcome.error}{happened}\nframes up to there: {capture}; log: {log}")
     compared = time.monotonic()
     analysis = analyse(plan, params, records)
+    if analysis.traffic.problem is not None:
+        raise DiffersError(f"{analysis.traffic.problem}\nthe transport did not keep its promise; capture: {capture}; log: {log}")
     for sentence, seen in zip(analysis.sentences, outcome.sentences, strict=True):
         if (sentence.start, sentence.end) != (seen.start, seen.end):
             raise FloreanaError(
@@ -364,7 +546,8 @@ def run_cluster(
         "run_seconds": outcome.seconds,
         "compare_seconds": time.monotonic() - compared,
     }
-    return Ran(outcome, analysis, seconds, capture, log)
+    clean_run = not trouble.any() and not hooks.faults
+    return Ran(outcome, analysis, seconds, capture, log, options.load, clean_run, clean_cycles)
 
 
 def finish(
@@ -384,7 +567,8 @@ def finish(
         nodes=len(plan.nodes),
         simulator=options.sim,
         seed=options.seed,
-        link_delay=options.link_delay,
+        link_delay=plan.transport.link_delay,
+        transport=transport_content(plan, ran),
         sentences=reports,
         analysis=ran.analysis,
         load_cycles=ran.outcome.load_cycles,
@@ -404,7 +588,7 @@ def simulate(options: Options, teller: Teller, version: str, hooks: Hooks | None
     hooks = Hooks() if hooks is None else hooks
     check_options(options)
     project = load_project(find_project(options.project), nodes=options.nodes)
-    plan = make_plan(project)
+    plan, trouble = plan_project(project, options)
     begin = time.monotonic()
     workload = prepare(project, plan, options, teller.stage)
     folder = build_folder(project, options.out)
@@ -414,7 +598,7 @@ def simulate(options: Options, teller: Teller, version: str, hooks: Hooks | None
         params = quantise_cached(workload.weights, workload.calibration, project.name, cache_folder(), teller.stage)
         rows = [embed_rows(params, workload.weights, ids) for ids in workload.ids]
         before = time.monotonic() - begin
-        ran = run_cluster(plan, params, rows, options, teller, hooks, log, hooks.builds or log.parent)
+        ran = run_cluster(plan, params, rows, options, trouble, teller, hooks, log, hooks.builds or log.parent)
         ran.seconds["prepare_seconds"] += before
         begin = time.monotonic()
         reports = [
@@ -445,12 +629,11 @@ def verify(folder: Path) -> tuple[Plan, Analysis]:
     plan = load_plan(folder / "plan.json")
     params: ModelParams = load_params(folder / "params.npz")
     names, records = read_capture(folder / "traffic.pcapng")
-    if names != [*(node.name for node in plan.nodes), "host"]:
+    if names != list(network(plan).names):
         raise InputError(f"{folder}: the capture has ports {', '.join(names)}, the plan has others; run `floreana sim` again")
-    why = check_sequences(records, names)
-    if why:
-        raise DiffersError(why)
     analysis = analyse(plan, params, records)
+    if analysis.traffic.problem is not None:
+        raise DiffersError(analysis.traffic.problem)
     if analysis.first is not None:
         raise DiffersError(str(analysis.first))
     written = folder / "result.json"
@@ -474,5 +657,8 @@ def _check_result(path: Path, analysis: Analysis) -> None:
         "cycles_per_encoder": analysis.sentences[0].cycles_per_encoder,
     }
     wrong = [f"{name} {claims.get(name)}, the capture says {value}" for name, value in seen.items() if claims.get(name) != value]
+    transport = claims.get("transport", {})
+    if transport.get("again") != analysis.traffic.again:
+        wrong.append(f"transport.again {transport.get('again')}, the capture says {analysis.traffic.again}")
     if wrong:
         raise DiffersError(f"{path} claims {'; '.join(wrong)}")

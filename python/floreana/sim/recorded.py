@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from floreana.cluster.description import Project, SyntheticModel, find_project, load_project
-from floreana.cluster.plan import Plan, make_plan
+from floreana.cluster.plan import Plan
 from floreana.environment import cache_folder
 from floreana.errors import DiffersError, InputError
 from floreana.ibert import ops
@@ -30,6 +30,7 @@ from floreana.sim.flow import (
     finish,
     locked,
     make_fresh,
+    plan_project,
     run_cluster,
     synthetic_workload,
 )
@@ -84,7 +85,7 @@ def simulate_recorded(options: Options, teller: RecordedTeller, version: str, ho
     check_options(options)
     assert options.vectors is not None
     project = load_project(find_project(options.project), nodes=options.nodes)
-    plan = make_plan(project)
+    plan, trouble = plan_project(project, options)
     paths, others = choose(project, plan, options.vectors, options.encoder)
     assert isinstance(project.model, SyntheticModel)
     for why in others:
@@ -112,7 +113,7 @@ def simulate_recorded(options: Options, teller: RecordedTeller, version: str, ho
         for path in paths:
             v, params, rows = load(path)
             log = make_fresh(folder / v.name)
-            ran = run_cluster(plan, params, [rows], options, teller, hooks, log, hooks.builds or builds)
+            ran = run_cluster(plan, params, [rows], options, trouble, teller, hooks, log, hooks.builds or builds)
             begin = time.monotonic()
             recorded = compare_recorded(v, plan, params, ran.analysis)
             ran.seconds["compare_seconds"] += time.monotonic() - begin

@@ -24,7 +24,7 @@ from floreana.sim.process import run_logged, tail
 
 DEFAULT_DELAY = 220
 DEFAULT_WINDOW = 200
-MAX_DELAY = 1_000_000
+MAX_DELAY = 100_000
 MAX_WINDOW = 256  # at 1.4 cycles a frame, the fewest there can be, tb_port's 256 places hold a window
 _FULL = 1 << 16  # fewer free bytes than this is a full disk
 
@@ -96,7 +96,7 @@ def run(
         "FLOREANA_PROGRESS": str(progress_file),
         "COCOTB_RESULTS_FILE": str(folder / "cocotb.xml"),
     }
-    plus = [f"+images={images}", f"+window={job.window}"]
+    plus = [f"+images={images}", f"+window={job.window}", f"+idle={int(job.load == 'frames')}"]
     command: list[str | Path]
     if simulator.kind == "verilator":
         command = [simulator.folder / "obj" / "sim", *plus]

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+// Frames of the sending side: header, payload, control frames, the responder's frames. Part of net_eth_tx. Fields: docs/frame-format.md.
+//
+// Between frames the responder comes first, then control, then data. The header is made in one cycle from what is true in that cycle: epochs
+// (lk_hd_*), acknowledged and credit (hd_*). A frame, once begun, has no gap (its payload is stored, the responder's too). Control frames
+// are 64 bytes with sequence number and message bytes 0; of a peer that is owed several: hello-ack, hello, nack, ack. IPv4 checksum = ones'
+// complement of the ones' complement sum of the header's half-words.
+// No data header is made in the cycle of a link reset; data frames of kill_peer whose header is not made are forgotten.
+//
+// Latency send_valid -> header at mac_tx 4 cycles, due -> header 5; one beat a cycle, no idle cycle between frames while they come every cycle.
+`resetall
+`timescale 1ns/1ps
+`default_nettype none
+
+module net_tx_frame #(
+    parameter PEERS_N  = 64,                // peers. Requires a power of two, 2 to 64
+    parameter CELLS    = 128,               // message cells. Requires a power of two, at least 2
+    parameter WINDOW_N = 64,                // messages queued for a peer. Requires a power of two, 2 to 64
+    parameter UDP_PORT = 17996,             // both ports of a frame. Requires 1 to 65,535
+    parameter PEER_W   = $clog2(PEERS_N),   // not to be set
+    parameter CELL_W   = $clog2(CELLS),     // not to be set
+    parameter RING_W   = $clog2(WINDOW_N)   // not to be set
+) (
+    input  wire                clk,
+    input  wire                rst,
+    input  wire [15:0]         id_node,
+    input  wire [47:0]         id_mac,
+    input  wire [31:0]         id_ip,
+
+    input  wire                send_valid,      // a data frame; its cell comes one cycle later at get_cell
+    input  wire [PEER_W-1:0]   send_peer,
+    input  wire [23:0]         send_position,
+    output wire                send_ready,
+    input  wire [CELL_W-1:0]   get_cell,
+    input  wire                kill_valid,
+    input  wire [PEER_W-1:0]   kill_peer,
+    input  wire                link_reset,
+    output wire [PEER_W-1:0]   base_peer,
+    input  wire [23:0]         base,
+    output wire                sent_valid,      // a data header is made
+    output wire [PEER_W-1:0]   sent_peer,
+    output wire [23:0]         sent_position,
+    output wire [2:0]          busy_valid,      // data frames that still need their cell
+    output wire [3*PEER_W-1:0] busy_peer,
+    output wire [3*RING_W-1:0] busy_place,
+
+    output wire [CELL_W-1:0]   info_cell,
+    input  wire [79:0]         info_user,
+    input  wire [10:0]         info_bytes,
+    output wire                rd_en,
+    output wire [CELL_W-1:0]   rd_cell,
+    output wire [3:0]          rd_beat,
+    input  wire [511:0]        rd_data,
+
+    input  wire [PEERS_N-1:0]  ack_due,
+    input  wire [PEERS_N-1:0]  nack_due,
+    input  wire [PEERS_N-1:0]  hello_due,
+    input  wire [PEERS_N-1:0]  helloack_due,
+    output wire [PEER_W-1:0]   hd_peer,
+    input  wire [23:0]         hd_expected,
+    input  wire [7:0]          hd_credit,
+    input  wire [7:0]          lk_hd_mine,
+    input  wire [7:0]          lk_hd_theirs,
+    output wire                hd_sent,
+    output wire [4:0]          hd_sent_type,
+
+    input  wire [511:0]        rp_axis_tdata,
+    input  wire [63:0]         rp_axis_tkeep,
+    input  wire                rp_axis_tlast,
+    input  wire                rp_axis_tvalid,
+    output wire                rp_axis_tready,
+
+    output wire [511:0]        mac_tx_tdata,
+    output wire [63:0]         mac_tx_tkeep,
+    output wire                mac_tx_tlast,
+    output wire                mac_tx_tvalid,
+    input  wire                mac_tx_tready,
+
+    input  wire                cfg_we,
+    input  wire [27:0]         cfg_addr,
+    input  wire [80:0]         cfg_data,
+
+    output wire [PEERS_N-1:0]  known,           // PEER entries that are valid
+    output wire                sts_payload,     // pulses: a payload beat is sent, a frame of the responder is
+    output wire                sts_responder,
+    output wire                sts_busy
+);
+
+localparam [15:0] PORT16 = UDP_PORT;
+localparam [4:0]  TYPE_DATA = 5'd0, TYPE_ACK = 5'd1, TYPE_NACK = 5'd2, TYPE_HELLO = 5'd3, TYPE_HELLO_ACK = 5'd4;
+
+generate
+if (PEERS_N < 2 || PEERS_N > 64 || (1 << PEER_W) != PEERS_N) begin : g_peers
+    PARAM_ERROR_net_tx_frame_PEERS_N_power_of_two_to_64 u_err ();
+end
+if (UDP_PORT < 1 || UDP_PORT > 65535) begin : g_port
+    PARAM_ERROR_net_tx_frame_UDP_PORT_1_to_65535 u_err ();
+end
+endgenerate
+
+// one fold of a ones' complement sum: the result fits 17 bits
+function [16:0] fold(input [17:0] sum);
+    fold = {1'b0, sum[15:0]} + {15'd0, sum[17:16]};
+endfunction
+
+// the wire's byte 0 is the top byte of `be` and the lowest of the result
+function [511:0] reverse_bytes(input [511:0] be);
+    integer b;
+    for (b = 0; b < 64; b = b + 1) reverse_bytes[8*b +: 8] = be[8*(63-b) +: 8];
+endfunction
+
+function [79:0] wire_order(input [79:0] user);
+    integer b;
+    for (b = 0; b < 10; b = b + 1) wire_order[8*b +: 8] = user[8*(9-b) +: 8];
+endfunction
+
+// tkeep of a last beat with n bytes, 0 for 64
+function [63:0] keep_of(input [5:0] n);
+    integer b;
+    for (b = 0; b < 64; b = b + 1) keep_of[b] = (n == 6'd0) || (b[5:0] < n);
+endfunction
+
+// ---- peers
+
+reg [PEERS_N-1:0] known_reg;
+wire              cfg_peer = cfg_we && cfg_addr[27:24] == 4'd1 && (cfg_addr[23:0] >> PEER_W) == 24'd0;
+wire [PEER_W-1:0] c1_peer;
+wire [79:0]       d_entry, c_entry;
+
+assign known = known_reg;
+
+axis_lutram #(.DATA_W(80), .DEPTH(PEERS_N)) u_peer_data (
+    .clk(clk), .wr_en(cfg_peer), .wr_addr(cfg_addr[PEER_W-1:0]), .wr_data(cfg_data[79:0]), .rd_addr(send_peer), .rd_data(d_entry)
+);
+
+axis_lutram #(.DATA_W(80), .DEPTH(PEERS_N)) u_peer_control (
+    .clk(clk), .wr_en(cfg_peer), .wr_addr(cfg_addr[PEER_W-1:0]), .wr_data(cfg_data[79:0]), .rd_addr(c1_peer), .rd_data(c_entry)
+);
+
+// the half-words that are the same in every header, length of an empty frame included; static, so it may settle slowly
+reg [16:0] own_fold_reg;
+reg [15:0] own_sum_reg;
+
+// ---- data: p2 addresses are known, p3 everything is
+
+reg                p2_valid_reg, p3_valid_reg;
+reg [PEER_W-1:0]   p2_peer_reg, p3_peer_reg;
+reg [23:0]         p2_position_reg, p3_position_reg, p3_seq_reg;
+reg [79:0]         p2_entry_reg, p3_entry_reg;
+reg [CELL_W-1:0]   p3_cell_reg;
+reg [79:0]         p3_user_reg;
+reg [10:0]         p3_bytes_reg;
+reg [17:0]         p3_sum_reg;      // at most 3 * 65,535
+
+wire d_go;
+wire p3_free = !p3_valid_reg || d_go;
+wire p2_free = !p2_valid_reg || p3_free;
+wire p2_kill = kill_valid && p2_peer_reg == kill_peer;
+wire p3_kill = kill_valid && p3_peer_reg == kill_peer;
+
+assign send_ready = p2_free;
+assign base_peer  = p2_peer_reg;
+assign info_cell  = get_cell;
+
+// ---- control: c1 a peer, c2 addresses, c3 the type
+
+reg              c2_valid_reg, c3_valid_reg;
+reg [PEER_W-1:0] c2_peer_reg, c3_peer_reg;
+reg [79:0]       c2_entry_reg, c3_entry_reg;
+reg [4:0]        c3_type_reg;
+reg [17:0]       c3_sum_reg;
+reg [2:0]        settle_reg;    // what was sent is not seen in the due bits yet
+
+wire c_go;
+wire c1_valid;
+wire c3_free = !c3_valid_reg || c_go;
+wire c2_free = !c2_valid_reg || c3_free;
+wire c_any   = helloack_due[c2_peer_reg] || hello_due[c2_peer_reg] || nack_due[c2_peer_reg] || ack_due[c2_peer_reg];
+
+net_tx_pick #(.N(PEERS_N)) u_pick (
+    .clk(clk), .rst(rst), .req((helloack_due | hello_due | nack_due | ack_due) & known_reg),
+    .reload(!c1_valid && !c2_valid_reg && !c3_valid_reg && settle_reg == 3'd0), .m_index(c1_peer), .m_valid(c1_valid), .m_ready(c2_free)
+);
+
+// ---- header
+
+reg                pay_active_reg, rp_active_reg;
+reg                out_valid_reg, out_header_reg, out_last_reg;
+reg [63:0]         out_keep_reg;
+reg [511:0]        header_reg;      // or a beat of the responder
+reg [PEER_W-1:0]   pay_peer_reg;
+reg [RING_W-1:0]   pay_place_reg;
+reg [CELL_W-1:0]   pay_cell_reg;
+reg [3:0]          pay_beat_reg, pay_left_reg;
+reg [63:0]         pay_keep_reg;
+
+wire         out_ready;
+wire         advance  = !out_valid_reg || out_ready;
+wire         start    = advance && !pay_active_reg && !rp_active_reg && !rp_axis_tvalid;
+wire         rp_go    = rp_axis_tvalid && rp_axis_tready;
+wire         send_pay = pay_active_reg && advance;
+wire         pay_last = (pay_left_reg == 4'd0);
+
+assign rp_axis_tready = advance && !pay_active_reg;
+assign c_go           = start && c3_valid_reg;
+assign d_go           = start && !c3_valid_reg && p3_valid_reg && !link_reset;
+
+wire [79:0]  h_entry   = c3_valid_reg ? c3_entry_reg : p3_entry_reg;
+wire [4:0]   h_type    = c3_valid_reg ? c3_type_reg : TYPE_DATA;
+wire [10:0]  h_bytes   = c3_valid_reg ? 11'd0 : p3_bytes_reg;
+wire [17:0]  h_sum     = (c3_valid_reg ? c3_sum_reg : p3_sum_reg) + {7'd0, h_bytes};
+wire [16:0]  h_fold    = fold(h_sum);
+wire [15:0]  h_check   = ~(h_fold[15:0] + {15'd0, h_fold[16]});
+wire [511:0] h_data    = reverse_bytes({
+    h_entry[47:0], id_mac, 16'h0800,
+    16'h4500, {5'd0, h_bytes} + 16'd50, 16'h0000, 16'h4000, 16'h4011, h_check, id_ip, h_entry[79:48],
+    PORT16, PORT16, {5'd0, h_bytes} + 16'd30, 16'h0000,
+    3'd1, h_type, hd_credit, id_node, lk_hd_mine, lk_hd_theirs, c3_valid_reg ? 24'd0 : p3_seq_reg, hd_expected,
+    c3_valid_reg ? 80'd0 : wire_order(p3_user_reg)});
+// beats of the payload, less one
+wire [10:0]  p3_beats  = p3_bytes_reg - 11'd1;
+wire         unused    = &{1'b0, p3_beats[10], p3_beats[5:0]};
+
+assign hd_peer       = c3_valid_reg ? c3_peer_reg : p3_peer_reg;
+assign hd_sent       = c_go || d_go;
+assign hd_sent_type  = h_type;
+assign sent_valid    = d_go;
+assign sent_peer     = p3_peer_reg;
+assign sent_position = p3_position_reg;
+assign busy_valid    = {pay_active_reg, p3_valid_reg, p2_valid_reg};
+assign busy_peer     = {pay_peer_reg, p3_peer_reg, p2_peer_reg};
+assign busy_place    = {pay_place_reg, p3_position_reg[RING_W-1:0], p2_position_reg[RING_W-1:0]};
+assign rd_en         = send_pay;
+assign rd_cell       = pay_cell_reg;
+assign rd_beat       = pay_beat_reg;
+assign sts_payload   = send_pay;
+assign sts_responder = rp_go && rp_axis_tlast;
+assign sts_busy      = p2_valid_reg || p3_valid_reg || c1_valid || c2_valid_reg || c3_valid_reg || pay_active_reg || rp_active_reg || out_valid_reg
+                       || mac_tx_tvalid;
+
+axis_skid #(.DATA_W(577)) u_skid (
+    .clk(clk), .rst(rst),
+    .s_axis_tdata({out_last_reg, out_keep_reg, out_header_reg ? header_reg : rd_data}),
+    .s_axis_tvalid(out_valid_reg), .s_axis_tready(out_ready),
+    .m_axis_tdata({mac_tx_tlast, mac_tx_tkeep, mac_tx_tdata}), .m_axis_tvalid(mac_tx_tvalid), .m_axis_tready(mac_tx_tready)
+);
+
+always @(posedge clk) begin
+    if (cfg_peer) known_reg[cfg_addr[PEER_W-1:0]] <= cfg_data[80];
+    // 0x4500 + 0x4000 + 0x4011 + 50 + both halves of the own address, folded twice
+    own_fold_reg <= fold(18'h0c543 + {2'd0, id_ip[31:16]} + {2'd0, id_ip[15:0]});
+    own_sum_reg  <= own_fold_reg[15:0] + {15'd0, own_fold_reg[16]};
+
+    // data
+    if (p2_free) begin
+        p2_valid_reg    <= send_valid;
+        p2_peer_reg     <= send_peer;
+        p2_position_reg <= send_position;
+        p2_entry_reg    <= d_entry;
+    end else if (p2_kill) begin
+        p2_valid_reg    <= 1'b0;
+    end
+    if (p3_free) begin
+        p3_valid_reg    <= p2_valid_reg && !p2_kill;
+        p3_peer_reg     <= p2_peer_reg;
+        p3_position_reg <= p2_position_reg;
+        p3_seq_reg      <= p2_position_reg - base;
+        p3_entry_reg    <= p2_entry_reg;
+        p3_cell_reg     <= get_cell;
+        p3_user_reg     <= info_user;
+        p3_bytes_reg    <= info_bytes;
+        p3_sum_reg      <= {2'd0, own_sum_reg} + {2'd0, p2_entry_reg[79:64]} + {2'd0, p2_entry_reg[63:48]};
+    end else if (p3_kill) begin
+        p3_valid_reg    <= 1'b0;
+    end
+
+    // control
+    if (c2_free) begin
+        c2_valid_reg <= c1_valid;
+        c2_peer_reg  <= c1_peer;
+        c2_entry_reg <= c_entry;
+    end
+    if (c3_free) begin
+        c3_valid_reg <= c2_valid_reg && c_any;
+        c3_peer_reg  <= c2_peer_reg;
+        c3_entry_reg <= c2_entry_reg;
+        c3_sum_reg   <= {2'd0, own_sum_reg} + {2'd0, c2_entry_reg[79:64]} + {2'd0, c2_entry_reg[63:48]};
+        c3_type_reg  <= helloack_due[c2_peer_reg] ? TYPE_HELLO_ACK : hello_due[c2_peer_reg] ? TYPE_HELLO
+                        : nack_due[c2_peer_reg] ? TYPE_NACK : TYPE_ACK;
+    end
+    if (c_go)                    settle_reg <= 3'd3;
+    else if (settle_reg != 3'd0) settle_reg <= settle_reg - 3'd1;
+
+    // out
+    if (c_go || d_go) begin
+        header_reg     <= h_data;
+        pay_active_reg <= d_go && p3_bytes_reg != 11'd0;
+        pay_peer_reg   <= p3_peer_reg;
+        pay_place_reg  <= p3_position_reg[RING_W-1:0];
+        pay_cell_reg   <= p3_cell_reg;
+        pay_beat_reg   <= 4'd0;
+        pay_left_reg   <= p3_beats[9:6];
+        pay_keep_reg   <= keep_of(p3_bytes_reg[5:0]);
+        out_valid_reg  <= 1'b1;
+        out_header_reg <= 1'b1;
+        out_last_reg   <= c_go || p3_bytes_reg == 11'd0;
+        out_keep_reg   <= {64{1'b1}};
+    end else if (rp_go) begin
+        header_reg     <= rp_axis_tdata;
+        rp_active_reg  <= !rp_axis_tlast;
+        out_valid_reg  <= 1'b1;
+        out_header_reg <= 1'b1;
+        out_last_reg   <= rp_axis_tlast;
+        out_keep_reg   <= rp_axis_tkeep;
+    end else if (send_pay) begin
+        pay_beat_reg   <= pay_beat_reg + 4'd1;
+        pay_left_reg   <= pay_left_reg - 4'd1;
+        if (pay_last) pay_active_reg <= 1'b0;
+        out_valid_reg  <= 1'b1;
+        out_header_reg <= 1'b0;
+        out_last_reg   <= pay_last;
+        out_keep_reg   <= pay_last ? pay_keep_reg : {64{1'b1}};
+    end else if (advance) begin
+        out_valid_reg  <= 1'b0;
+    end
+
+    if (rst) begin
+        known_reg      <= {PEERS_N{1'b0}};
+        p2_valid_reg   <= 1'b0;
+        p3_valid_reg   <= 1'b0;
+        c2_valid_reg   <= 1'b0;
+        c3_valid_reg   <= 1'b0;
+        settle_reg     <= 3'd0;
+        pay_active_reg <= 1'b0;
+        rp_active_reg  <= 1'b0;
+        out_valid_reg  <= 1'b0;
+    end
+end
+
+endmodule
+
+`resetall

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""floreana.host.words: the one table of manager words, and the messages of docs/manager.md."""
+
+from __future__ import annotations
+
+import re
+import struct
+from pathlib import Path
+
+import pytest
+
+from floreana.host import words
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize(("eth_n", "count"), [(1, 224), (2, 288)])
+def test_every_word_has_one_name(eth_n: int, count: int) -> None:
+    table = words.word_map(eth_n)
+    assert words.word_count(eth_n) == len(table) == count
+    assert [word.index for word in table] == list(range(count))
+    named = [word for word in table if word.kind != "spare"]
+    assert len({word.name for word in named}) == len(named)
+    for word in named:
+        assert re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9_]+)+", word.name) and word.meaning
+        assert words.index_of(word.name, eth_n) == word.index
+    print(f"checked {len(named)} equal {len(named)}")
+
+
+def test_places_of_the_map() -> None:
+    """First and last words of the blocks, as the RTL has them."""
+    for name, index in {
+        "node.magic": 0, "node.k_lanes": 8, "node.row_beats": 25, "node.lost": 26, "node.rx_cells": 30, "linear.messages_in": 32,
+        "linear.stale": 45, "attention.stale": 57, "add_norm.stale": 74, "manager.requests": 80, "manager.busy_refused": 88,
+        "switch.manager.messages_in": 96, "switch.eth0.stalled": 135, "eth0.tx.messages": 160, "eth0.tx.refused": 175,
+        "eth0.rx.frames": 176, "eth0.rx.dropped.mac_error": 186, "eth0.rx.dropped.responder_busy": 206, "eth0.link.expiries": 208,
+        "eth0.link.up_low": 212, "eth0.link.restarted_high": 217,
+    }.items():  # fmt: skip
+        assert words.index_of(name) == index
+    assert words.index_of("eth1.tx.messages", 2) == 224 and words.index_of("switch.eth1.stalled", 2) == 143
+    for name in ("eth1.tx.messages", "switch.eth1.dropped", "node.spare", "nothing"):
+        with pytest.raises(KeyError, match="no manager word"):
+            words.index_of(name)
+    with pytest.raises(ValueError, match="1 or 2"):
+        words.word_map(3)
+
+
+def test_document_has_the_table() -> None:
+    text = (ROOT / "docs" / "manager.md").read_text(encoding="utf-8")
+    assert text.endswith("\n\n" + words.markdown_table()), "docs/manager.md: run `python -m floreana.host.words` and replace its last table"
+
+
+def test_causes_are_those_of_the_transport() -> None:
+    """As many causes as docs/transport.md lists, numbered from 0."""
+    text = (ROOT / "docs" / "transport.md").read_text(encoding="utf-8")
+    listed = re.search(r"Causes of dropped frames.*?: (0 .*?)\.\n", text, re.DOTALL)
+    assert listed is not None
+    numbers = [int(n) for n in re.findall(r"(?:^|, )\s*(\d+) ", " ".join(listed[1].split()))]
+    assert numbers == list(range(len(words.RX_CAUSES)))
+
+
+def test_names_for_words_that_were_read() -> None:
+    named = words.name_words([11, 22, 0xFFFF_FFFF, 1], 212)
+    assert named == {"eth0.link.up_low": 11, "eth0.link.up_high": 22, "eth0.link.failed_low": 0xFFFF_FFFF, "eth0.link.failed_high": 1}
+    assert words.peer_mask(named, "eth0.link.up") == {0, 1, 3, 33, 34, 36}
+    assert words.peer_mask(named, "eth0.link.failed") == set(range(33))
+    assert words.name_words([5, 7], 45) == {"linear.stale": 5}
+    with pytest.raises(ValueError, match="not all within"):
+        words.name_words([0, 0], 223)
+
+
+def test_requests() -> None:
+    assert words.read_request(0xBEEF, 32, 16) == bytes.fromhex("0100efbe2000000010000000")
+    assert words.flush_request(1, 3, 9) == bytes.fromhex("030001000300000009000000")
+    assert words.events_request(2, True) == bytes.fromhex("040002000100000000000000")
+    payload = words.write_request(3, 0x1400_0005, [1, 1 << 511])
+    assert len(payload) == 192 and payload[:12] == bytes.fromhex("020003000500001402000000") and not any(payload[12:64])
+    assert payload[64:] == (1).to_bytes(64, "little") + (1 << 511).to_bytes(64, "little")
+    for values in ([], [0] * 16):
+        with pytest.raises(ValueError, match="split it"):
+            words.write_request(0, 0, values)
+    with pytest.raises(ValueError, match="tag"):
+        words.read_request(1 << 16, 0, 1)
+    with pytest.raises(ValueError, match="arguments"):
+        words.read_request(0, -1, 1)
+
+
+def test_replies_and_events() -> None:
+    head = struct.pack("<BBHIII48x", 0x81, 0, 7, 32, 2, 224)
+    assert words.Reply.parse(head + struct.pack("<2I", 5, 6)) == words.Reply(words.OP_READ, 0, 7, 32, 2, 224, (5, 6))
+    refused = struct.pack("<BBHIII48x", 0x82, words.STATUS_BUSY, 7, 32, 0, 224)
+    assert words.Reply.parse(refused) == words.Reply(words.OP_WRITE, 3, 7, 32, 0, 224, ())
+    assert words.STATUS[words.Reply.parse(refused).status] == "a kernel is at work"
+    event = struct.pack("<BBHIIII44x", 0xE0, 2, 0, 1, 17, 3, 99)
+    assert words.Event.parse(event) == words.Event(words.EVENT_RESTARTED, 1, 17, 3, 99)
+    for wrong in (b"", head[:63], b"\x01" + head[1:], event, head + b"\0" * 4):
+        with pytest.raises(ValueError, match="reply"):
+            words.Reply.parse(wrong)
+    for wrong in (head, event[:-1], b"\xe0\x04" + event[2:]):
+        with pytest.raises(ValueError, match="not an event"):
+            words.Event.parse(wrong)

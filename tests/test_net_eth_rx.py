@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bench of rtl/net/net_eth_rx."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from floreana_tb import TestsFailed, mutate, run_unit
+
+TOP, BENCH = "net_eth_rx_tb", "net_eth_rx.test_net_eth_rx"
+SMALL = {"PEERS_N": 8, "CELLS": 16}
+ENV = {"RX_PEERS": "8", "RX_CELLS": "16"}
+
+
+def test_net_eth_rx() -> None:
+    run_unit(TOP, BENCH, parameters=SMALL, extra_env=ENV)
+
+
+def test_numbers_wrap(tmp_path: Path) -> None:
+    """A build whose numbers begin at 2^24 - 20 instead of 0: they go on at 0."""
+    mutated = mutate("net_rx_peers", "FIRST = 24'd0", "FIRST = 24'hffffec", tmp_path)
+    run_unit(
+        TOP, BENCH, sources=[mutated], parameters=SMALL, extra_env={**ENV, "RX_START": str(0xFFFFEC)},
+        expected_tests=["storm", "a_nack_falls_due"],
+    )  # fmt: skip
+
+
+MUTATIONS = {
+    "checksum not checked": (
+        "net_rx_check", "sum_matters_reg && !sum_right", "1'b0 && !sum_right && sum_matters_reg", "every_cause"),
+    "half of the numbers is ahead, one more too": (
+        "net_eth_rx", "behind   = distance[23];", "behind   = (distance > 24'h800000);", "every_cause"),
+    "a change is owed though told": (
+        "net_rx_peers", "(arrived_reg | one_hot(q_arrived, q_peer_reg)) & ~told_mask",
+        "(arrived_reg & ~told_mask) | one_hot(q_arrived, q_peer_reg)", "told_in_the_same_cycle"),
+    "a nack is not held back": (
+        "net_rx_peers", "&& !hold_reg[q_peer_reg]", "", "a_nack_falls_due"),
+    "credit does not count the cells held": (
+        "net_rx_peers", "hd_quota - hd_held16[7:0]", "hd_quota", "quotas"),
+    "a frame in the cycle of a reset is judged by the old number": (
+        "net_rx_peers", "|| (link_reset && link_reset_peer == ev_peer)", "", "a_link_is_reset"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_mutation_turns_the_bench_red(name: str, tmp_path: Path) -> None:
+    module, old, new, test = MUTATIONS[name]
+    mutated = mutate(module, old, new, tmp_path)
+    with pytest.raises(TestsFailed):
+        run_unit(TOP, BENCH, sources=[mutated], parameters=SMALL, extra_env=ENV, expected_tests=[test])

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bench of rtl/net/net_link."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from floreana_tb import TestsFailed, mutate, run_unit
+
+
+def test_net_link() -> None:
+    run_unit("net_link", "net_link.test_net_link", parameters={"PEERS_N": 8}, extra_env={"LINK_PEERS": "8"})
+
+
+MUTATIONS = {
+    "the window of newer epochs is one too wide": (
+        "ahead = d[8] ? (!d[7] || d[6:0] == 7'd0)",
+        "ahead = d[8] ? (!d[7] || d[6:1] == 6'd0)",
+        "rules_in_every_cycle"),
+    "a failed link fails again": (
+        "(q_sent || q_waits || q_silent) && !q_failed",
+        "(q_sent || q_waits || q_silent)",
+        "silence_is_noticed"),
+    "the answer to hello is no progress": (
+        "if (e1_helloack || !up_reg[e1_peer_reg])",
+        "if (!up_reg[e1_peer_reg])",
+        "waiting_asks_with_hello"),
+    "progress does not take a failure back": (
+        "fail_turn && !touched_reg[fail_peer_reg]",
+        "fail_turn",
+        "failure_waits_for_a_free_cycle"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_mutation_turns_the_bench_red(name: str, tmp_path: Path) -> None:
+    old, new, test = MUTATIONS[name]
+    mutated = mutate("net_link", old, new, tmp_path)
+    with pytest.raises(TestsFailed):
+        run_unit(
+            "net_link", "net_link.test_net_link", sources=[mutated], parameters={"PEERS_N": 8}, extra_env={"LINK_PEERS": "8"},
+            expected_tests=[test],
+        )  # fmt: skip
