@@ -55,7 +55,7 @@ help:
 	@echo '  make peer                      the integer model against the published I-BERT code (TORCH_INDEX= names an index for torch)'
 	@echo '  make spec                      MyHDL specifications against the hand-written units'
 	@echo '  make bench-net                 latency, throughput and incast of the network between kernel ports'
-	@echo '  make formal                    bounded proofs of the transport'
+	@echo '  make formal                    formal proofs of the switch and of the transport (QUICK=1, ONLY=name)'
 	@echo '  make regress                   the full matrix, in parallel (QUICK=1, LIST=1, ONLY=pattern, SEED=, SEEDS=, JOBS=)'
 	@echo
 	@echo '  make test                      all benches and Python tests (ARGS="-k skid" chooses)'
@@ -122,9 +122,9 @@ spec: env-test
 bench-net: env-test
 	@$(ALONE) $(PY) -m floreana.report.bench_net
 
-# Bounded proofs of the transport; ONLY=name for one
+# Formal proofs of the switch and of the transport; ONLY=name for one or those that begin so, QUICK=1 for a few of them
 formal: env-test
-	@$(ALONE) $(PY) tb/formal/prove.py $(if $(ONLY),"$$FLOREANA_ONLY")
+	@$(ALONE) $(PY) tb/formal/prove.py $(call arguments,JOBS) $(if $(QUICK),--quick) $(if $(ONLY),"$$FLOREANA_ONLY")
 
 # The full matrix (docs/regress.md): units x parameters x simulators x seeds, projects x token counts. QUICK=1, LIST=1, ONLY=pattern
 regress: env-test

@@ -223,7 +223,7 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
     "no cluster": (("cluster:\n  nodes: 2\n", ""), (1, "cluster", "(absent)", "required", "add cluster: nodes")),
     "cluster is a number": (
         ("cluster:\n  nodes: 2\n", "cluster: 2\n"),
-        (8, "cluster", "2", "a mapping of keys to values is needed", "nodes, topology, routing, mac_base, ip_base"),
+        (8, "cluster", "2", "a mapping of keys to values is needed", "nodes, clusters, topology, routing, mac_base, ip_base"),
     ),
     "minilm has no sizes": (
         ("source: synthetic", "source: minilm"),
@@ -273,6 +273,31 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
     "unknown topology": (
         ("nodes: 2", "nodes: 2\n  topology: tree"),
         (10, "cluster.topology", "tree", "not a known value", "choose 'star', 'line' or 'ring'"),
+    ),
+    "clusters of unequal size": (
+        ("nodes: 2", "nodes: 3\n  clusters: 2"),
+        (10, "cluster.clusters", "2", "3 nodes do not divide over 2 clusters", "choose a multiple of 2 nodes"),
+    ),
+    "encoders over three clusters": (
+        ("nodes: 2", "nodes: 3\n  clusters: 3"),
+        (10, "cluster.clusters", "3", "2 encoders do not divide over 3 clusters", "choose a divisor of the encoders"),
+    ),
+    "eight clusters": (
+        ("nodes: 2", "nodes: 8\n  clusters: 8"),
+        (10, "cluster.clusters", "8", "must be at most 7", "choose a value of at most 7"),
+    ),
+    "clusters on a line": (
+        ("nodes: 2", "nodes: 2\n  clusters: 2\n  topology: line"),
+        (10, "cluster.clusters", "2", "chained over one Ethernet switch, not over a line", "choose topology: star, or clusters: 1"),
+    ),
+    "clusters of a pipeline": (
+        ("nodes: 2", "nodes: 2\n  clusters: 2"),
+        ("cluster:", PLACE.format(ln1="node0", ffn1="node0", ln2="node0") + "cluster:"),
+        (13, "cluster.clusters", "2", "strategy pipeline names the nodes of one cluster", "choose strategy: tensor, or clusters: 1"),
+    ),
+    "nodes of a cluster": (
+        ("nodes: 2", "nodes: 8\n  clusters: 2"),
+        (9, "cluster.nodes", "8", "2 heads do not divide over 4 nodes", "choose 1 or 2 nodes a cluster"),
     ),
     "ring of two": (
         ("nodes: 2", "nodes: 2\n  topology: ring"),

@@ -24,6 +24,8 @@ from floreana.cluster.plan import (
     CONTEXT_LAYOUTS,
     Allocator,
     EdgePlan,
+    EntryPlan,
+    GatewayPlan,
     PeerEntry,
     Plan,
     PortPlan,
@@ -428,6 +430,48 @@ def test_json_round_trip_and_determinism(name: str, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["plan.json"]
 
 
+def test_two_clusters_are_chained_through_a_gateway() -> None:
+    """tiny_2x2: encoder 0 on nodes 0 and 1, encoder 1 on nodes 2 and 3, the gateway on node 2."""
+    plan = shipped("tiny_2x2")
+    one, two = plan.clusters
+    assert (one.nodes, one.encoders, one.owners[:4], one.gateway) == ((0, 1), (0,), (0, 1, 0, 1), -1)
+    assert (two.nodes, two.encoders, two.owners[:4], two.gateway) == ((2, 3), (1,), (2, 3, 2, 3), 2)
+    assert plan.shape["GATEWAY"] == 1 and "GATEWAY" not in shipped("tiny_2").shape
+    (arrives,) = (number for number, edge in plan.edges.items() if edge == EdgePlan(0, "ln2"))
+    assert two.entry == EntryPlan(129, arrives + 1) and plan.edges[arrives + 1] == plan.edges[arrives + 2] == EdgePlan(1, "entry")
+    # rows leave the first cluster for the second one's gateway, those of the second for the host
+    for node in plan.nodes:
+        last = node.context("ln2", node.cluster)
+        (message,) = node.messages["add_norm"][last.fields["msg_base"] :][:1]
+        away = (1, 254, arrives, 2) if node.cluster == 0 else (1, 255, max(plan.edges), 2)
+        assert (message.dst_cluster, message.dst_kernel, message.edge, message.beats) == away
+        assert {context.encoder for context in node.contexts} == {node.cluster}
+        assert {message.dst_cluster for table in node.messages.values() for message in table} <= {0, 1}
+    assert plan.nodes[2].gateway == (GatewayPlan(129, arrives, arrives + 1, 1, 0, 255),)
+    assert [len(node.gateway) for node in plan.nodes] == [0, 0, 1, 0]
+    # 256 + c is another cluster: the second one is its gateway's node, the first one the host; the gateway is the switch's last port
+    eth, gateway = 1 << lay.PORT_ETH, 1 << lay.PORT_ETH + 1
+    assert [node.route.get(256) for node in plan.nodes] == [None, None, eth, eth]
+    assert [node.route.get(257) for node in plan.nodes] == [eth, eth, None, None]
+    assert [node.route.get(254) for node in plan.nodes] == [None, None, gateway, None]
+    assert [node.peers[0].get(257) for node in plan.nodes[:2]] == [1 << 2] * 2 and plan.nodes[2].peers[0][256] == 1 << plan.host.node
+    # a cluster knows its own kernels only
+    assert {131, 132, 3, 4, 67, 68}.isdisjoint(plan.nodes[0].route) and {129, 130, 1, 2, 65, 66}.isdisjoint(plan.nodes[2].route)
+    assert plan.host.peers[257] == 1 << 2 and {130, 196} <= set(plan.host.peers) and 131 not in plan.host.peers
+    assert plan.owner("ln2", 3, 0) == 1 and plan.owner("ln2", 3, 1) == 3
+    assert plan_from_json(plan.to_json()) == plan
+
+
+def test_three_clusters_tell_each_other() -> None:
+    project = synthetic(128, 2, 256, 6, 3)
+    project = project.model_copy(update={"cluster": ClusterSection.model_validate({"nodes": 3, "clusters": 3})})
+    plan = make_plan(project)
+    assert [cluster.encoders for cluster in plan.clusters] == [(0, 1), (2, 3), (4, 5)]
+    assert [cluster.gateway for cluster in plan.clusters] == [-1, 1, 2]
+    assert [(g.up_cluster, g.up_kernel) for node in plan.nodes for g in node.gateway] == [(0, 255), (1, 254)]
+    assert plan.nodes[2].peers[0][257] == 1 << 1 and plan.nodes[1].peers[0][258] == 1 << 2 and plan.host.peers[258] == 1 << 2
+
+
 def test_damaged_plans(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     with pytest.raises(InputError, match="cannot be read"):
@@ -437,7 +481,7 @@ def test_damaged_plans(tmp_path: Path) -> None:
         "{",
         "[]",
         json.dumps(good | {"more": 1}),
-        json.dumps({key: value for key, value in good.items() if key != "owners"}),
+        json.dumps({key: value for key, value in good.items() if key != "clusters"}),
         json.dumps(good | {"hidden": "128"}),
         json.dumps(good | {"nodes": 2}),
         json.dumps(good | {"edges": {"x": {"encoder": 0, "tensor": "q"}}}),

@@ -12,7 +12,8 @@ from host_cluster import EDGE, ENTRY, TABLES, TIMERS, Cluster, Plan, answer
 
 from floreana.cluster.layout import TYPE_CONTROL, TYPE_INT8, Header
 from floreana.errors import InputError
-from floreana.host.admission import Admission, AdmissionConfig, ClusterError, Finished
+from floreana.host import words
+from floreana.host.admission import Admission, AdmissionConfig, ClusterError, Finished, LastGateway
 from floreana.host.endpoint import LinkEvent
 from floreana.host.manager import ManagerAddress, ManagerClient, ManagerConfig
 
@@ -373,3 +374,62 @@ def test_a_wrong_configuration_is_named() -> None:
         replace(CONFIG, row_bytes=100, max_tokens=5)
     with pytest.raises(ValueError, match=r"hops lacks kernels \[129\]"):
         replace(CONFIG, hops={})
+
+
+# ------------------------------------------------------------------------------------------------------- a chain of clusters
+
+
+CHAIN = replace(CONFIG, row_bytes=64, gateway=LastGateway(3, 2))
+
+
+def released(slot: int, generation: int) -> Header:
+    return Header(0, 255, 0, 1, 254, slot, generation, 0, 0, TYPE_CONTROL, False)
+
+
+def test_a_slot_of_a_chain_is_free_when_the_next_gateway_says_so() -> None:
+    wire = Wire()
+    admission = Admission(CHAIN, wire)
+    for _ in range(5):
+        admission.submit([bytes(64)])
+    admission.poll(0)
+    assert [(h.slot, h.generation) for _, h, _ in wire.sent] == [(0, 0), (1, 0)], "two slots, two sequences"
+    admission.receive(1, released(1, 0), words.release())
+    admission.receive(2, released(1, 1), words.release())  # not the generation that holds the slot
+    admission.poll(2)
+    assert [(h.slot, h.generation) for _, h, _ in wire.sent[2:]] == [(1, 1)] and admission.counters.stale == 1
+    # the rows of the first come back while the third is at work: the last gateway is told, the slot of the first cluster stays in use
+    admission.receive(3, back(0, 0, slot=0, generation=0), bytes(64))
+    admission.poll(3)
+    ((peer, header, payload),) = wire.sent[3:]
+    assert (peer, payload, header) == (2, words.release(), Header(3, 254, 0, 0, 255, 0, 0, 0, 0, TYPE_CONTROL, False))
+    admission.receive(4, released(0, 0), words.release())
+    admission.poll(4)
+    assert [(h.slot, h.generation) for _, h, _ in wire.sent[4:]] == [(0, 1)] and admission.counters.released == 2
+
+
+def test_no_more_than_seven_generations_of_a_slot_are_in_a_chain() -> None:
+    wire = Wire()
+    admission = Admission(replace(CHAIN, slots=1), wire)
+    for _ in range(9):
+        admission.submit([bytes(64)])
+    for generation in range(7):
+        admission.poll(generation)
+        admission.receive(generation, released(0, generation), words.release())
+    admission.poll(8)
+    assert [h.generation for _, h, _ in wire.sent] == list(range(7)) and admission.in_flight == 7
+    admission.receive(9, back(0, 0), bytes(64))
+    admission.poll(9)
+    assert [h.generation for _, h, _ in wire.sent[7:] if h.type == TYPE_INT8] == [7]
+    with pytest.raises(ValueError, match="in_flight = 15: choose 1 to 14"):
+        replace(CHAIN, in_flight=15)
+
+
+def test_a_fault_in_a_chain_frees_the_slots() -> None:
+    wire = Wire()
+    manager = ManagerClient(ManagerConfig({0: ManagerAddress(0)}), wire)
+    admission = Admission(CHAIN, wire, manager, fresh=False)
+    admission.submit([bytes(64)])
+    admission.poll(0)
+    admission.link_event(LinkEvent(1, "restarted", 0))
+    admission.receive(2, released(0, 0), words.release())
+    assert admission.counters.released == 0 and admission.counters.stale == 1 and not admission._held

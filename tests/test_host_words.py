@@ -14,7 +14,7 @@ from floreana.host import words
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize(("eth_n", "count"), [(1, 224), (2, 288)])
+@pytest.mark.parametrize(("eth_n", "count"), [(1, 240), (2, 304)])
 def test_every_word_has_one_name(eth_n: int, count: int) -> None:
     table = words.word_map(eth_n)
     assert words.word_count(eth_n) == len(table) == count
@@ -32,12 +32,14 @@ def test_places_of_the_map() -> None:
     for name, index in {
         "node.magic": 0, "node.k_lanes": 8, "node.row_beats": 25, "node.lost": 26, "node.rx_cells": 30, "linear.messages_in": 32,
         "linear.stale": 45, "attention.stale": 57, "add_norm.stale": 74, "manager.requests": 80, "manager.busy_refused": 88,
-        "switch.manager.messages_in": 96, "switch.eth0.stalled": 135, "eth0.tx.messages": 160, "eth0.tx.refused": 175,
-        "eth0.rx.frames": 176, "eth0.rx.dropped.mac_error": 186, "eth0.rx.dropped.responder_busy": 206, "eth0.link.expiries": 208,
-        "eth0.link.up_low": 212, "eth0.link.restarted_high": 217,
+        "switch.manager.messages_in": 96, "switch.eth0.stalled": 135, "switch.gateway.messages_in": 136, "node.gateway": 31,
+        "gateway.messages_in": 160, "gateway.releases_out": 175, "eth0.tx.messages": 176, "eth0.tx.refused": 191,
+        "eth0.rx.frames": 192, "eth0.rx.dropped.mac_error": 202, "eth0.rx.dropped.responder_busy": 222, "eth0.link.expiries": 224,
+        "eth0.link.up_low": 228, "eth0.link.restarted_high": 233,
     }.items():  # fmt: skip
         assert words.index_of(name) == index
-    assert words.index_of("eth1.tx.messages", 2) == 224 and words.index_of("switch.eth1.stalled", 2) == 143
+    assert words.index_of("eth1.tx.messages", 2) == 240 and words.index_of("switch.eth1.stalled", 2) == 143
+    assert words.index_of("switch.gateway.stalled", 2) == 151
     for name in ("eth1.tx.messages", "switch.eth1.dropped", "node.spare", "nothing"):
         with pytest.raises(KeyError, match="no manager word"):
             words.index_of(name)
@@ -60,13 +62,13 @@ def test_causes_are_those_of_the_transport() -> None:
 
 
 def test_names_for_words_that_were_read() -> None:
-    named = words.name_words([11, 22, 0xFFFF_FFFF, 1], 212)
+    named = words.name_words([11, 22, 0xFFFF_FFFF, 1], 228)
     assert named == {"eth0.link.up_low": 11, "eth0.link.up_high": 22, "eth0.link.failed_low": 0xFFFF_FFFF, "eth0.link.failed_high": 1}
     assert words.peer_mask(named, "eth0.link.up") == {0, 1, 3, 33, 34, 36}
     assert words.peer_mask(named, "eth0.link.failed") == set(range(33))
     assert words.name_words([5, 7], 45) == {"linear.stale": 5}
     with pytest.raises(ValueError, match="not all within"):
-        words.name_words([0, 0], 223)
+        words.name_words([0, 0], 239)
 
 
 def test_requests() -> None:

@@ -330,7 +330,7 @@ def test_top_prints_one_table_and_ends_or_goes_on(tmp_path: Path, monkeypatch: p
     ports = tuple(replace(port, name=f"n{k}", node=k, ip=base + 1 + k) for k in range(4))
     neighbours = tuple(replace(job.neighbours[0], node=k, mac=port.mac, ip=base + 1 + k) for k in range(3))
     timers = Timers(1_000, 50_000, 24, 500_000, 5_000)  # microseconds
-    job = replace(job, nodes=("n0", "n1", "n2"), ports=ports, neighbours=neighbours, managers=(0, 0, 0), timers=timers)
+    job = replace(job, nodes=("n0", "n1", "n2"), ports=ports, neighbours=neighbours, managers=(0, 0, 0), clusters=(0, 0, 0), timers=timers)
     job.save(tmp_path / "job.json")
     Net("demo", "none", 1_000_000, str(tmp_path / "job.json"), os.getpid()).save(tmp_path / "net.json")
     monkeypatch.setattr(namespaces, "is_inside", lambda name: True)

@@ -12,7 +12,9 @@ from floreana_tb import TestsFailed, mutate, run_unit
 BENCH = "net_switch.test_net_switch"
 
 
-def build(ports: int = 5, cells: int = 8, overdue: int = 3, eth: int = 16, cut: int = 16, data: int = 64) -> tuple[dict[str, int], dict[str, str]]:
+def build(
+    ports: int = 5, cells: int = 8, overdue: int = 3, eth: int = 16, cut: int = 16, data: int = 64
+) -> tuple[dict[str, int], dict[str, str]]:
     """Parameters of the unit and what the bench is told of them."""
     parameters = {"PORTS": ports, "DATA_W": data, "CELLS": cells, "NO_RETURN": eth, "CUT": cut, "OVERDUE_W": overdue}
     told = {"PORTS": ports, "CELLS": cells, "ETH": eth, "CUT": cut, "OVERDUE": overdue}
@@ -34,7 +36,14 @@ SHAPES = {
 @pytest.mark.parametrize("name", SHAPES)
 def test_net_switch_shapes(name: str) -> None:
     parameters, env = SHAPES[name]
-    tests = ["conservation/pattern=3", "latency/beats=1", "permutation_rate/beats=1", "foreign_clusters"]
+    tests = [
+        "conservation/pattern=3",
+        "latency/beats=1",
+        "permutation_rate/beats=1",
+        "foreign_clusters",
+        "room_is_kept/longest=12",
+        "a_turn_ends_without_room",
+    ]
     if parameters["CELLS"] < 8:  # a cell comes back after seven cycles
         tests.remove("permutation_rate/beats=1")
     run_unit("net_switch_tb", BENCH, parameters=parameters, extra_env=env, expected_tests=tests, seed=2)
@@ -42,7 +51,7 @@ def test_net_switch_shapes(name: str) -> None:
 
 def test_net_switch_load_verilator() -> None:
     """Long runs: full rate on permutations, 85 % and more on uniform random traffic, bounds of waits, storms, stalls."""
-    parameters = {"PORTS": 5, "NO_RETURN": 0, "CUT": 16, "OVERDUE_W": 6}
+    parameters = {"PORTS": 5, "NO_RETURN": 0, "CUT": 16, "OVERDUE_W": 7}
     # behavioural code with integers: widths are not its business
     args = ("-Wno-WIDTHTRUNC", "-Wno-WIDTHEXPAND")
     run_unit("net_switch_load", "net_switch.test_net_switch_load", simulator="verilator", parameters=parameters, extra_args=args)
@@ -56,16 +65,45 @@ MUTATIONS = {
         "conservation/pattern=2",
     ),
     "an output is left in mid message": ("net_switch", "(move[g] && cell_last[g] && cell_leave[g])", "move[g]", "conservation/pattern=0"),
-    "an output is promised twice": ("net_switch_arb", "soon_reg & ~promised_reg & ~asked_out", "soon_reg & ~asked_out", "conservation/pattern=2"),
-    "a freed cell is lost": ("net_switch_store", "if (free) ring_wr_reg", "if (free && !free_cell[0]) ring_wr_reg", "permutation_rate/beats=1"),
-    "a dropped message keeps its cell": ("net_switch_store", "unused = close_reg && !routed;", "unused = 1'b0;", "drops_give_their_cells_back"),
-    "the gateway is not asked": ("net_switch_store", "(home_reg ? entry_reg : gateway_reg)", "entry_reg", "foreign_clusters"),
-    "nobody is late": ("net_switch_input", "assign late    = late_reg &", "assign late    = {PORTS{1'b0}} &", "a_late_message_holds_its_output"),
+    "an output is promised twice": (
+        "net_switch_arb",
+        "soon_reg & ~promised_reg & ~asked_out",
+        "soon_reg & ~asked_out",
+        "conservation/pattern=2",
+    ),
+    "a freed cell is lost": (
+        "net_switch_store",
+        "if (free) ring_wr_reg",
+        "if (free && !free_cell[0]) ring_wr_reg",
+        "permutation_rate/beats=1",
+    ),
+    "a dropped message keeps its cell": (
+        "net_switch_store",
+        "unused = close_reg && !routed;",
+        "unused = 1'b0;",
+        "drops_give_their_cells_back",
+    ),
+    "the cluster is not looked up": ("net_switch_store", "(home_reg ? kernel_reg : cluster_reg)", "kernel_reg", "foreign_clusters"),
+    "clusters overwrite kernels": ("net_switch_store", "cfg_we && !cfg_index[8]", "cfg_we", "foreign_clusters"),
+    "nobody is late": (
+        "net_switch_input",
+        "assign late    = late_reg &",
+        "assign late    = {PORTS{1'b0}} &",
+        "a_late_message_holds_its_output",
+    ),
     "a beat refused inside a message": (
         "net_switch_store",
         "assign s_axis_tready = have_reg;",
         "assign s_axis_tready = have_reg && (free_any || beat_reg != 3);",
         "cells_run_out_between_messages",
+    ),
+    "turns go on without room": ("net_switch_arb", "{PORTS{1'b0}}) | ~room;", "{PORTS{1'b0}});", "a_turn_ends_without_room"),
+    "messages begin without room": ("net_switch", ".room(m_axis_room)", ".room({PORTS{1'b1}})", "room_is_kept/longest=12"),
+    "the lane keeps a multicast whose room has fallen": (
+        "net_switch_arb",
+        "(!lane_has || (lane_mask_reg & ~room) != {PORTS{1'b0}})",
+        "!lane_has",
+        "a_multicast_without_room_holds_nobody",
     ),
     "a beat is read before it is written": ("net_switch_input", "(!partial || run_beat_reg != wr_beat)", "1'b1", "conservation/pattern=1"),
 }

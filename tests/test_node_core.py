@@ -10,7 +10,7 @@ import pytest
 from floreana_tb import TestsFailed, mutate, run_unit
 
 # the defaults of tb_node_core are the small shape
-BENCH, TWO = "node_core.test_node_core", "node_core.test_node_core_two"
+BENCH, TWO, GATEWAY = "node_core.test_node_core", "node_core.test_node_core_two", "node_core.test_node_core_gateway"
 
 
 def test_node_core() -> None:
@@ -19,6 +19,11 @@ def test_node_core() -> None:
 
 def test_node_core_two_ports() -> None:
     run_unit("tb_node_core", TWO, parameters={"ETH_N": 2})
+
+
+@pytest.mark.parametrize("ports", [1, 2])
+def test_node_core_gateway(ports: int) -> None:
+    run_unit("tb_node_core", GATEWAY, parameters={"ETH_N": ports, "GATEWAY": 1})
 
 
 # text of node_core, the text in its place, test that must see it
@@ -30,7 +35,7 @@ MUTATIONS = {
     "counters out of place": (
         "{(16-NORM_N)*32{1'b0}}, norm_count", "norm_count, {(16-NORM_N)*32{1'b0}}", "entry_multicast_linear_host/pattern=0",
     ),
-    "attention does not show that it works": ("kernel_active != 3'd0", "(kernel_active & 3'd5) != 3'd0", "flush_and_busy"),
+    "attention does not show that it works": ("kernel_active != 4'd0", "(kernel_active & 4'd13) != 4'd0", "flush_and_busy"),
 }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ def test_node_manager(parameters: dict[str, int]) -> None:
 
 
 def test_node_manager_verilator() -> None:
-    run_unit("node_manager", BENCH, simulator="verilator", extra_env={"MANAGER_WORDS": "224"})
+    run_unit("node_manager", BENCH, simulator="verilator", extra_env={"MANAGER_WORDS": "240"})
 
 
 # module, its text, the text in its place, test that must see it

@@ -180,7 +180,7 @@ def test_a_module_without_benches_or_sets_is_named() -> None:
     matrix = regress.load_matrix(regress.MATRIX)
     skid = next(unit for unit in matrix["unit"] if unit["top"] == "axis_skid")
     skid["cases"] = [case for case in skid["cases"] if case["name"] != "default"]
-    matrix["part"] = [part for part in matrix["part"] if part["of"] != "net_eth_pair"]
+    matrix["part"] = [part for part in matrix["part"] if part["of"] != "net_eth_three"]
     matrix["part"] += [{"of": "net_switch_tb", "modules": ["ibert_mac"]}, {"of": "axis_none", "modules": []}]
     assert regress.unbenched(matrix) == [
         "part: ibert_mac is not in net_switch_tb",

@@ -103,7 +103,7 @@ def test_a_switch_that_holds_outputs_stops_on_any_route(nodes: int) -> None:
 UNIT_KERNEL = 7
 STATIONS = 4
 RING_CELLS = 4
-PEERS_N = 4
+PEERS_N = 8
 RETRIES = (1 << 24) - 1  # a link that waits must not be given up here
 
 
@@ -143,20 +143,25 @@ def ring_job(routing: RoutingName, kernels: list[list[int]], count: int, beats: 
     )
 
 
-def run_ring(job: str, sources: list[Path] | None = None, cells: int = RING_CELLS) -> None:
-    parameters = {"N": STATIONS, "PEERS_N": PEERS_N, "CELLS": 2, "TX_CELLS": cells, "RX_CELLS": RING_CELLS}
+def run_ring(job: str, sources: list[Path] | None = None, cells: int = RING_CELLS, stations: int = STATIONS) -> None:
+    parameters = {"N": stations, "PEERS_N": PEERS_N, "CELLS": 2, "TX_CELLS": cells, "RX_CELLS": RING_CELLS}
     run_unit("ring_deadlock_tb", "ring_deadlock.test_ring_deadlock", parameters=parameters, extra_env={"RING_JOB": job}, sources=sources)
 
 
-TWO_ON = [[1 + (k + 2) % STATIONS] for k in range(STATIONS)]  # everyone floods the second next
+SIX = 6
+HALF_ROUND = [[1 + (k + SIX // 2) % SIX] for k in range(SIX)]  # everyone floods the one opposite: two of three messages on a link are in transit
+
+
+FLOOD = 40  # messages of a station: more than all buffers hold
+ROOMY = 16  # cells of a sending side that takes messages while 8 are in use; a smaller one takes them only when it is empty
 
 
 def test_rtl_shortest_ways_stop() -> None:
-    run_ring(ring_job("shortest", TWO_ON, 40, 1, stops=True))
+    run_ring(ring_job("shortest", HALF_ROUND, FLOOD, 1, stops=True), cells=ROOMY, stations=SIX)
 
 
 def test_rtl_dateline_completes() -> None:
-    run_ring(ring_job("dateline", TWO_ON, 40, 1, stops=False))
+    run_ring(ring_job("dateline", HALF_ROUND, FLOOD, 1, stops=False), cells=ROOMY, stations=SIX)
 
 
 MULTICASTS = [[GROUP, 1 + (k + 1) % STATIONS, GROUP, 1 + (k + 2) % STATIONS] for k in range(STATIONS)]

@@ -73,6 +73,7 @@ class Echo:
             neighbours=tuple(Neighbour(p.node, p.mac, p.ip, 32) for p in PORTS[:-1]),
             hops={129 + k: k for k in range(NODES)},
             managers=(),
+            clusters=(),
             timers=Timers(),
             peers_n=4,
             cluster=0,

@@ -163,6 +163,7 @@ def _run(
             timers=TIMERS,
             nodes=tuple(f"node{k}" for k in range(NODES)),
             managers=(0,) * NODES,
+            clusters=(0,) * NODES,
             eth_n=1,
             cluster=0,
             entry_kernel=ENTRY_KERNEL,

@@ -11,9 +11,10 @@
 // Latency last beat in -> header at mac_tx 8 cycles where nothing waits; ev_valid -> first frame it allows at mac_tx 11; ack_due -> ack at mac_tx 6.
 // One beat a cycle: header and payload without gap, no idle cycle between the frames of waiting messages, acknowledgements coming in or not.
 // Depth: CELLS messages of 16 beats of 512 bits in all, WINDOW_N a peer; tables of PEERS_N entries are LUT memory, flags are vectors.
-// tready falls between messages while no cell is free. s_axis_room: 4 cells and more are free (all, where there are fewer), for net_switch. It does not reorder the messages of a peer.
+// tready falls between messages while no cell is free. s_axis_room, for net_switch: 8 cells and more are free (all, where there are fewer than 8), two
+// cycles ago: a source that begins at most 7 messages after the one with which it falls is never refused. The messages of a peer keep their order.
 //
-// Configuration: memory 0 PEERS[kernel] {nodes 64}, memory 1 PEER[node] {mac 48, ip 32, valid 1, quota 8}. Reset clears both.
+// Configuration: memory 0 PEERS[kernel; 256 + another cluster] {nodes 64}, memory 1 PEER[node] {mac 48, ip 32, valid 1, quota 8}. Reset clears both.
 // sts_count: messages in, data frames sent, of these sent again, payload beats sent, acks, nacks, hellos, hello-acks, frames of the responder, messages
 // dropped for no node, malformed, copies discarded, 0, go-backs by nack, most cells in use, cycles an offered beat was refused.
 `resetall
@@ -98,7 +99,7 @@ module net_eth_tx #(
 );
 
 localparam CELL_W = $clog2(CELLS);
-localparam ROOM_LEVEL = (CELLS > 4) ? CELLS - 4 : 0;
+localparam ROOM_LEVEL = (CELLS > 8) ? CELLS - 8 : 0;   // the switch has at most 8 messages under way, see net_switch
 localparam RING_W = $clog2(WINDOW_N);
 
 wire unused = &{1'b0, cfg_data[88:81]};

@@ -2,7 +2,7 @@
 // Packet switch of a node: whole messages, virtual output queues, multicast, a bound for everybody's wait.
 //
 //   outputs of a message from input i = R without i itself where NO_RETURN[i] = 1; none: dropped and counted
-//   R = ROUTE[tuser[15:8]] where tuser[7:0] = id_cluster, else ROUTE[254], the way to the gateway
+//   R = ROUTE[tuser[15:8]], by kernel, where tuser[7:0] = id_cluster, else ROUTE[256 + tuser[7:0]], by cluster
 //
 // Messages are never interleaved; a multicast goes to all its outputs in the same cycles. From one input to one output unicasts stay in
 // order, and multicasts; a unicast may overtake a multicast. A message of an input in CUT may leave while it still arrives: such an input
@@ -11,12 +11,12 @@
 // Latency on an idle switch, first beat in -> first beat out: 5 cycles (CUT: then last in -> last out too, where messages come without gaps),
 // else last beat in -> first beat out 5 cycles; one more for a multicast. One beat a cycle a port, without gaps between messages.
 // Wait: who sends to whom is decided by net_switch_arb, oldest service first. A unicast head that has waited for 2**(OVERDUE_W+1) cycles, and every
-// multicast head, goes through its lane: at most 2*PORTS*PORTS - 1 and 2*PORTS - 1 others before it there, each as long as three messages of its
-// input and outputs and 8 cycles. A message whose source dribbles (CUT) or whose sink stalls counts as long as it takes.
+// multicast head, goes through its lane: while its outputs have room at most 2*PORTS*PORTS - 1 and 2*PORTS - 1 others come before it there (tb/formal), each
+// as long as three messages of its input and outputs and 8 cycles. A message whose source dribbles (CUT) or whose sink stalls counts as long as it takes.
 //
 // m_axis_room[o]: output o takes the next messages whole, without waiting for another output or node; a message starts only where there is room.
-// Kernels always sink: constant 1. An Ethernet port: at least 4 free cells, since up to 3 messages may be under way to it.
-// ROUTE: configuration memory 0 {ports}; cleared by rst.
+// Kernels always sink: constant 1. An Ethernet port: at least 8 free cells, since up to 8 messages may be under way to it, see net_switch_arb.
+// ROUTE: configuration memory 0 {ports}, 512 entries: kernels of the own cluster, then clusters; cleared by rst.
 // sts_count, 8 words a port (port 0 lowest): messages in, beats in, messages dropped, most cells in use, cycles an offered beat was
 // refused; messages out, beats out, cycles an offered beat was not taken.
 `resetall
@@ -80,7 +80,7 @@ wire [PORTS*160-1:0]     in_count;
 reg  [OVERDUE_W-1:0]     time_reg;
 reg                      tick_reg;
 reg  [31:0]              drops, drops_reg;
-wire                     route_we = cfg_we && (cfg_addr[27:8] == 20'd0);
+wire                     route_we = cfg_we && (cfg_addr[27:9] == 19'd0);
 
 genvar g, h, s;
 integer d;
@@ -132,7 +132,7 @@ for (g = 0; g < PORTS; g = g + 1) begin : g_in
         .m_axis_tdata(cell_beat[g*BEAT_W +: DATA_W]), .m_axis_tkeep(cell_beat[g*BEAT_W + DATA_W +: KEEP_W]),
         .m_axis_tuser(cell_beat[g*BEAT_W + DATA_W + KEEP_W +: 80]), .m_axis_tlast(cell_last[g]), .m_axis_tvalid(cell_valid[g]),
         .m_axis_tready(move[g]), .m_axis_mask(cell_mask[g*PORTS +: PORTS]), .m_axis_leave(cell_leave[g]),
-        .cfg_we(route_we), .cfg_index(cfg_addr[7:0]), .cfg_data(cfg_data),
+        .cfg_we(route_we), .cfg_index(cfg_addr[8:0]), .cfg_data(cfg_data),
         .sts_count(in_count[g*160 +: 160]), .sts_busy(in_busy[g])
     );
     assign cell_beat[g*BEAT_W + BEAT_W-1] = cell_last[g];

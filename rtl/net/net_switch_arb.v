@@ -11,11 +11,14 @@
 //
 // Room: a message is offered an output, and taken into the lane, only while all its outputs have room for it; in the lane it gives way when they have not.
 // So no output and no input is held for a message that would wait for another node. Otherwise two nodes that multicast to each other could stop.
+// When an output's room falls, at most 4 messages more enter its register that were let go before. A sink that counts whole messages and answers
+// two cycles later is sent at most 6 messages after what it had when it should have said no; net_eth_tx keeps 8 cells for them.
 //
 // No deadlock: promises of a message are made in one cycle, so messages wait only for messages promised earlier; holds wait for what
 // was promised already, and one message holds at a time.
-// Bound: a multicast at the head of its queue waits for at most 2*PORTS - 1 other messages in the lane, a late unicast for at most
-// 2*PORTS*PORTS - 1. Each waits until its input and outputs have finished what they run and what they had promised: two messages each at most.
+// Bound: while its outputs have room, a multicast at the head of its queue waits for at most 2*PORTS - 1 others in the lane (every other input's
+// multicast once, a unicast before each and before itself), a late unicast for at most 2*PORTS*PORTS - 1 (every other input and output
+// once, a multicast before each and before itself). Each of them waits until its input and outputs have finished what they run and what they had promised: two messages each at most.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
@@ -117,8 +120,15 @@ always @* begin
     for (m = 0; m < PORTS; m = m + 1) multi_able[m] = multi[m] && ((multi_mask[m*PORTS +: PORTS] & ~room) == {PORTS{1'b0}});
 end
 
+wire lane_go = lane_reg && !lane_asked_reg && lane_has && ((lane_in_reg & ~ready_in) == {PORTS{1'b0}})
+               && ((lane_mask_reg & ~ready_out) == {PORTS{1'b0}});
+wire lane_over = lane_took || (!lane_asked_reg && (!lane_has || (lane_mask_reg & ~room) != {PORTS{1'b0}}));
+
+wire scan_goes = !lane_reg && scan_hit_reg && (lane_turn_reg || multi_able == {PORTS{1'b0}});   // the late unicast enters
+
+// a multicast that gives way goes behind the others too: a room that comes and goes starves nobody else
 net_switch_lru #(.N(PORTS)) u_multi (
-    .clk(clk), .rst(rst), .req(multi_able), .win(multi_won), .take((lane_took && lane_multi_reg) ? lane_in_reg : {PORTS{1'b0}})
+    .clk(clk), .rst(rst), .req(multi_able), .win(multi_won), .take((lane_reg && lane_over && lane_multi_reg) ? lane_in_reg : {PORTS{1'b0}})
 );
 
 always @* begin
@@ -137,10 +147,6 @@ always @* begin
     scan_hit = ((is_late_in & scan_in_reg) != {PORTS{1'b0}});
 end
 
-wire lane_go = lane_reg && !lane_asked_reg && lane_has && ((lane_in_reg & ~ready_in) == {PORTS{1'b0}})
-               && ((lane_mask_reg & ~ready_out) == {PORTS{1'b0}});
-wire lane_over = lane_took || (!lane_asked_reg && (!lane_has || (lane_mask_reg & ~room) != {PORTS{1'b0}}));
-
 always @(posedge clk) begin
     lane_asked_reg <= lane_go;
     multi_in_reg   <= (lane_go && lane_multi_reg) ? lane_in_reg : {PORTS{1'b0}};
@@ -150,7 +156,7 @@ always @(posedge clk) begin
             lane_reg      <= 1'b0;
             lane_turn_reg <= lane_multi_reg;
         end
-    end else if (scan_hit_reg && (lane_turn_reg || multi_able == {PORTS{1'b0}})) begin
+    end else if (scan_goes) begin
         lane_reg       <= 1'b1;
         lane_multi_reg <= 1'b0;
         lane_in_reg    <= scan_in_reg;
@@ -162,7 +168,7 @@ always @(posedge clk) begin
         lane_mask_reg  <= multi_mask_won;
     end
     // the circle stands still at a late unicast until the lane has served it
-    if ((lane_reg && !lane_multi_reg) ? lane_over : !scan_hit) begin
+    if ((lane_reg && !lane_multi_reg) ? lane_over : !(scan_hit || scan_goes)) begin
         scan_out_reg <= {scan_out_reg[PORTS-2:0], scan_out_reg[PORTS-1]};
         if (scan_out_reg[PORTS-1]) scan_in_reg <= {scan_in_reg[PORTS-2:0], scan_in_reg[PORTS-1]};
     end

@@ -57,7 +57,7 @@ module net_switch_input #(
     output wire                  m_axis_leave,  // with tlast: the turn ends, its outputs fall free
 
     input  wire                  cfg_we,        // a write to ROUTE
-    input  wire [7:0]            cfg_index,
+    input  wire [8:0]            cfg_index,
     input  wire [PORTS-1:0]      cfg_data,
 
     output wire [5*32-1:0]       sts_count,     // messages, beats, messages dropped, most cells in use, cycles refused

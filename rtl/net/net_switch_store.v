@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Write side of one input of net_switch: routes messages, writes them into cells, hands out and takes back cells.
 //
-//   outputs of a message = ALLOW & (tuser[7:0] = id_cluster ? ROUTE[tuser[15:8]] : ROUTE[254])
+//   outputs of a message = ALLOW & (tuser[7:0] = id_cluster ? ROUTE[tuser[15:8]] : ROUTE[256 + tuser[7:0]])
 //
 // A message is written to a free cell of BEATS beats while it arrives. With CUT = 0 it is announced (push) when its last beat is in, with
 // CUT = 1 at its first: it may leave while it still arrives. No output: dropped, counted, the cell is used again. A message longer
 // than a cell is swallowed and counted as dropped; where CUT = 1 it is cut to BEATS beats instead, and counted as dropped too.
 //
 // Latency: first or last beat in -> push 1 cycle; the beat can be read from then on. With all cells in use tready falls between
-// messages, never inside one. Configuration: memory 0 ROUTE {ports}; an entry not written since reset is 0.
+// messages, never inside one. Configuration: memory 0 ROUTE {ports}, 512 entries: the kernels of the own cluster, then the clusters; an entry
+// not written since reset is 0.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
@@ -45,7 +46,7 @@ module net_switch_store #(
     input  wire [$clog2(CELLS)-1:0]  free_cell,
 
     input  wire                      cfg_we,        // a write to ROUTE
-    input  wire [7:0]                cfg_index,
+    input  wire [8:0]                cfg_index,
     input  wire [PORTS-1:0]          cfg_data,
 
     output wire [5*32-1:0]           sts_count,     // messages, beats, messages dropped, most cells in use, cycles refused
@@ -55,7 +56,6 @@ module net_switch_store #(
 localparam CELL_W = $clog2(CELLS);
 localparam BEAT_W = $clog2(BEATS);
 localparam [PORTS-1:0] ALLOW_MASK = ALLOW;
-localparam [7:0] GATEWAY = 8'd254;
 
 generate
 if (CELLS < 2 || (1 << CELL_W) != CELLS) begin : g_cells
@@ -88,17 +88,22 @@ assign wr_first = first;
 assign wr_close = close;
 assign wr_open  = have_reg;
 
-// ---- routing: of the first beat, in two cycles. The gateway's entry is kept twice, so that no lookup waits for the comparison of clusters
+// ---- routing: of the first beat, in two cycles. Kernel and cluster are looked up side by side, so that no lookup waits for the comparison
 
-reg  [PORTS-1:0] gateway_reg, entry_reg;
+reg  [PORTS-1:0] kernel_reg, cluster_reg;
 reg              home_reg;
-wire [PORTS-1:0] entry;
-wire [PORTS-1:0] mask   = (home_reg ? entry_reg : gateway_reg) & ALLOW_MASK;
+wire [PORTS-1:0] kernel_ports, cluster_ports;
+wire [PORTS-1:0] mask   = (home_reg ? kernel_reg : cluster_reg) & ALLOW_MASK;
 wire             routed = (mask != {PORTS{1'b0}});
 
-net_table #(.DATA_W(PORTS), .DEPTH(256)) u_route (
-    .clk(clk), .clear(rst), .wr_en(cfg_we), .wr_addr(cfg_index), .wr_data(cfg_data),
-    .rd_addr(s_axis_tdest[15:8]), .rd_data(entry)
+net_table #(.DATA_W(PORTS), .DEPTH(256)) u_kernels (
+    .clk(clk), .clear(rst), .wr_en(cfg_we && !cfg_index[8]), .wr_addr(cfg_index[7:0]), .wr_data(cfg_data),
+    .rd_addr(s_axis_tdest[15:8]), .rd_data(kernel_ports)
+);
+
+net_table #(.DATA_W(PORTS), .DEPTH(256)) u_clusters (
+    .clk(clk), .clear(rst), .wr_en(cfg_we && cfg_index[8]), .wr_addr(cfg_index[7:0]), .wr_data(cfg_data),
+    .rd_addr(s_axis_tdest[7:0]), .rd_data(cluster_ports)
 );
 
 // ---- what came in the cycle before: announced, or dropped and its cell set aside
@@ -114,10 +119,10 @@ assign push_cell   = last_cell_reg;
 assign push_single = single_reg;
 
 always @(posedge clk) begin
-    if (cfg_we && cfg_index == GATEWAY) gateway_reg <= cfg_data;
     if (accept && first) begin
-        entry_reg <= entry;
-        home_reg  <= (s_axis_tdest[7:0] == id_cluster);
+        kernel_reg  <= kernel_ports;
+        cluster_reg <= cluster_ports;
+        home_reg    <= (s_axis_tdest[7:0] == id_cluster);
     end
     begin_reg     <= fits && first;
     close_reg     <= close;
@@ -126,11 +131,10 @@ always @(posedge clk) begin
     single_reg    <= first && s_axis_tlast;
     last_cell_reg <= cell_reg;
     if (rst) begin
-        gateway_reg <= {PORTS{1'b0}};
-        begin_reg   <= 1'b0;
-        close_reg   <= 1'b0;
-        whole_reg   <= 1'b0;
-        short_reg   <= 1'b0;
+        begin_reg <= 1'b0;
+        close_reg <= 1'b0;
+        whole_reg <= 1'b0;
+        short_reg <= 1'b0;
     end
 end
 

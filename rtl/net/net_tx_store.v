@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Store of the sending side: messages of the switch in cells of BEATS beats, shared by all peers. Part of net_eth_tx.
 //
-// A message goes into a free cell; when its last beat is in, its cell and the peers it is for (PEERS[destination kernel] of the own cluster, PEERS[254]
-// of another) are offered at m_*, in the order of arrival, in the same cycle if none waits before it. A cell counts its users:
+// A message goes into a free cell; when its last beat is in, its cell and the peers it is for (PEERS[destination kernel] of the own cluster,
+// PEERS[256 + destination cluster] of another) are offered at m_*, in the order of arrival, in the same cycle if none waits before it. A cell counts its users:
 //   users = queues it was put into (close_n, told once, when all are known) - queues it has left (rel_*, one each)
 // and is free when the sum is zero after the close. Some may leave before the close: the count is modulo 128, and is not zero then (at most 64 peers).
 //
 // Malformed and dropped: longer than a cell; tkeep not contiguous from byte 0, or not all ones before the last beat; empty and not of type control.
 // One beat a cycle, no idle cycle between messages while cells are free. A release is done in the cycle after rel_*, unless a close comes first.
-// Configuration: memory 0 PEERS[kernel] {nodes 64}. Bits from PEERS_N on are ignored. Reset clears it.
+// Configuration: memory 0 PEERS {nodes 64}, 512 entries: kernels of the own cluster, then clusters, looked up side by side. Bits from PEERS_N on are ignored. Reset clears it.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
@@ -98,13 +98,18 @@ wire store_it = finish && !bad_reg && keep_ok;
 
 assign s_axis_tready = cell_valid_reg;
 
-wire [PEERS_N-1:0] peers;
-wire [7:0]         kernel = (s_axis_tuser[7:0] == id_cluster) ? s_axis_tuser[15:8] : 8'd254;
+wire               peers_we = cfg_we && (cfg_addr[27:9] == 19'd0);
+wire [PEERS_N-1:0] kernel_peers, cluster_peers;
+wire [PEERS_N-1:0] peers    = (s_axis_tuser[7:0] == id_cluster) ? kernel_peers : cluster_peers;
 
-net_table #(.DATA_W(PEERS_N), .DEPTH(256)) u_peers (
-    .clk(clk), .clear(rst),
-    .wr_en(cfg_we && cfg_addr[27:24] == 4'd0 && cfg_addr[23:8] == 16'd0), .wr_addr(cfg_addr[7:0]), .wr_data(cfg_data),
-    .rd_addr(kernel), .rd_data(peers)
+net_table #(.DATA_W(PEERS_N), .DEPTH(256)) u_kernels (
+    .clk(clk), .clear(rst), .wr_en(peers_we && !cfg_addr[8]), .wr_addr(cfg_addr[7:0]), .wr_data(cfg_data),
+    .rd_addr(s_axis_tuser[15:8]), .rd_data(kernel_peers)
+);
+
+net_table #(.DATA_W(PEERS_N), .DEPTH(256)) u_clusters (
+    .clk(clk), .clear(rst), .wr_en(peers_we && cfg_addr[8]), .wr_addr(cfg_addr[7:0]), .wr_data(cfg_data),
+    .rd_addr(s_axis_tuser[7:0]), .rd_data(cluster_peers)
 );
 
 axis_lutram #(.DATA_W(91), .DEPTH(CELLS)) u_info (

@@ -4,4 +4,7 @@ rtl/node/node_events.v
 rtl/node/node_boot.v
 rtl/node/node_config.v
 rtl/node/node_manager.v
+rtl/node/node_gateway_in.v
+rtl/node/node_gateway_out.v
+rtl/node/node_gateway.v
 rtl/node/node_core.v

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // One whole FPGA without its shell: packet switch, Ethernet ports, manager and the three kernels, on one configuration bus.
 //
-// Switch ports: 0 manager, 1 linear, 2 attention, 3 add_norm, 4 eth 0, 5 eth 1. Identity enters by ports; the cluster and the kernels' numbers
-// are configuration (unit 0, memory 0, IDENT; 0 after a reset). Units of the configuration bus: 1 linear, 2 attention, 3 add_norm, 4 switch,
-// 5 eth 0, 6 eth 1. Writes take two register stages, one a cycle, no back-pressure. node_boot writes in the first 16 cycles after a reset, the
+// Switch ports: 0 manager, 1 linear, 2 attention, 3 add_norm, 4 eth 0, 5 eth 1; the gateway, where there is one, comes last. Identity enters by ports;
+// the kernels' numbers and the cluster are configuration (unit 0, memory 0, IDENT; after a reset id_cluster, and 0). Units of the configuration bus:
+// 1 linear, 2 attention, 3 add_norm, 4 switch, 5 eth 0, 6 eth 1; the gateway, where there is one, comes last. Writes take two register stages, one a cycle, no back-pressure. node_boot writes in the first 16 cycles after a reset, the
 // manager where cfg_we = 0: see node_config.
 //
 // No arithmetic here. Latency and rate are those of the parts (docs/architecture.md, section 6). It holds no weights after power-up: every
 // memory is written over cfg_* or by frames to the manager. Words read by the manager, 32 bits each (docs/manager.md): 0 identity, 32 linear,
-// 48 attention, 64 add_norm, 80 manager, 96 switch, 160 eth 0, 224 eth 1.
+// 48 attention, 64 add_norm, 80 manager, 96 switch, 160 gateway (zeros where there is none), 176 eth 0, 240 eth 1.
 //
-// sts_lost: messages lost inside the node: drops of switch, kernels (but of a stale generation) and manager, and net_eth's sts_lost. Frames that
+// sts_lost: messages lost inside the node: drops of switch, kernels, gateway (but of a stale generation) and manager, and net_eth's sts_lost. Frames that
 // net_eth_rx refuses are not lost: their sender repeats them. Two cycles old.
-// sts_busy: a message is in the switch, an Ethernet port or the manager. sts_active: a kernel holds something of a sequence.
+// sts_busy: a message is in the switch, an Ethernet port or the manager. sts_active: a kernel or the gateway holds something of a sequence.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
@@ -39,11 +39,13 @@ module node_core #(
     parameter ETH_N       = 1,      // Ethernet ports. Requires 1 or 2
     parameter PEERS_N     = 64,     // net_eth: peers of a port. Requires a power of two, 2 to 64
     parameter TX_CELLS    = 128,    // net_eth: messages sent and not acknowledged, or waiting
-    parameter RX_CELLS    = 256     // net_eth: messages received and not yet handed on
+    parameter RX_CELLS    = 256,    // net_eth: messages received and not yet handed on
+    parameter GATEWAY     = 0       // 1: this node is the gateway of its cluster. Requires 0 or 1
 ) (
     input  wire          clk,
     input  wire          rst,
     input  wire [15:0]              id_node,
+    input  wire [7:0]               id_cluster,     // until IDENT is written
     input  wire [ETH_N*48-1:0]      id_mac,         // port 0 in the low bits, here and below
     input  wire [ETH_N*32-1:0]      id_ip,
     input  wire [15:0]              id_up_node,     // where node_boot finds the host: the upstream peer on port 0
@@ -73,15 +75,16 @@ module node_core #(
     output wire [ETH_N*PEERS_N-1:0] sts_failed
 );
 
-localparam PORTS   = 4 + ETH_N;
-localparam UNITS   = 5 + ETH_N;
+localparam PORTS   = 4 + ETH_N + GATEWAY;
+localparam UNITS   = 5 + ETH_N + GATEWAY;
 localparam LIN_N   = 14;    // counters of each unit
 localparam ATT_N   = 10;
 localparam NORM_N  = 11;
 localparam MAN_N   = 16;
+localparam GATE_N  = 16;
 localparam PORT_N  = 64;    // of an Ethernet port
 localparam SW_N    = 8 * PORTS;
-localparam WORDS   = 160 + PORT_N * ETH_N;
+localparam WORDS   = 176 + PORT_N * ETH_N;
 localparam N       = ETH_N * PEERS_N;
 localparam NO_RETURN = (ETH_N == 2) ? 48 : 16;      // no frame goes back to the wire it came from
 localparam BOOT_QUOTA = (RX_CELLS < 32) ? RX_CELLS : 32;
@@ -95,6 +98,9 @@ localparam [15:0] PEERS16 = PEERS_N[15:0];
 generate
 if (ETH_N < 1 || ETH_N > 2) begin : g_eth_n
     PARAM_ERROR_node_core_ETH_N_1_or_2 u_err ();
+end
+if (GATEWAY != 0 && GATEWAY != 1) begin : g_gateway_n
+    PARAM_ERROR_node_core_GATEWAY_0_or_1 u_err ();
 end
 endgenerate
 
@@ -122,7 +128,7 @@ node_config #(.UNITS(UNITS)) u_config (
 
 always @(posedge clk) begin
     if (unit_we[0] && unit_addr == 28'd0) ident_reg <= cfg_word[31:0];
-    if (rst) ident_reg <= 32'd0;
+    if (rst) ident_reg <= {24'd0, id_cluster};
 end
 
 // ---- streams: k_* from the kernels into the switch, w_* from the switch to the kernels
@@ -137,25 +143,28 @@ wire [ATT_N*32-1:0]  att_count;
 wire [NORM_N*32-1:0] norm_count;
 wire [SW_N*32-1:0]   switch_count;
 wire [MAN_N*32-1:0]  manager_count;
+wire [GATE_N*32-1:0] gate_count;
 wire [ETH_N*PORT_N*32-1:0] eth_count;
 wire [ETH_N*32-1:0]  eth_lost;
 wire [ETH_N-1:0]     eth_busy;
 wire [N-1:0]         peer_up, peer_failed, peer_restarted;
 wire [31:0]          switch_drops;
 wire                 switch_busy, manager_busy;
-wire [2:0]           kernel_flushing, kernel_active;
+wire [3:0]           kernel_flushing, kernel_active;
 wire                 flush_valid;
 wire [3:0]           flush_slot, flush_gen;
 reg                  flushing_reg, active_reg;
 
-wire [ETH_N-1:0] eth_room;
+wire [ETH_N-1:0]     eth_room;
+wire [PORTS-1:0]     room;       // kernels always sink
+assign room[ETH_N+3:0] = {eth_room, 4'b1111};
 
 net_switch #(.PORTS(PORTS), .CELLS(32), .BEATS(16), .NO_RETURN(NO_RETURN), .OVERDUE_W(9)) u_switch (
     .clk(clk), .rst(rst), .id_cluster(ident_reg[7:0]),
     .s_axis_tdata(k_tdata), .s_axis_tkeep(k_tkeep), .s_axis_tuser(k_tuser), .s_axis_tlast(k_tlast),
     .s_axis_tvalid(k_tvalid), .s_axis_tready(k_tready),
     .m_axis_tdata(w_tdata), .m_axis_tkeep(w_tkeep), .m_axis_tuser(w_tuser), .m_axis_tlast(w_tlast),
-    .m_axis_tvalid(w_tvalid), .m_axis_tready(w_tready), .m_axis_room({eth_room, 4'b1111}),
+    .m_axis_tvalid(w_tvalid), .m_axis_tready(w_tready), .m_axis_room(room),
     .cfg_we(unit_we[4]), .cfg_addr(unit_addr), .cfg_data(cfg_word[PORTS-1:0]),
     .sts_count(switch_count), .sts_drops(switch_drops), .sts_busy(switch_busy)
 );
@@ -235,21 +244,39 @@ for (g = 0; g < ETH_N; g = g + 1) begin : g_eth
 end
 endgenerate
 
+generate
+if (GATEWAY == 1) begin : g_gateway
+    node_gateway #(.ROW_W(ROW_W), .SLOT_W(SLOT_W), .ROW_BEATS(ROW_BEATS)) u_gateway (
+        .clk(clk), .rst(rst), .id_cluster(ident_reg[7:0]),
+        .s_axis_tdata(w_tdata[(4+ETH_N)*512 +: 512]), .s_axis_tkeep(w_tkeep[(4+ETH_N)*64 +: 64]), .s_axis_tuser(w_tuser[(4+ETH_N)*80 +: 80]),
+        .s_axis_tlast(w_tlast[4+ETH_N]), .s_axis_tvalid(w_tvalid[4+ETH_N]), .s_axis_tready(w_tready[4+ETH_N]),
+        .m_axis_tdata(k_tdata[(4+ETH_N)*512 +: 512]), .m_axis_tkeep(k_tkeep[(4+ETH_N)*64 +: 64]), .m_axis_tuser(k_tuser[(4+ETH_N)*80 +: 80]),
+        .m_axis_tlast(k_tlast[4+ETH_N]), .m_axis_tvalid(k_tvalid[4+ETH_N]), .m_axis_tready(k_tready[4+ETH_N]),
+        .cfg_we(unit_we[5+ETH_N]), .cfg_addr(unit_addr), .cfg_data(cfg_word[42:0]),
+        .flush_valid(flush_valid), .flush_slot(flush_slot), .flush_gen(flush_gen),
+        .sts_flushing(kernel_flushing[3]), .sts_active(kernel_active[3]), .sts_count(gate_count)
+    );
+    assign room[4+ETH_N] = 1'b1;
+end else begin : g_no_gateway
+    assign {kernel_flushing[3], kernel_active[3], gate_count} = {(2 + GATE_N*32){1'b0}};
+end
+endgenerate
+
 // ---- what the manager reads
 
-reg [31:0] lost_reg, linear_lost_reg, attn_lost_reg, norm_lost_reg, others_lost_reg, eth_sum;
+reg [31:0] lost_reg, linear_lost_reg, attn_lost_reg, norm_lost_reg, gate_lost_reg, others_lost_reg, eth_sum;
 integer    e;
 
 // one vector in one assignment: simulators resolve a vector of parts bit by bit. Word 31 first
 wire [32*32-1:0] identity = {
-    32'd0, RX_CELLS[31:0], TX_CELLS[31:0], {28'd0, kernel_active, sts_busy}, {ETH16, PEERS16}, lost_reg,
+    GATEWAY[31:0], RX_CELLS[31:0], TX_CELLS[31:0], {27'd0, kernel_active, sts_busy}, {ETH16, PEERS16}, lost_reg,
     ROW_BEATS[31:0], CHAN_WORDS[31:0], RES_WORDS[31:0], ACC_BEATS[31:0], LROW_W[31:0], NORM_LANES[31:0], REQ_WORDS[31:0], HEAD_BEATS[31:0],
     HEAD_DIM[31:0], SLOT_W[31:0], ROW_W[31:0], STORE_BEATS[31:0], POST_WORDS[31:0], BIAS_WORDS[31:0], W_WORDS[31:0], POST_LANES[31:0],
     OUT_N[31:0], K_LANES[31:0], WORDS32, ident_reg, id_ip[31:0], id_mac[31:0], {16'd0, id_mac[47:32]}, {16'd0, id_node}, VERSION, MAGIC
 };
 
 assign words = {
-    eth_count, {(64-SW_N)*32{1'b0}}, switch_count, manager_count, {(16-NORM_N)*32{1'b0}}, norm_count, {(16-ATT_N)*32{1'b0}}, att_count,
+    eth_count, gate_count, {(64-SW_N)*32{1'b0}}, switch_count, manager_count, {(16-NORM_N)*32{1'b0}}, norm_count, {(16-ATT_N)*32{1'b0}}, att_count,
     {(16-LIN_N)*32{1'b0}}, lin_count, identity
 };
 
@@ -264,14 +291,16 @@ always @(posedge clk) begin
     linear_lost_reg  <= lin_count[2*32 +: 32] + lin_count[3*32 +: 32] + lin_count[4*32 +: 32] + lin_count[5*32 +: 32] + lin_count[6*32 +: 32];
     attn_lost_reg    <= att_count[2*32 +: 32] + att_count[3*32 +: 32] + att_count[4*32 +: 32];
     norm_lost_reg    <= norm_count[2*32 +: 32] + norm_count[3*32 +: 32] + norm_count[4*32 +: 32] + norm_count[5*32 +: 32];
+    gate_lost_reg    <= gate_count[2*32 +: 32] + gate_count[3*32 +: 32] + gate_count[4*32 +: 32] + gate_count[5*32 +: 32];
     others_lost_reg  <= switch_drops + manager_count[7*32 +: 32] + eth_sum;
-    lost_reg         <= linear_lost_reg + attn_lost_reg + norm_lost_reg + others_lost_reg;
-    flushing_reg     <= (kernel_flushing != 3'd0);
-    active_reg       <= (kernel_active != 3'd0);
+    lost_reg         <= linear_lost_reg + attn_lost_reg + norm_lost_reg + gate_lost_reg + others_lost_reg;
+    flushing_reg     <= (kernel_flushing != 4'd0);
+    active_reg       <= (kernel_active != 4'd0);
     if (rst) begin
         linear_lost_reg  <= 32'd0;
         attn_lost_reg    <= 32'd0;
         norm_lost_reg    <= 32'd0;
+        gate_lost_reg    <= 32'd0;
         others_lost_reg  <= 32'd0;
         lost_reg         <= 32'd0;
         flushing_reg     <= 1'b0;

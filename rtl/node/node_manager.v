@@ -18,7 +18,7 @@
 `default_nettype none
 
 module node_manager #(
-    parameter WORDS   = 224,    // readable 32-bit words. Requires 1 to 1024
+    parameter WORDS   = 240,    // readable 32-bit words. Requires 1 to 1024
     parameter DEPTH   = 32,     // beats of WRITEs that may wait, see node_requests
     parameter UNITS   = 6,      // units of the configuration bus. Requires 1 to 15
     parameter SLOTS   = 2,      // slots of the kernels. Requires 1 to 16

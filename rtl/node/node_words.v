@@ -9,7 +9,7 @@
 `default_nettype none
 
 module node_words #(
-    parameter WORDS = 224   // words of 32 bits. Requires 1 to 1024
+    parameter WORDS = 240   // words of 32 bits. Requires 1 to 1024
 ) (
     input  wire                clk,
     input  wire [WORDS*32-1:0] words,   // word 0 in the low bits

@@ -132,7 +132,7 @@ module tb_port #(
     if (rx_more && (rx_beat_reg != 8'd0 || rx_due)) begin
       if (rx_beat_reg == 8'd0 && cycle + 48'd1 != rx_start) rx_late_reg <= 1'b1;
       rx_tvalid <= 1'b1;
-      rx_tdata  <= rbox[rx_word][512*((rx_beat_reg<BEATS)?rx_beat_reg : BEATS-1)+:512];
+      rx_tdata  <= rbox[rx_word][512*(({24'd0,rx_beat_reg}<BEATS)?{24'd0,rx_beat_reg} : BEATS-1)+:512];
       rx_tkeep  <= (rx_left >= 16'd64) ? {64{1'b1}} : (64'd1 << rx_left[5:0]) - 64'd1;
       if (rx_left <= 16'd64) begin
         rx_tlast <= 1'b1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two nodes whose MAC ports are the bench's: it carries the frames between them and stalls both directions as it likes.
+// Two nodes whose MAC ports are the bench's: it carries the frames between them and the host, and stalls or delays both directions as it likes.
 // The defaults are the shape of three_chained_encoders in test_corners_chain.py, which checks it.
 `resetall
 `timescale 1ns/1ps
@@ -23,10 +23,16 @@ module tb_two_nodes #(
     parameter ACC_BEATS   = 128,
     parameter RES_WORDS   = 64,
     parameter CHAN_WORDS  = 192,
-    parameter ROW_BEATS   = 2
+    parameter ROW_BEATS   = 2,
+    parameter PEERS_N     = 4,
+    parameter TX_CELLS    = 16,
+    parameter RX_CELLS    = 32
 ) (
     input  wire          clk,
     input  wire          rst,
+    input  wire [15:0]   id_up_node,
+    input  wire [47:0]   id_up_mac,
+    input  wire [31:0]   id_up_ip,
     input  wire [15:0]   n0_id_node,
     input  wire [47:0]   n0_id_mac,
     input  wire [31:0]   n0_id_ip,
@@ -43,9 +49,9 @@ module tb_two_nodes #(
     output wire [63:0]   n0_mac_tx_tkeep,
     output wire          n0_mac_tx_tlast,
     output wire          n0_mac_tx_tvalid,
-    output wire          n0_sts_seq_error,
-    output wire [31:0]   n0_sts_drops,
+    output wire [31:0]   n0_sts_lost,
     output wire          n0_sts_busy,
+    output wire          n0_sts_active,
     output wire [27:0]   n0_banks,
     input  wire [15:0]   n1_id_node,
     input  wire [47:0]   n1_id_mac,
@@ -63,9 +69,9 @@ module tb_two_nodes #(
     output wire [63:0]   n1_mac_tx_tkeep,
     output wire          n1_mac_tx_tlast,
     output wire          n1_mac_tx_tvalid,
-    output wire          n1_sts_seq_error,
-    output wire [31:0]   n1_sts_drops,
+    output wire [31:0]   n1_sts_lost,
     output wire          n1_sts_busy,
+    output wire          n1_sts_active,
     output wire [27:0]   n1_banks
 );
 
@@ -75,12 +81,14 @@ node_core #(
     .STORE_BEATS(STORE_BEATS), .ROW_W(ROW_W), .SLOT_W(SLOT_W),
     .HEAD_DIM(HEAD_DIM), .HEAD_BEATS(HEAD_BEATS), .REQ_WORDS(REQ_WORDS),
     .NORM_LANES(NORM_LANES), .LROW_W(LROW_W), .ACC_BEATS(ACC_BEATS),
-    .RES_WORDS(RES_WORDS), .CHAN_WORDS(CHAN_WORDS), .ROW_BEATS(ROW_BEATS)
+    .RES_WORDS(RES_WORDS), .CHAN_WORDS(CHAN_WORDS), .ROW_BEATS(ROW_BEATS),
+    .ETH_N(1), .PEERS_N(PEERS_N), .TX_CELLS(TX_CELLS), .RX_CELLS(RX_CELLS)
 ) u_node0 (
     .clk(clk), .rst(rst),
     .id_node(n0_id_node),
     .id_mac(n0_id_mac),
     .id_ip(n0_id_ip),
+    .id_cluster(8'd0), .id_up_node(id_up_node), .id_up_mac(id_up_mac), .id_up_ip(id_up_ip), .id_up_valid(1'b1),
     .cfg_we(n0_cfg_we),
     .cfg_addr(n0_cfg_addr),
     .cfg_data(n0_cfg_data),
@@ -94,10 +102,10 @@ node_core #(
     .mac_tx_tkeep(n0_mac_tx_tkeep),
     .mac_tx_tlast(n0_mac_tx_tlast),
     .mac_tx_tvalid(n0_mac_tx_tvalid),
-    .sts_seq_error(n0_sts_seq_error),
-    .sts_drops(n0_sts_drops),
+    .sts_lost(n0_sts_lost),
     .sts_busy(n0_sts_busy),
-    .sts_seq_peer(), .sts_seq_expected(), .sts_seq_got()
+    .sts_active(n0_sts_active),
+    .sts_failed()
 );
 
 node_core #(
@@ -106,12 +114,14 @@ node_core #(
     .STORE_BEATS(STORE_BEATS), .ROW_W(ROW_W), .SLOT_W(SLOT_W),
     .HEAD_DIM(HEAD_DIM), .HEAD_BEATS(HEAD_BEATS), .REQ_WORDS(REQ_WORDS),
     .NORM_LANES(NORM_LANES), .LROW_W(LROW_W), .ACC_BEATS(ACC_BEATS),
-    .RES_WORDS(RES_WORDS), .CHAN_WORDS(CHAN_WORDS), .ROW_BEATS(ROW_BEATS)
+    .RES_WORDS(RES_WORDS), .CHAN_WORDS(CHAN_WORDS), .ROW_BEATS(ROW_BEATS),
+    .ETH_N(1), .PEERS_N(PEERS_N), .TX_CELLS(TX_CELLS), .RX_CELLS(RX_CELLS)
 ) u_node1 (
     .clk(clk), .rst(rst),
     .id_node(n1_id_node),
     .id_mac(n1_id_mac),
     .id_ip(n1_id_ip),
+    .id_cluster(8'd0), .id_up_node(id_up_node), .id_up_mac(id_up_mac), .id_up_ip(id_up_ip), .id_up_valid(1'b1),
     .cfg_we(n1_cfg_we),
     .cfg_addr(n1_cfg_addr),
     .cfg_data(n1_cfg_data),
@@ -125,10 +135,10 @@ node_core #(
     .mac_tx_tkeep(n1_mac_tx_tkeep),
     .mac_tx_tlast(n1_mac_tx_tlast),
     .mac_tx_tvalid(n1_mac_tx_tvalid),
-    .sts_seq_error(n1_sts_seq_error),
-    .sts_drops(n1_sts_drops),
+    .sts_lost(n1_sts_lost),
     .sts_busy(n1_sts_busy),
-    .sts_seq_peer(), .sts_seq_expected(), .sts_seq_got()
+    .sts_active(n1_sts_active),
+    .sts_failed()
 );
 
 // Attention's stores of K and V: for each {slot, bank} {context 6, held 1}, held from the first row of K or V until the last query was

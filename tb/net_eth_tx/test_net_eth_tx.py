@@ -40,7 +40,7 @@ EVERY = (1 << PEERS_N) - 1
 ONE, OTHER, BOTH, SOME, MANY, STRANGE = 9, 10, 11, 12, 13, 14
 MASKS = {
     ONE: 1 << FIRST, OTHER: 1 << LAST, BOTH: 1 << FIRST | 1 << LAST, SOME: ALL, MANY: EVERY,
-    STRANGE: EVERY & ~ALL, 254: 1 << LAST, 255: 1 << FIRST,
+    STRANGE: EVERY & ~ALL, 255: 1 << FIRST, 256 + 8: 1 << LAST, 256 + 9: ALL, 256 + CLUSTER: EVERY,
 }  # fmt: skip
 NOWHERE = 99
 
@@ -96,7 +96,7 @@ async def messages_of_all_kinds(dut: Any, pattern: str) -> None:
     await bench.start()
     for number in range(40):
         kernel = rng.choice([ONE, OTHER, BOTH, SOME, MANY, STRANGE, NOWHERE])
-        cluster = CLUSTER if rng.random() < 0.8 else 8
+        cluster = CLUSTER if rng.random() < 0.8 else rng.choice([8, 9, 10])
         if rng.random() < 0.3:
             size = rng.choice([0, 1, 63, 64, 65, 1000, 1023])
             bench.source.send(header(kernel, number, TYPE_CONTROL, cluster), rng.randbytes(size))
@@ -346,6 +346,66 @@ async def cells_run_out_and_come_back(dut: Any) -> None:
         bench.link_up(node, 200)
     await bench.drain()
     bench.finish(number)
+
+
+@cocotb.test(timeout_time=800, timeout_unit="us")
+async def room_falls_in_time(dut: Any) -> None:
+    """s_axis_room: falls with the message that leaves 7 cells (with the first, where there are 8 or fewer), rises when 8 are free again. A
+    source that begins at most 7 messages more is never refused, however messages are acknowledged."""
+    bench = Bench(dut, stalls.none(), KNOWN, MASKS)
+    await bench.start(credit=0)
+    level = max(CELLS - 8, 0)
+    after = min(7, CELLS - 1)
+    await ClockCycles(dut.clk, 10)
+    assert int(dut.room.value) == 1
+    fall: list[int] = []  # messages in when room had fallen
+
+    def watch() -> None:
+        if not int(dut.room.value) and not fall:
+            fall.append(bench.count["messages"])
+
+    bench.on_cycle = watch
+    # one by one, so that the message that made it fall is known: two cycles after its last beat
+    number = 0
+    while number <= level:
+        assert int(dut.room.value) == 1, f"no room with {number} of {CELLS} cells in use"
+        await bench.source.send(header(ONE if number % 2 else OTHER, number), bytes([number & 255] * 64))
+        number += 1
+        await ClockCycles(dut.clk, 3)
+    assert int(dut.room.value) == 0, f"room with {number} of {CELLS} cells in use"
+    assert fall == [level + 1]
+    for _ in range(after):
+        bench.source.send(header(ONE if number % 2 else OTHER, number), bytes([number & 255] * 64))
+        number += 1
+    await bench.source.wait_idle()
+    assert bench.count["refused"] == 0, "tready fell while room was obeyed"
+    assert bench.count["messages"] == number == min(level + 8, CELLS)
+    acknowledges(bench)
+    for node in KNOWN:
+        bench.acknowledge(node, 0, 200)
+    await bench.drain()
+    assert int(dut.room.value) == 1
+    # at random: while there is room messages of any size, after it has fallen 7 more, then none
+    rng = random.Random(cocotb.RANDOM_SEED)
+    sent = min(150, 3 * CELLS + 40)
+    fell = 0
+    for _ in range(sent):
+        while True:
+            if int(dut.room.value):
+                fell = 0
+                break
+            if fell < after - 1:  # one may be counted when it has begun
+                fell += 1
+                break
+            await RisingEdge(dut.clk)
+        await bench.source.send(
+            header(rng.choice([ONE, OTHER, BOTH, SOME]), number), bytes([number & 255] * 64 * rng.choice([1, 1, 1, 2, 4]))
+        )
+        number += 1
+    await bench.drain()
+    assert bench.count["refused"] == 0, "tready fell while room was obeyed"
+    bench.finish(number)
+    print(f"room fell at {level + 1} of {CELLS} cells: checked {number} equal {number}")
 
 
 # ------------------------------------------------------------------------------------------------------------ go-back, reset

@@ -83,7 +83,7 @@ class Peer:
 
 
 class Bench:
-    """The design with ``nodes`` as known peers. ``masks``: destination kernel -> nodes."""
+    """The design with ``nodes`` as known peers. ``masks``: destination kernel, or 256 + another cluster -> nodes."""
 
     def __init__(self, dut: Any, pattern: stalls.Pattern, nodes: list[int], masks: dict[int, int], max_beats: int | None = 16) -> None:
         self.dut, self.nodes, self.masks = dut, nodes, masks
@@ -269,7 +269,7 @@ class Bench:
         if len(payload) > 1024 or (not payload and header.type != TYPE_CONTROL):
             self.count["malformed"] += 1
             return
-        mask = self.masks.get(header.dst_kernel if header.dst_cluster == CLUSTER else 254, 0) & ((1 << PEERS_N) - 1)
+        mask = self.masks.get(header.dst_kernel if header.dst_cluster == CLUSTER else 256 + header.dst_cluster, 0) & ((1 << PEERS_N) - 1)
         if not mask:
             self.count["no_node"] += 1
         for node in range(PEERS_N):

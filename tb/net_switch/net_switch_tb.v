@@ -103,6 +103,7 @@ module net_switch_tb #(
     input  wire                cfg_we,
     input  wire [27:0]         cfg_addr,
     input  wire [511:0]        cfg_data,
+    input  wire [6:0]          room,
     output wire [7*256-1:0]    sts_count,
     output wire [31:0]         sts_drops,
     output wire                sts_busy
@@ -133,7 +134,7 @@ net_switch #(
     .s_axis_tdata(s_tdata[PORTS*DATA_W-1:0]), .s_axis_tkeep(s_tkeep[PORTS*DATA_W/8-1:0]), .s_axis_tuser(s_tuser[PORTS*80-1:0]),
     .s_axis_tlast(s_tlast[PORTS-1:0]), .s_axis_tvalid(s_tvalid[PORTS-1:0]), .s_axis_tready(s_tready[PORTS-1:0]),
     .m_axis_tdata(m_tdata[PORTS*DATA_W-1:0]), .m_axis_tkeep(m_tkeep[PORTS*DATA_W/8-1:0]), .m_axis_tuser(m_tuser[PORTS*80-1:0]),
-    .m_axis_tlast(m_tlast[PORTS-1:0]), .m_axis_tvalid(m_tvalid[PORTS-1:0]), .m_axis_room({PORTS{1'b1}}), .m_axis_tready(m_tready[PORTS-1:0]),
+    .m_axis_tlast(m_tlast[PORTS-1:0]), .m_axis_tvalid(m_tvalid[PORTS-1:0]), .m_axis_room(room[PORTS-1:0]), .m_axis_tready(m_tready[PORTS-1:0]),
     .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_data(cfg_data[PORTS-1:0]),
     .sts_count(sts_count[PORTS*256-1:0]), .sts_drops(sts_drops), .sts_busy(sts_busy)
 );

@@ -32,7 +32,7 @@ def high(signal: Any) -> bool:
 
 
 class Bench:
-    def __init__(self, dut: Any, pattern: stalls.Pattern | None = None) -> None:
+    def __init__(self, dut: Any, pattern: stalls.Pattern | None = None, cluster: int = 0) -> None:
         self.dut = dut
         self.eth_n = dut.ETH_N.value.to_unsigned()
         self.peers_n = dut.PEERS_N.value.to_unsigned()
@@ -49,8 +49,9 @@ class Bench:
         self.events: list[words.Event] = []
         self.written: list[tuple[int, int, int]] = []  # cycle, address, data the units saw
         self.tag = 0
-        self.cluster = 0  # the node is in
+        self.cluster = cluster  # the node is in
         dut.id_node.value = NODE
+        dut.id_cluster.value = cluster
         dut.id_mac.value = ME[1].mac << 48 | ME[0].mac
         dut.id_ip.value = ME[1].ip << 32 | ME[0].ip
         up = station(HOST)

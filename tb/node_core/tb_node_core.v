@@ -29,11 +29,13 @@ module tb_node_core #(
     parameter ETH_N       = 1,
     parameter PEERS_N     = 8,
     parameter TX_CELLS    = 16,
-    parameter RX_CELLS    = 32
+    parameter RX_CELLS    = 32,
+    parameter GATEWAY     = 0
 ) (
     input wire clk,
     input wire rst,
     input wire [15:0] id_node,
+    input wire [7:0] id_cluster,
     input wire [95:0] id_mac,
     input wire [63:0] id_ip,
     input wire [15:0] id_up_node,
@@ -97,7 +99,7 @@ integer u;
 reg [3:0] unit;
 always @* begin
     unit = 4'd0;
-    for (u = 0; u < 5 + ETH_N; u = u + 1) if (core.unit_we[u]) unit = u[3:0];
+    for (u = 0; u < 5 + ETH_N + GATEWAY; u = u + 1) if (core.unit_we[u]) unit = u[3:0];
 end
 assign unit_we = |core.unit_we;
 assign unit_addr = {unit, core.unit_addr};
@@ -125,9 +127,10 @@ node_core #(
     .ETH_N(ETH_N),
     .PEERS_N(PEERS_N),
     .TX_CELLS(TX_CELLS),
-    .RX_CELLS(RX_CELLS)
+    .RX_CELLS(RX_CELLS),
+    .GATEWAY(GATEWAY)
 ) core (
-    .clk(clk), .rst(rst), .id_node(id_node), .id_mac(id_mac[48*ETH_N-1:0]), .id_ip(id_ip[32*ETH_N-1:0]),
+    .clk(clk), .rst(rst), .id_node(id_node), .id_cluster(id_cluster), .id_mac(id_mac[48*ETH_N-1:0]), .id_ip(id_ip[32*ETH_N-1:0]),
     .id_up_node(id_up_node), .id_up_mac(id_up_mac), .id_up_ip(id_up_ip), .id_up_valid(id_up_valid),
     .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_data(cfg_data),
     .mac_tx_tdata(tx_tdata), .mac_tx_tkeep(tx_tkeep), .mac_tx_tlast(tx_tlast), .mac_tx_tvalid(tx_tvalid), .mac_tx_tready(tx_tready),

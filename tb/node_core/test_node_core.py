@@ -78,7 +78,7 @@ async def identity_of_a_bare_node(dut: Any) -> None:
     expected = {
         "magic": 0x464C4F52, "version": 0x200, "node": NODE, "mac_high": ME[0].mac >> 32, "mac_low": ME[0].mac & 0xFFFFFFFF,
         "ip": ME[0].ip, "ident": 0, "words": words.word_count(bench.eth_n), "lost": 0, "ports_peers": bench.eth_n << 16 | bench.peers_n,
-        "busy": 1, "tx_cells": dut.TX_CELLS.value.to_unsigned(), "rx_cells": dut.RX_CELLS.value.to_unsigned(),
+        "busy": 1, "gateway": 0, "tx_cells": dut.TX_CELLS.value.to_unsigned(), "rx_cells": dut.RX_CELLS.value.to_unsigned(),
     }  # fmt: skip
     expected |= {name.lower(): getattr(dut, name).value.to_unsigned() for name in SHAPE}
     assert {name: got[f"node.{name}"] for name in expected} == expected
@@ -103,6 +103,26 @@ async def identity_of_a_bare_node(dut: Any) -> None:
     # IDENT; four routes; the group; two peers in one request
     assert words_now["manager.words_written"] == 1 + 4 + 1 + 2 and words_now["manager.writes"] == 1 + 4 + 1 + 1
     assert words_now["manager.errors"] == 0 and words_now["node.lost"] == 0
+
+
+@cocotb.test(timeout_time=200, timeout_unit="us")
+async def cluster_of_a_bare_node(dut: Any) -> None:
+    """A node that knows its cluster by id_cluster answers there, and nowhere else; what IDENT says replaces it, until the next reset."""
+    bench = Bench(dut, cluster=CLUSTER + 1)
+    await bench.start(load=False)
+    assert await bench.word("node.ident") == CLUSTER + 1
+    bench.cluster = 0
+    bench.ask(words.read_request(0xFFFF, 0, 1))  # goes nowhere
+    bench.tag, bench.cluster = bench.tag - 1, CLUSTER + 1
+    await bench.load()
+    assert await bench.word("node.ident") & 255 == CLUSTER and await bench.word("switch.eth0.dropped") == 1
+    await clocks.reset(dut)
+    bench.cluster = CLUSTER + 1
+    for _ in range(10000):
+        if any(item.kind == "restarted" for item in bench.wire.endpoints[HOST].events) and bench.wire.endpoints[HOST].up(NODE):
+            break
+        await RisingEdge(dut.clk)
+    assert await bench.word("node.ident") == CLUSTER + 1
 
 
 # -------------------------------------------------------------------------------------------------------- kernels at work
@@ -288,7 +308,7 @@ async def changes_of_peers_are_told(dut: Any) -> None:
     bench.wire.cut.add(1)
     await event(words.EVENT_FAILED, 1)
     assert int(dut.sts_failed.value) == 1 << 1
-    assert words.peer_mask(await bench.read(160, 64), "eth0.link.failed") == {1}
+    assert words.peer_mask(await bench.read(words.ETH_FIRST, 64), "eth0.link.failed") == {1}
     bench.wire.cut.clear()
     bench.wire.join(1)
     await event(words.EVENT_RESTARTED, 1)
@@ -296,7 +316,7 @@ async def changes_of_peers_are_told(dut: Any) -> None:
     assert int(dut.sts_failed.value) == 0
     bench.wire.join(2)
     await event(words.EVENT_RESTARTED, 2)
-    got = await bench.read(160, 64)
+    got = await bench.read(words.ETH_FIRST, 64)
     assert words.peer_mask(got, "eth0.link.up") == {1, 2, HOST} and words.peer_mask(got, "eth0.link.restarted") == {1, 2}
     assert await bench.word("manager.events") == 4
     # the node restarts

@@ -19,7 +19,7 @@ from floreana.cluster.layout import TYPE_CONTROL, TYPE_INT8, TYPE_INT32, Header
 from floreana.host import words as manager
 from floreana_tb import clocks, stalls, streams
 
-WORDS = int(os.environ.get("MANAGER_WORDS", "224"))
+WORDS = int(os.environ.get("MANAGER_WORDS", "240"))
 CLUSTER, NODE = 7, 0x1234
 READ, WRITE, FLUSH, EVENTS = 1, 2, 3, 4
 OK, OPCODE, RANGE, BUSY, UNIT = range(5)

@@ -99,7 +99,7 @@ end
 
 // ---- switch and ports
 
-net_switch #(.PORTS(3), .CELLS(CELLS), .BEATS(16), .NO_RETURN(6), .STAMP_W(32), .OVERDUE_W(4)) u_switch (
+net_switch #(.PORTS(3), .CELLS(CELLS), .BEATS(16), .NO_RETURN(6), .OVERDUE_W(4)) u_switch (
     .clk(clk), .rst(rst), .id_cluster(8'd0),
     .s_axis_tdata(i_tdata), .s_axis_tkeep(i_tkeep), .s_axis_tuser(i_tuser), .s_axis_tlast(i_tlast), .s_axis_tvalid(i_tvalid), .s_axis_tready(i_tready),
     .m_axis_tdata(o_tdata), .m_axis_tkeep(o_tkeep), .m_axis_tuser(o_tuser), .m_axis_tlast(o_tlast), .m_axis_tvalid(o_tvalid), .m_axis_tready(o_tready), .m_axis_room({room, 1'b1}),

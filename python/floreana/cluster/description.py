@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from floreana.cluster.layout import GENERATIONS_MAX
 from floreana.cluster.topology import CHAIN_NODES_MAX, ETH_PORTS, PORT_STEP, RING_NODES_MIN, RoutingName, TopologyName
 from floreana.errors import InputError
 
@@ -167,10 +168,12 @@ class SyntheticModel(_Section):
 class ClusterSection(_Section):
     """Nodes, their cabling and addresses: node k has mac_base + k and ip_base + k, the host comes after the last node.
 
-    A second Ethernet port has 128 more. ``routing`` None: what is right for the topology.
+    A second Ethernet port has 128 more. ``routing`` None: what is right for the topology. ``clusters``: nodes and encoders in so many
+    even parts, in order, chained through gateways.
     """
 
     nodes: NodeNames
+    clusters: int = Field(default=1, ge=1, le=GENERATIONS_MAX)  # each may work on another generation of a slot
     topology: TopologyName = "star"
     routing: RoutingName | None = None
     mac_base: MacAddress = 0x02F10E000000
@@ -244,10 +247,19 @@ class Project(_Section):
     def nodes(self) -> int:
         return len(self.cluster.nodes)
 
-    def place(self, operator: str) -> tuple[int, ...]:
-        """Nodes that share an operator, a key of :class:`PlaceSection`: all of them in strategy ``tensor``."""
+    @property
+    def clusters(self) -> int:
+        return self.cluster.clusters
+
+    def members(self, cluster: int) -> tuple[int, ...]:
+        """Nodes of a cluster."""
+        count = self.nodes // self.clusters
+        return tuple(range(cluster * count, (cluster + 1) * count))
+
+    def place(self, operator: str, cluster: int = 0) -> tuple[int, ...]:
+        """Nodes that share an operator, a key of :class:`PlaceSection`: all of the cluster in strategy ``tensor``."""
         if self.mapping.place is None:
-            return tuple(range(self.nodes))
+            return self.members(cluster)
         return tuple(self.cluster.nodes.index(name) for name in getattr(self.mapping.place, operator))
 
 
@@ -515,6 +527,27 @@ def _check_cluster(source: _Source, cluster: ClusterSection, build: BuildSection
         )
 
 
+def _check_clusters(
+    source: _Source, cluster: ClusterSection, mapping: MappingSection | None, model: MinilmModel | SyntheticModel | None
+) -> bool:
+    """Rules of a chain of clusters; True where the nodes divide."""
+    count, nodes = cluster.clusters, len(cluster.nodes)
+    if count == 1:
+        return True
+    path: _KeyPath = ("cluster", "clusters")
+    if nodes % count:
+        source.add(path, count, f"{nodes} nodes do not divide over {count} clusters", f"choose a multiple of {count} nodes")
+    if model is not None and model.encoders % count:
+        source.add(path, count, f"{model.encoders} encoders do not divide over {count} clusters", "choose a divisor of the encoders")
+    if cluster.topology != "star":
+        limit = f"clusters are chained over one Ethernet switch, not over a {cluster.topology}"
+        source.add(path, count, limit, "choose topology: star, or clusters: 1")
+    if mapping is not None and mapping.strategy != "tensor":
+        limit = f"strategy {mapping.strategy} names the nodes of one cluster"
+        source.add(path, count, limit, "choose strategy: tensor, or clusters: 1")
+    return nodes % count == 0
+
+
 def _check_place(source: _Source, mapping: MappingSection, cluster: ClusterSection, model: MinilmModel | SyntheticModel | None) -> None:
     """Rules of ``mapping.place``; ``model`` None where its sizes are not usable."""
     place = mapping.place
@@ -590,11 +623,13 @@ def load_project(path: Path | str, nodes: int | None = None) -> Project:
         _check_cluster(source, cluster, build)
     if cluster is not None and mapping is not None:
         _check_place(source, mapping, cluster, model if divides else None)
-    if divides and cluster is not None and mapping is not None and mapping.strategy == "tensor":
+    even = cluster is not None and _check_clusters(source, cluster, mapping, model)
+    if even and divides and cluster is not None and mapping is not None and mapping.strategy == "tensor":
         assert model is not None
         legal = legal_node_counts(model.hidden, model.heads, model.ffn)
-        remedy = f"choose {_either(legal)} node{'s' if legal != [1] else ''}" if legal else "choose another model size"
-        for limit in _node_count_limits(len(cluster.nodes), model.hidden, model.heads, model.ffn):
+        a_cluster = " a cluster" if cluster.clusters > 1 else ""
+        remedy = f"choose {_either(legal)} node{'s' if legal != [1] else ''}{a_cluster}" if legal else "choose another model size"
+        for limit in _node_count_limits(len(cluster.nodes) // cluster.clusters, model.hidden, model.heads, model.ffn):
             source.add(("cluster", "nodes"), len(cluster.nodes), limit, remedy)
     if source.problems:
         raise ProjectError(source.problems)

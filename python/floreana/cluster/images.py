@@ -274,7 +274,8 @@ def _write_kernel_params(writes: _Writes, plan: Plan, node: NodePlan, context: C
 
 def _node_image(plan: Plan, node: NodePlan, params: ModelParams) -> tuple[bytes, int]:
     writes = _Writes()
-    ident = {"cluster": plan.cluster, **node.kernels}
+    ident = {"cluster": node.cluster, **node.kernels}
+    owners = {"owner": np.array(plan.clusters[node.cluster].owners, np.int64)}
     writes.entry(layout.UNIT_NODE, layout.MEM_IDENT, 0, layout.pack(layout.IDENT, ident))
     for kernel, unit in _UNITS.items():
         edges = {number: {"ctx": e.ctx, "role": e.role, "valid": 1} for number, e in node.edges[kernel].items()}
@@ -286,15 +287,20 @@ def _node_image(plan: Plan, node: NodePlan, params: ModelParams) -> tuple[bytes,
         for index, entry in enumerate(node.messages[kernel]):
             values = {f.name: getattr(entry, f.name) for f in fields(entry)}
             writes.entry(unit, layout.MEM_MESSAGE, index, layout.pack(layout.MESSAGE, values))
-        writes.columns(unit, layout.MEM_OWNER, layout.OWNER, 0, {"owner": np.array(plan.owners, np.int64)})
+        writes.columns(unit, layout.MEM_OWNER, layout.OWNER, 0, owners)
         if kernel == "add_norm":
             local = {"local_row": np.array(plan.local_rows, np.int64)}
             writes.columns(unit, layout.MEM_LOCAL_ROW, layout.LOCAL_ROW, 0, local)
         for context in node.contexts:
             if context.kernel == kernel:
                 _write_kernel_params(writes, plan, node, context, params.encoders[context.encoder])
+    for gateway in node.gateway:
+        unit = layout.UNIT_ETH + len(node.ports)
+        writes.entry(unit, layout.MEM_GATE, 0, layout.pack(layout.GATE, {f.name: getattr(gateway, f.name) for f in fields(gateway)}))
+        writes.columns(unit, layout.MEM_OWNER, layout.OWNER, 0, owners)
+    destinations = KERNEL_NUMBERS + (len(plan.clusters) if len(plan.clusters) > 1 else 0)
     route = {number: {"ports": mask} for number, mask in node.route.items()}
-    writes.table(layout.UNIT_SWITCH, layout.MEM_ROUTE, layout.ROUTE, route, KERNEL_NUMBERS)
+    writes.table(layout.UNIT_SWITCH, layout.MEM_ROUTE, layout.ROUTE, route, destinations)
     eth_units = (layout.UNIT_ETH, layout.UNIT_ETH_1)[: len(node.ports)]
     transport = plan.transport
     registers = {
@@ -306,7 +312,7 @@ def _node_image(plan: Plan, node: NodePlan, params: ModelParams) -> tuple[bytes,
     }
     for unit, ways in zip(eth_units, node.peers, strict=True):
         peers = {number: {"nodes": mask} for number, mask in ways.items()}
-        writes.table(unit, layout.MEM_PEERS, layout.PEERS, peers, KERNEL_NUMBERS)
+        writes.table(unit, layout.MEM_PEERS, layout.PEERS, peers, destinations)
         for index, value in registers.items():
             writes.entry(unit, layout.MEM_REGISTER, index, layout.pack(layout.REGISTER, {"value": value}))
     for unit, around in zip(eth_units, node.peer, strict=True):  # last: a link comes up when all else is there

@@ -14,8 +14,9 @@ Layout = tuple[tuple[str, int], ...]
 BEAT_BYTES = 64
 MESSAGE_BYTES = 1024
 MESSAGE_BEATS = MESSAGE_BYTES // BEAT_BYTES
+GENERATIONS_MAX = 7  # of a slot under way at a time: a flush is newer than all of them, and none of them for a kernel stale
 
-# units of the configuration bus, cfg_addr[31:28]
+# units of the configuration bus, cfg_addr[31:28]; the gateway's comes after that of the last eth port
 UNIT_NODE, UNIT_LINEAR, UNIT_ATTENTION, UNIT_ADD_NORM, UNIT_SWITCH, UNIT_ETH, UNIT_ETH_1 = range(7)
 # memories, cfg_addr[27:24]
 MEM_EDGE, MEM_CONTEXT, MEM_MESSAGE, MEM_OWNER = range(4)
@@ -25,11 +26,13 @@ MEM_REQUANT = 4  # attention
 MEM_CHANNEL, MEM_LOCAL_ROW = 4, 5  # add_norm
 MEM_ROUTE = 0  # switch
 MEM_PEERS, MEM_PEER, MEM_REGISTER = range(3)  # eth
+MEM_GATE = 1  # gateway; its OWNER table is MEM_OWNER
+CLUSTERS_BASE = 256  # ROUTE and PEERS: 0 to 255 kernels of the own cluster, from here on the other clusters
 # registers of an eth port
 REG_ACK_DELAY, REG_RTO, REG_RETRIES, REG_KEEP, REG_NACK_HOLD = range(5)
 
 # switch ports
-PORT_MANAGER, PORT_LINEAR, PORT_ATTENTION, PORT_ADD_NORM, PORT_ETH, PORT_ETH_1 = range(6)
+PORT_MANAGER, PORT_LINEAR, PORT_ATTENTION, PORT_ADD_NORM, PORT_ETH, PORT_ETH_1 = range(6)  # the gateway comes after the last eth port
 
 TYPE_INT8, TYPE_INT16, TYPE_INT32, TYPE_CONTROL = range(4)
 LINEAR_PARTIAL, LINEAR_REQUANT, LINEAR_GELU = range(3)
@@ -66,6 +69,7 @@ ROUTE: Layout = (("ports", 8),)
 PEERS: Layout = (("nodes", 64),)
 PEER: Layout = (("mac", 48), ("ip", 32), ("valid", 1), ("quota", 8))
 REGISTER: Layout = (("value", 24),)
+GATE: Layout = (("kernel", 8), ("edge_in", 8), ("edge_out", 8), ("slices", 3), ("up_cluster", 8), ("up_kernel", 8))
 
 LINEAR_CONTEXT: Layout = (
     ("in_base", 16),

@@ -46,8 +46,8 @@ LINEAR_BASE, ATTENTION_BASE, ADD_NORM_BASE = 1, 65, 129
 MANAGER_BASE = 193  # to 223: the managers of nodes 0 to 30, seen from other nodes
 MANAGERS_N = 31
 GROUP_BASE = 224  # to 253
+GATEWAY_KERNEL = 254
 HOST_KERNEL = 255
-CLUSTER = 0
 
 EDGES_N = 256
 MESSAGES_N = 256
@@ -83,6 +83,31 @@ class EntryPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayPlan:
+    """Registers of a gateway: rows come in on ``edge_in`` and leave for kernel ``kernel`` + owner on ``edge_out``, ``slices`` messages
+    a row; ``up_cluster``, ``up_kernel`` is told when a sequence has left."""
+
+    kernel: int
+    edge_in: int
+    edge_out: int
+    slices: int
+    up_cluster: int
+    up_kernel: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPlan:
+    """Nodes and encoders of a cluster, the owner of each row of a slot, how rows enter, the node with its gateway (-1: the host is it)."""
+
+    number: int
+    nodes: tuple[int, ...]
+    encoders: tuple[int, ...]
+    owners: tuple[int, ...]
+    entry: EntryPlan
+    gateway: int
+
+
+@dataclass(frozen=True, slots=True)
 class PeerEntry:
     """A direct neighbour: addresses of its port, and the messages it may have on the way to us."""
 
@@ -93,7 +118,8 @@ class PeerEntry:
 
 @dataclass(frozen=True, slots=True)
 class HostPlan:
-    """The host is the node after the last. ``peers`` and ``peer`` are those of its one port, as in :class:`NodePlan`."""
+    """The host is the node after the last. ``peers`` and ``peer`` are those of its one port, as in :class:`NodePlan`; of clusters after
+    the first it knows the managers and the last one's gateway."""
 
     node: int
     mac: int
@@ -177,14 +203,15 @@ class ContextPlan:
 class NodePlan:
     """One node: identity and every table but the parameters. ``mac`` and ``ip`` are those of Ethernet port 0.
 
-    ``route``: destination kernel -> mask of switch ports. For each Ethernet port: ``peers``, destination kernel -> mask of neighbours
-    that are the next on the way, and ``peer``, its neighbours.
+    ``route``: destination kernel -> mask of switch ports; 256 + c stands for another cluster c. For each Ethernet port: ``peers``,
+    destination -> mask of neighbours that are the next on the way, and ``peer``, its neighbours.
     ``columns`` has, for each operator on the node, its range [begin, end): of heads (qkv, attention), of the inputs it takes
     (out, ffn2) or of the FFN's channels it makes (ffn1).
     """
 
     index: int
     name: str
+    cluster: int
     mac: int
     ip: int
     kernels: dict[str, int]
@@ -197,6 +224,7 @@ class NodePlan:
     peers: tuple[dict[int, int], ...]
     peer: tuple[dict[int, PeerEntry], ...]
     up: UpPlan
+    gateway: tuple[GatewayPlan, ...]  # one, or none
 
     def context(self, name: str, encoder: int) -> ContextPlan:
         """The context of that operator: qkv, out, ffn1, ffn2, attention, entry, ln1 or ln2."""
@@ -210,6 +238,8 @@ class NodePlan:
 class Plan:
     """Everything the generators need. ``owners`` and ``local_rows`` have one entry per row of a slot (2**ROW_W).
 
+    ``cluster``, ``owners`` and ``entry`` are those of the first cluster, where the host hands rows in.
+
     ``links``: segments, see :func:`floreana.cluster.topology.make_links`.
     """
 
@@ -219,29 +249,43 @@ class Plan:
     routing: str
     links: tuple[tuple[LinkEnd, ...], ...]
     transport: TransportPlan
-    cluster: int
     hidden: int
     heads: int
     ffn: int
     encoders: int
+    clusters: tuple[ClusterPlan, ...]
     nodes: tuple[NodePlan, ...]
     host: HostPlan
     shape: dict[str, int]
-    owners: tuple[int, ...]
     local_rows: tuple[int, ...]
-    entry: EntryPlan
     edges: dict[int, EdgePlan]
     max_tokens: int
     slots: int
 
-    def holders(self, name: str) -> tuple[int, ...]:
-        """Nodes with contexts of that name."""
-        return tuple(node.index for node in self.nodes if any(context.name == name for context in node.contexts))
+    @property
+    def cluster(self) -> int:
+        return self.clusters[0].number
 
-    def owner(self, name: str, row: int) -> int:
+    @property
+    def owners(self) -> tuple[int, ...]:
+        return self.clusters[0].owners
+
+    @property
+    def entry(self) -> EntryPlan:
+        return self.clusters[0].entry
+
+    def cluster_of(self, encoder: int) -> ClusterPlan:
+        """The cluster an encoder is in."""
+        return next(cluster for cluster in self.clusters if encoder in cluster.encoders)
+
+    def holders(self, name: str, encoder: int = 0) -> tuple[int, ...]:
+        """Nodes with the context of that name and encoder."""
+        return tuple(node.index for node in self.nodes if any((c.name, c.encoder) == (name, encoder) for c in node.contexts))
+
+    def owner(self, name: str, row: int, encoder: int = 0) -> int:
         """Node that normalises a row in ln1 or ln2."""
-        nodes = self.holders(name)
-        return self.owners[row] if len(nodes) > 1 else nodes[0]
+        nodes = self.holders(name, encoder)
+        return self.cluster_of(encoder).owners[row] if len(nodes) > 1 else nodes[0]
 
     def mac_bound(self, tokens: int) -> int:
         """Cycles the multiplier array of the busiest node needs at least for ``tokens`` rows through all encoders."""
@@ -298,9 +342,17 @@ def with_link_delay(plan: Plan, link_delay: int) -> Plan:
 
 
 def stations(plan: Plan) -> list[Station]:
-    """Tables of the nodes, then the host, whose own kernel stands at port 0."""
-    host = Station(dict.fromkeys(plan.host.peers, 1 << layout.PORT_ETH) | {HOST_KERNEL: 1}, (plan.host.peers,))
-    return [*(Station(node.route, node.peers) for node in plan.nodes), host]
+    """Tables of the nodes, then the host, whose own kernel stands at port 0.
+
+    Ways to other clusters are left out: they lead over one Ethernet switch straight to a gateway, which always sinks.
+    """
+
+    def own(table: dict[int, int]) -> dict[int, int]:
+        return {number: mask for number, mask in table.items() if number < layout.CLUSTERS_BASE}
+
+    peers = own(plan.host.peers)
+    host = Station(dict.fromkeys(peers, 1 << layout.PORT_ETH) | {HOST_KERNEL: 1}, (peers,))
+    return [*(Station(own(node.route), tuple(own(each) for each in node.peers)) for node in plan.nodes), host]
 
 
 def array_words(plan: Plan, context: ContextPlan) -> int:
@@ -408,12 +460,12 @@ class _MessageTable:
 
 
 def _row_messages(
-    kernel: int, edge: int, row_bytes: int, kind: int, *, by_owner: bool = False, cut: int = layout.MESSAGE_BYTES
+    cluster: int, kernel: int, edge: int, row_bytes: int, kind: int, *, by_owner: bool = False, cut: int = layout.MESSAGE_BYTES
 ) -> list[MessageEntry]:
     """The messages of one row (or of one slice that the receiver numbers from 0): a cut every ``cut`` bytes."""
     return [
         MessageEntry(
-            CLUSTER,
+            cluster,
             kernel,
             edge,
             int(by_owner),
@@ -451,14 +503,18 @@ def _bits(count: int) -> int:
 
 
 class _Mapper:
-    """Builds the plan: every operator on its list of nodes, ``place``."""
+    """Maps one cluster: every operator on its list of nodes, ``place``. ``edges`` and ``problems`` are those of the whole plan."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, number: int, edges: _Edges, problems: list[str], arrives: int | None) -> None:
+        """``arrives``: the edge on which rows come to the gateway; None: the host hands them in."""
         model, build = project.model, project.build
-        self.project, self.build = project, build
-        self.hidden, self.heads, self.ffn, self.encoders = model.hidden, model.heads, model.ffn, model.encoders
+        self.project, self.build, self.number = project, build, number
+        self.hidden, self.heads, self.ffn = model.hidden, model.heads, model.ffn
+        share = model.encoders // project.clusters
+        self.encoders = range(number * share, (number + 1) * share)
+        self.members = project.members(number)
         self.parts = project.nodes
-        self.place = {name: project.place(name) for name in OPERATORS}
+        self.place = {name: project.place(name, number) for name in OPERATORS}
         sizes = {"qkv": self.hidden, "attention": self.hidden, "out": self.hidden, "ffn1": self.ffn, "ffn2": self.ffn}
         self.columns = {name: _shares(size, self.place[name]) for name, size in sizes.items()}
         self.apart = self.place["ln1"] != self.place["ln2"]  # a row made by one is sent to the other as its residual
@@ -473,19 +529,20 @@ class _Mapper:
         self.router = Router(cluster.topology, self.routing, self.parts)
         self.links = make_links(cluster.topology, self.parts)
         self.eth_n = build.eth_ports or ETH_PORTS[cluster.topology]
-        self.problems: list[str] = []
+        self.problems = problems
         self.shapes: list[dict[str, int]] = []
-        self.edges = _Edges()
-        self.host_entry = self.edges.new(0, "entry")
-        self.entry_edge = [self.edges.new(0, "entry")]
-        self.edge: list[dict[str, int]] = []
-        for encoder in range(self.encoders):
+        self.edges, self.arrives = edges, arrives
+        first, last = self.encoders[0], self.encoders[-1]
+        self.host_entry = edges.new(first, "entry")
+        self.entry_edge = {first: edges.new(first, "entry")}
+        self.edge: dict[int, dict[str, int]] = {}
+        for encoder in self.encoders:
             names = ("q", "k", "v", "context", "out_part", "ln1", "ffn1", "ffn2_part")
-            self.edge.append({name: self.edges.new(encoder, name) for name in names})
-            if encoder + 1 < self.encoders:
-                self.entry_edge.append(self.edges.new(encoder + 1, "entry"))
+            self.edge[encoder] = {name: edges.new(encoder, name) for name in names}
+            if encoder < last:
+                self.entry_edge[encoder + 1] = edges.new(encoder + 1, "entry")
             else:
-                self.output_edge = self.edges.new(encoder, "ln2")
+                self.output_edge = edges.new(encoder, "ln2")
         # groups: who receives a whole row
         self.groups: dict[frozenset[tuple[int, int]], int] = {}
         self.group_entry = self._group("qkv")
@@ -506,58 +563,33 @@ class _Mapper:
             low, high = max(begin, columns[0]), min(end, columns[1])
             for start in range(low, high, cut):
                 beats = min(cut, high - start) // layout.BEAT_BYTES
-                run.append(MessageEntry(CLUSTER, base + node, edge, 0, (start - begin) // 4, layout.TYPE_INT8, beats))
+                run.append(MessageEntry(self.number, base + node, edge, 0, (start - begin) // 4, layout.TYPE_INT8, beats))
         return run
 
     def _parts(self, edge: int, operator: str) -> list[MessageEntry]:
         """Messages of a row of partial sums to whoever normalises it."""
         by_owner = self.place[operator] == self.place["ln1"]
         kernel = ADD_NORM_BASE if by_owner else ADD_NORM_BASE + self.place[operator][0]
-        return _row_messages(kernel, edge, 4 * self.hidden, layout.TYPE_INT32, by_owner=by_owner)
+        return _row_messages(self.number, kernel, edge, 4 * self.hidden, layout.TYPE_INT32, by_owner=by_owner)
 
-    def make(self) -> Plan:
-        rows = range(1 << self.row_w)
-        self.problems += self.edges.allocator.problems()
-        section = self.project.transport
-        names = ("ack_delay", "rto", "retries", "keep", "nack_hold")
-        given = {name: getattr(section, name) for name in names if getattr(section, name) is not None}
-        try:
-            transport = make_transport(self.links, section.link_delay, given)
-        except InputError as error:
-            self.problems += error.message.splitlines()
-        nodes = tuple(self._node(k) for k in range(self.parts))
-        problems = list(dict.fromkeys(self.problems))
-        if problems:
-            head = f"project {self.project.name} on {self.parts} nodes does not fit:"
-            raise InputError("\n".join([head, *(f"  {problem}" for problem in problems)]))
-        shape = {name: max(each[name] for each in self.shapes) for name in self.shapes[0]}
-        shape |= {"ETH_N": self.eth_n, "PEERS_N": max(1 << self.parts.bit_length(), 2), "TX_CELLS": TX_CELLS, "RX_CELLS": RX_CELLS}
+    @property
+    def ends(self) -> bool:
+        """True of the last cluster, whose results go to the host."""
+        return self.number + 1 == self.project.clusters
+
+    def cluster(self) -> ClusterPlan:
         owners = self.place["ln1"]
-        plan = Plan(
-            project=self.project.name,
-            strategy=self.project.mapping.strategy,
-            topology=self.project.cluster.topology,
-            routing=self.routing,
-            links=self.links,
-            transport=transport,
-            cluster=CLUSTER,
-            hidden=self.hidden,
-            heads=self.heads,
-            ffn=self.ffn,
-            encoders=self.encoders,
-            nodes=nodes,
-            host=self._host(),
-            shape=shape,
-            owners=tuple(owners[t % len(owners)] for t in rows),
-            local_rows=tuple(t // len(owners) for t in rows),
+        return ClusterPlan(
+            number=self.number,
+            nodes=self.members,
+            encoders=tuple(self.encoders),
+            owners=tuple(owners[t % len(owners)] for t in range(1 << self.row_w)),
             entry=EntryPlan(ADD_NORM_BASE, self.host_entry),
-            edges=self.edges.plan,
-            max_tokens=self.build.max_tokens,
-            slots=self.build.slots,
+            gateway=self.members[0] if self.number else -1,
         )
-        remedy = f"choose cluster.routing: {DEFAULT_ROUTING[plan.topology]}, or leave it out"
-        check_channels(stations(plan), self.links, [*(node.name for node in nodes), "the host"], remedy)
-        return plan
+
+    def nodes(self) -> tuple[NodePlan, ...]:
+        return tuple(self._node(k) for k in self.members)
 
     def _node(self, k: int) -> NodePlan:
         cluster = self.project.cluster
@@ -583,6 +615,7 @@ class _Mapper:
         return NodePlan(
             index=k,
             name=cluster.nodes[k],
+            cluster=self.number,
             mac=self._address(LinkEnd(k, 0)).mac,
             ip=self._address(LinkEnd(k, 0)).ip,
             kernels=kernels,
@@ -595,7 +628,14 @@ class _Mapper:
             peers=tuple(peers),
             peer=tuple(self._neighbours(LinkEnd(k, port)) for port in range(self.eth_n)),
             up=self._up(k),
+            gateway=(self._gateway(),) if self.number and k == self.members[0] else (),
         )
+
+    def _gateway(self) -> GatewayPlan:
+        assert self.arrives is not None
+        slices = -(-self.hidden // layout.MESSAGE_BYTES)
+        up_kernel = HOST_KERNEL if self.number == 1 else GATEWAY_KERNEL
+        return GatewayPlan(ADD_NORM_BASE, self.arrives, self.host_entry, slices, self.number - 1, up_kernel)
 
     def _linear(self, k: int, table: _MessageTable, shape: dict[str, int]) -> tuple[list[ContextPlan], dict[int, EdgeEntry]]:
         build = self.build
@@ -621,7 +661,7 @@ class _Mapper:
         in_base = {name: store.take(self.row_indices * (inputs // layout.BEAT_BYTES), name) for name, (inputs, *_) in sizes.items()}
         contexts: list[ContextPlan] = []
         edges: dict[int, EdgeEntry] = {}
-        for encoder in range(self.encoders):
+        for encoder in self.encoders:
             edge = self.edge[encoder]
             runs: dict[str, list[MessageEntry]] = {
                 "out": self._parts(edge["out_part"], "ln1"),
@@ -683,7 +723,7 @@ class _Mapper:
         edges: dict[int, EdgeEntry] = {}
         columns = self.columns["attention"].get(k, (0, 0))
         beats = (columns[1] - columns[0]) // layout.BEAT_BYTES
-        for encoder in range(self.encoders if beats else 0):
+        for encoder in self.encoders if beats else ():
             edge = self.edge[encoder]
             run = self._slices(LINEAR_BASE, edge["context"], columns, "out", cut=layout.BEAT_BYTES)
             index = count.take(1, "attention")
@@ -732,14 +772,14 @@ class _Mapper:
             contexts.append(ContextPlan("add_norm", index, name, encoder, fields))
 
         def whole(kernel: int, edge: int) -> list[MessageEntry]:
-            return _row_messages(kernel, edge, self.hidden, layout.TYPE_INT8)
+            return _row_messages(self.number, kernel, edge, self.hidden, layout.TYPE_INT8)
 
         if "ln1" in here:
             add(
                 "entry",
-                0,
+                self.encoders[0],
                 (self.host_entry, layout.ROLE_DATA),
-                whole(self.group_entry, self.entry_edge[0]),
+                whole(self.group_entry, self.entry_edge[self.encoders[0]]),
                 {
                     "mode": layout.NORM_ENTRY,
                     "parts": 1,
@@ -754,8 +794,8 @@ class _Mapper:
                     "shift": 0,
                 },
             )
-        for encoder in range(self.encoders):
-            last = encoder + 1 == self.encoders
+        for encoder in self.encoders:
+            last = encoder == self.encoders[-1]
             for name, other, part, operator, region in (
                 ("ln1", "ln2", "out_part", "out", REGION_LN1),
                 ("ln2", "ln1", "ffn2_part", "ffn2", REGION_LN2),
@@ -767,8 +807,10 @@ class _Mapper:
                     run = whole(self.group_ln1, self.edge[encoder]["ln1"])
                 elif not last:
                     run = whole(self.group_ln2, self.entry_edge[encoder + 1])
-                else:
+                elif self.ends:
                     run = whole(HOST_KERNEL, self.output_edge)
+                else:
+                    run = _row_messages(self.number + 1, GATEWAY_KERNEL, self.output_edge, self.hidden, layout.TYPE_INT8)
                 keep = int(not self.apart and (name == "ln1" or not last))
                 fields = {
                     "mode": layout.NORM_NORM,
@@ -783,7 +825,7 @@ class _Mapper:
                     "h": self.hidden,
                 }
                 add(name, encoder, (self.edge[encoder][part], layout.ROLE_PART), run, fields)
-                if self.apart and (name == "ln2" or encoder):  # the first residual came through the own ENTRY
+                if self.apart and (name == "ln2" or encoder > self.encoders[0]):  # the first residual came through the own ENTRY
                     edges[source] = EdgeEntry(contexts[-1].index, layout.ROLE_RESIDUAL)
         for allocator in (acc, residual, channel, count):
             self.problems += allocator.problems()
@@ -804,7 +846,7 @@ class _Mapper:
             (ATTENTION_BASE, layout.PORT_ATTENTION),
             (ADD_NORM_BASE, layout.PORT_ADD_NORM),
         ):
-            for node in range(self.parts):
+            for node in self.members:
                 yield base + node, node, port
 
     def _address(self, end: LinkEnd) -> PortPlan:
@@ -824,7 +866,7 @@ class _Mapper:
 
     def _managers(self) -> Iterable[tuple[int, int]]:
         """(kernel number, node) of the managers as other nodes see them."""
-        return ((MANAGER_BASE + node, node) for node in range(min(self.parts, MANAGERS_N)))
+        return ((MANAGER_BASE + node, node) for node in self.members if node < MANAGERS_N)
 
     def _route(self, k: int) -> tuple[dict[int, int], list[dict[int, int]]]:
         """ROUTE of a node, and PEERS of each of its Ethernet ports."""
@@ -845,12 +887,22 @@ class _Mapper:
             own = sum(1 << port for node, port in members if node == k)
             add(number, own, self.router.multicast(k, (node for node, _ in members)))
         add(HOST_KERNEL, 0, (self.router.unicast(k, self.parts),))
+        if self.number and k == self.members[0]:
+            route[GATEWAY_KERNEL] = 1 << layout.PORT_ETH + self.eth_n
+        for number in (self.number - 1, self.number + 1):  # the one before is told when a sequence has left, the one after gets the rows
+            if 0 <= number < self.project.clusters:
+                to = self.project.members(number)[0] if number else self.parts  # the first cluster's gateway is the host
+                add(layout.CLUSTERS_BASE + number, 0, (self.router.unicast(k, to),))
         return dict(sorted(route.items())), [dict(sorted(each.items())) for each in peers]
 
-    def _host(self) -> HostPlan:
-        host = self.parts
+    def host(self) -> HostPlan:
+        """Of the first cluster."""
+        host, project = self.parts, self.project
         peers = {number: 1 << self.router.unicast(host, node).node for number, node, _ in self._kernel_nodes()}
-        peers |= {number: 1 << self.router.manager(host, node).node for number, node in self._managers()}
+        peers |= {MANAGER_BASE + node: 1 << self.router.manager(host, node).node for node in range(min(project.nodes, MANAGERS_N))}
+        if project.clusters > 1:
+            last = project.clusters - 1
+            peers[layout.CLUSTERS_BASE + last] = 1 << self.router.unicast(host, project.members(last)[0]).node
         end = LinkEnd(host, 0)
         address = self._address(end)
         return HostPlan(host, address.mac, address.ip, dict(sorted(peers.items())), self._neighbours(end))
@@ -863,7 +915,7 @@ class _Mapper:
             "msg_count": "more nodes, or a smaller model",
         }
         for context in contexts:
-            if context.encoder:
+            if context.encoder > self.encoders[0]:
                 continue  # sizes are the same in every encoder, and bases have allocators
             for name, width in CONTEXT_LAYOUTS[context.kernel]:
                 value = context.fields.get(name, 0)
@@ -885,7 +937,52 @@ CONTEXT_LAYOUTS = types.MappingProxyType(
 
 def make_plan(project: Project) -> Plan:
     """Map a project. Raises InputError listing everything that does not fit, each with its arithmetic."""
-    return _Mapper(project).make()
+    edges = _Edges()
+    problems: list[str] = []
+    mappers: list[_Mapper] = []
+    for number in range(project.clusters):
+        mappers.append(_Mapper(project, number, edges, problems, mappers[-1].output_edge if mappers else None))
+    first = mappers[0]
+    problems += edges.allocator.problems()
+    section = project.transport
+    names = ("ack_delay", "rto", "retries", "keep", "nack_hold")
+    given = {name: getattr(section, name) for name in names if getattr(section, name) is not None}
+    try:
+        transport = make_transport(first.links, section.link_delay, given)
+    except InputError as error:
+        problems += error.message.splitlines()
+    nodes = tuple(node for mapper in mappers for node in mapper.nodes())
+    if problems:
+        head = f"project {project.name} on {project.nodes} nodes does not fit:"
+        raise InputError("\n".join([head, *(f"  {problem}" for problem in dict.fromkeys(problems))]))
+    shapes = [shape for mapper in mappers for shape in mapper.shapes]
+    shape = {name: max(each[name] for each in shapes) for name in shapes[0]}
+    shape |= {"ETH_N": first.eth_n, "PEERS_N": max(1 << project.nodes.bit_length(), 2), "TX_CELLS": TX_CELLS, "RX_CELLS": RX_CELLS}
+    if project.clusters > 1:
+        shape["GATEWAY"] = 1
+    plan = Plan(
+        project=project.name,
+        strategy=project.mapping.strategy,
+        topology=project.cluster.topology,
+        routing=first.routing,
+        links=first.links,
+        transport=transport,
+        hidden=first.hidden,
+        heads=first.heads,
+        ffn=first.ffn,
+        encoders=project.model.encoders,
+        clusters=tuple(mapper.cluster() for mapper in mappers),
+        nodes=nodes,
+        host=first.host(),
+        shape=shape,
+        local_rows=tuple(t // len(first.place["ln1"]) for t in range(1 << first.row_w)),
+        edges=edges.plan,
+        max_tokens=project.build.max_tokens,
+        slots=project.build.slots,
+    )
+    remedy = f"choose cluster.routing: {DEFAULT_ROUTING[plan.topology]}, or leave it out"
+    check_channels(stations(plan), plan.links, [*(node.name for node in nodes), "the host"], remedy)
+    return plan
 
 
 def _cables(plan: Plan) -> Table:

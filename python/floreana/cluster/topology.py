@@ -180,7 +180,6 @@ def walk(stations: Sequence[Station], wiring: Mapping[LinkEnd, Mapping[int, int]
     what = f"kernel {kernel} from station {source}"
     deliveries: list[tuple[int, int]] = []
     pairs: list[tuple[Channel, Channel]] = []
-    eth_mask = sum(1 << port for port in ETH_PORT)
     waiting: list[tuple[int, Channel | None]] = [(source, None)]
     seen: set[tuple[int, Channel | None]] = set()
     while waiting:
@@ -193,8 +192,9 @@ def walk(stations: Sequence[Station], wiring: Mapping[LinkEnd, Mapping[int, int]
             ports &= ~(1 << ETH_PORT[came.port])
         if not ports:
             raise ValueError(f"{what}: station {at} does not know where to send it")
-        deliveries += [(at, port) for port in range(8) if (ports & ~eth_mask) >> port & 1]
-        for eth, port in enumerate(ETH_PORT):
+        eth_ports = ETH_PORT[: len(stations[at].peers)]
+        deliveries += [(at, port) for port in range(8) if ports >> port & 1 and port not in eth_ports]
+        for eth, port in enumerate(eth_ports):
             if not ports >> port & 1:
                 continue
             sent = Channel(at, eth, sends=True)

@@ -23,11 +23,13 @@ def connect(net: Net, job: Job) -> SocketHost:
 
 def manager_client(job: Job, host: SocketHost) -> ManagerClient:
     """Asks all nodes; a request without answer for eight RTOs fails."""
-    addresses = {node: ManagerAddress(job.hops[kernel] if kernel else node, kernel) for node, kernel in enumerate(job.managers)}
+    addresses = {
+        node: ManagerAddress(job.hops[kernel] if kernel else node, kernel, cluster)
+        for node, (kernel, cluster) in enumerate(zip(job.managers, job.clusters, strict=True))
+    }
     config = ManagerConfig(
         addresses,
         dict(enumerate(job.nodes)),
-        job.cluster,
         timeout=8 * job.timers.rto,
         pause=max(job.timers.rto // 8, 1),
         outstanding=OUTSTANDING,

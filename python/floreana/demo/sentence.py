@@ -84,6 +84,7 @@ def admission_of(job: Job, host: SocketHost, manager: ManagerClient) -> Admissio
         max_tokens=len(job.owners),
         slots=job.slots,
         in_flight=job.in_flight,
+        gateway=job.gateway,
         eth_n=job.eth_n,
         patience=job.patience,
         pause=max(job.timers.rto // 4, 1),

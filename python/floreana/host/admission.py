@@ -10,6 +10,10 @@ no link is failed; ask every node whether it was told to tell events (one that w
 wait until no node calls a link failed; flush every slot on every node to the slot's next generation; send again what was given up. The
 results are those of a run without fault: a kernel drops a message of a stale generation, and so does `receive`. A fault meanwhile
 starts this again; after ``patience`` an error names the node.
+
+In a chain of clusters the host is the gateway of the first one and the receiver of the last one (docs/gateway.md): a slot is free again
+when the second cluster's gateway says that it has handed the whole sequence on, and the last gateway is told when all result rows of a
+sequence are here.
 """
 
 from __future__ import annotations
@@ -18,11 +22,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from floreana.cluster.layout import BEAT_BYTES, MESSAGE_BYTES, TYPE_CONTROL, TYPE_INT8, Header
+from floreana.cluster.layout import BEAT_BYTES, GENERATIONS_MAX, MESSAGE_BYTES, TYPE_CONTROL, TYPE_INT8, Header
 from floreana.errors import FloreanaError, InputError
 from floreana.host import words
 from floreana.host.endpoint import LinkEvent
-from floreana.host.manager import HOST_KERNEL, ManagerClient, ManagerError, Operation, Send
+from floreana.host.manager import GATEWAY_KERNEL, HOST_KERNEL, ManagerClient, ManagerError, Operation, Send
 
 GENERATIONS = 16
 MAX_SLOTS = 16
@@ -32,6 +36,14 @@ class ClusterError(FloreanaError):
     """The cluster does not do what it must: a node stays dead, a result is wrong in form."""
 
     exit_code = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LastGateway:
+    """The gateway of the last of several clusters: number of the cluster, and the next hop to it."""
+
+    cluster: int
+    peer: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +59,8 @@ class AdmissionConfig:
     row_bytes: int
     max_tokens: int
     slots: int
-    in_flight: int | None = None  # sequences in the cluster at a time, at most ``slots``; None: as many as there are slots
+    in_flight: int | None = None  # sequences in the cluster at a time, at most `most_in_flight`; None: so many
+    gateway: LastGateway | None = None  # of a chain of clusters
     eth_n: int = 1
     patience: int = 1_000_000  # a recovery that takes longer is an error
     pause: int = 1024  # between two attempts to reach a node
@@ -56,8 +69,8 @@ class AdmissionConfig:
         wrong = []
         if not 1 <= self.slots <= MAX_SLOTS:
             wrong.append(f"slots = {self.slots}: a cluster has 1 to {MAX_SLOTS}")
-        if self.in_flight is not None and not 1 <= self.in_flight <= self.slots:
-            wrong.append(f"in_flight = {self.in_flight}: choose 1 to the number of slots, {self.slots}")
+        if self.in_flight is not None and not 1 <= self.in_flight <= self.most_in_flight:
+            wrong.append(f"in_flight = {self.in_flight}: choose 1 to {self.most_in_flight}, for {self.slots} slots")
         if self.row_bytes < BEAT_BYTES or self.row_bytes % BEAT_BYTES:
             wrong.append(f"row_bytes = {self.row_bytes}: a row is a multiple of {BEAT_BYTES} bytes")
         if not 1 <= self.max_tokens <= len(self.owners):
@@ -67,6 +80,11 @@ class AdmissionConfig:
             wrong.append(f"hops lacks kernels {missing}: every owner needs a next hop")
         if wrong:
             raise ValueError("; ".join(wrong))
+
+    @property
+    def most_in_flight(self) -> int:
+        """In a chain a slot is under way in several generations."""
+        return self.slots if self.gateway is None else self.slots * GENERATIONS_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +110,7 @@ class AdmissionCounters:
     replayed: int = 0  # sequences given up and sent again
     messages_in: int = 0  # pieces of result rows that counted
     stale: int = 0  # of a generation that was given up
+    released: int = 0  # slots that a gateway gave back
     faults: int = 0
     recoveries: int = 0  # that came to their end
     flushes: int = 0
@@ -135,12 +154,13 @@ class Admission:
         self.log: list[tuple[int, str]] = []
         self._send = send
         self._prepare = prepare
-        self._limit = config.in_flight or config.slots
+        self._limit = config.in_flight or config.most_in_flight
         self._now = 0
         self._waiting: deque[_Sequence] = deque()
         self._flying: dict[tuple[int, int], _Sequence] = {}
+        self._held: dict[int, int] = {}  # slots of the (first) cluster that are in use -> generation
         self._stale: set[tuple[int, int]] = set()
-        self._outbox: deque[tuple[int, Header, bytes, _Sequence]] = deque()
+        self._outbox: deque[tuple[int, Header, bytes]] = deque()
         self._generation = [0] * config.slots  # of the next use
         self._turn = 0
         self._down: dict[tuple[int, int], int] = {}  # (reporter, peer) of failed links -> since when
@@ -223,16 +243,27 @@ class Admission:
             if self.manager is not None:
                 self.manager.poll(self._now)
         while self._recovery is None and self._waiting and len(self._flying) < self._limit:
-            self._begin(self._waiting.popleft())
+            slot = self._free_slot()
+            if slot is None:
+                break
+            self._begin(self._waiting.popleft(), slot)
         self._push()
 
-    def _begin(self, sequence: _Sequence) -> None:
+    def _free_slot(self) -> int | None:
+        """The next free slot in turn."""
+        slots = self.config.slots
+        flying = [slot for slot, _ in self._flying]
+        for slot in (s % slots for s in range(self._turn, self._turn + slots)):
+            if slot not in self._held and flying.count(slot) < GENERATIONS_MAX:
+                return slot
+        return None
+
+    def _begin(self, sequence: _Sequence, slot: int) -> None:
         config = self.config
-        taken = {slot for slot, _ in self._flying}
-        slot = next(s % config.slots for s in range(self._turn, self._turn + config.slots) if s % config.slots not in taken)
         self._turn = (slot + 1) % config.slots
         generation = self._generation[slot]
         self._generation[slot] = (generation + 1) % GENERATIONS
+        self._held[slot] = generation
         self._stale.discard((slot, generation))
         self._flying[slot, generation] = sequence
         sequence.slot, sequence.generation, sequence.start = slot, generation, self._now
@@ -256,19 +287,20 @@ class Admission:
                     type=TYPE_INT8,
                     last=row == len(sequence.rows) - 1,
                 )
-                self._outbox.append((config.hops[kernel], header, data[at : at + MESSAGE_BYTES], sequence))
+                self._outbox.append((config.hops[kernel], header, data[at : at + MESSAGE_BYTES]))
 
     def _push(self) -> None:
         """Hand messages to the transport; those of one peer stay in order, a full peer does not hold up the others."""
+        peers = set(self.config.hops.values()) | ({self.config.gateway.peer} if self.config.gateway is not None else set())
         full: set[int] = set()
-        kept: deque[tuple[int, Header, bytes, _Sequence]] = deque()
+        kept: deque[tuple[int, Header, bytes]] = deque()
         while self._outbox:
             item = self._outbox.popleft()
-            peer, header, payload, _ = item
+            peer, header, payload = item
             if peer in full or not self._send(self._now, peer, header, payload):
                 full.add(peer)
                 kept.append(item)
-                if len(full) == len(set(self.config.hops.values())):
+                if len(full) == len(peers):
                     break
         kept.extend(self._outbox)
         self._outbox = kept
@@ -279,7 +311,9 @@ class Admission:
         """A message came. ClusterError if it is a result that cannot be."""
         self._now = max(self._now, now)
         if header.type == TYPE_CONTROL:
-            if self.manager is not None:
+            if header.src_kernel == GATEWAY_KERNEL and payload[:1] == bytes([words.OP_RELEASE]):
+                self._released(header)
+            elif self.manager is not None:
                 self.manager.receive(self._now, header, payload)
                 self._reports()
             return
@@ -311,10 +345,41 @@ class Admission:
         if not sequence.missing:
             del self._flying[key]
             self.counters.finished += 1
+            self._complete(header)
             rows = tuple(bytes(row) for row in sequence.out)
             self.finished.append(
                 Finished(sequence.number, rows, sequence.slot, sequence.generation, sequence.start, self._now, sequence.attempts)
             )
+
+    def _complete(self, header: Header) -> None:
+        """All result rows of a slot and generation are here: the slot of the cluster they come from is free."""
+        gateway = self.config.gateway
+        if gateway is None:
+            del self._held[header.slot]
+            return
+        release = Header(
+            dst_cluster=gateway.cluster,
+            dst_kernel=GATEWAY_KERNEL,
+            edge=0,
+            src_cluster=self.config.cluster,
+            src_kernel=HOST_KERNEL,
+            slot=header.slot,
+            generation=header.generation,
+            row=0,
+            offset=0,
+            type=TYPE_CONTROL,
+            last=False,
+        )
+        self._outbox.append((gateway.peer, release, words.release()))
+
+    def _released(self, header: Header) -> None:
+        """The second cluster's gateway has handed a whole sequence on."""
+        if self._held.get(header.slot) == header.generation:
+            del self._held[header.slot]
+            self.counters.released += 1
+            self._wake = self._now
+        else:
+            self.counters.stale += 1
 
     # ---------------------------------------------------------------------------------------------------------------- faults
 
@@ -366,6 +431,7 @@ class Admission:
             self._waiting.appendleft(sequence)
             self.counters.replayed += 1
         self._flying.clear()
+        self._held.clear()
         self._outbox.clear()
         if self._recovery is None:
             self._recovery_since = self._now

@@ -18,7 +18,7 @@ from pathlib import Path
 from floreana.cluster.layout import TYPE_INT8
 from floreana.errors import FloreanaError
 from floreana.host import words
-from floreana.host.admission import Admission, AdmissionConfig
+from floreana.host.admission import Admission, AdmissionConfig, LastGateway
 from floreana.host.endpoint import Endpoint, EndpointConfig, PeerConfig, Timers
 from floreana.host.frame import DATA, Station
 from floreana.host.manager import ManagerAddress, ManagerClient, ManagerConfig, Operation
@@ -44,6 +44,7 @@ class HostConfig:
     timers: Timers
     nodes: tuple[str, ...]  # names
     managers: tuple[int, ...]  # by node: kernel number of its manager, 0 of a direct neighbour; empty: nodes without managers (tests)
+    clusters: tuple[int, ...]  # by node
     eth_n: int
     cluster: int
     entry_kernel: int
@@ -52,6 +53,7 @@ class HostConfig:
     row_bytes: int
     slots: int
     in_flight: int = 1
+    gateway: LastGateway | None = None
     patience: int = 1_000_000  # cycles a recovery may take
     images: tuple[Path, ...] | None = None  # by node: what the host writes over the wire; None: loaders do
     restarts: Mapping[int, tuple[int, ...]] = field(default_factory=dict)  # by node: cycles in which loaders begin again
@@ -117,11 +119,10 @@ class Host:
         self.manager: _Manager | None = None
         if config.managers:
             addresses = {
-                node: ManagerAddress(config.hops[kernel] if kernel else node, kernel) for node, kernel in enumerate(config.managers)
+                node: ManagerAddress(config.hops[kernel] if kernel else node, kernel, cluster)
+                for node, (kernel, cluster) in enumerate(zip(config.managers, config.clusters, strict=True))
             }
-            asked = ManagerConfig(
-                addresses, dict(enumerate(config.nodes)), config.cluster, timeout=8 * config.timers.rto, outstanding=OUTSTANDING
-            )
+            asked = ManagerConfig(addresses, dict(enumerate(config.nodes)), timeout=8 * config.timers.rto, outstanding=OUTSTANDING)
             self.manager = _Manager(asked, self.endpoint.send)
         self.admission = Admission(
             AdmissionConfig(
@@ -135,6 +136,7 @@ class Host:
                 max_tokens=len(config.owners),
                 slots=config.slots,
                 in_flight=config.in_flight,
+                gateway=config.gateway,
                 eth_n=config.eth_n,
                 patience=config.patience,
                 pause=max(config.timers.rto // 4, 1),

@@ -18,7 +18,7 @@ from floreana.cluster.layout import TYPE_CONTROL, Header
 from floreana.errors import FloreanaError
 from floreana.host import words
 
-HOST_KERNEL = 255
+GATEWAY_KERNEL, HOST_KERNEL = 254, 255
 Send = Callable[[int, int, Header, bytes], bool]  # now, peer, header, payload; False: full, try again. `Endpoint.send` is one
 
 
@@ -35,10 +35,11 @@ class ManagerError(FloreanaError):
 
 @dataclass(frozen=True, slots=True)
 class ManagerAddress:
-    """Where requests to a node go: the next hop, and the kernel number (0 where the hop is the node itself, else 193 + k)."""
+    """Where requests to a node go: the next hop, the kernel number (0 where the hop is the node itself, else 193 + k), the cluster."""
 
     peer: int
     kernel: int = 0
+    cluster: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,6 @@ class ManagerConfig:
 
     nodes: Mapping[int, ManagerAddress]
     names: Mapping[int, str] = field(default_factory=dict)
-    cluster: int = 0
     timeout: int | None = None
     pause: int = 256
     outstanding: int = 1
@@ -196,11 +196,11 @@ class ManagerClient:
         return [request for request in front if request.tag < 0]
 
     def _ask(self, now: int, node: int, request: _Request) -> bool:
-        address, cluster = self.config.nodes[node], self.config.cluster
+        address = self.config.nodes[node]
         tag = self._tag
         while tag in self._open:
             tag = (tag + 1) & 0xFFFF
-        header = Header(cluster, address.kernel, 0, cluster, HOST_KERNEL, 0, 0, 0, 0, TYPE_CONTROL, False)
+        header = Header(address.cluster, address.kernel, 0, address.cluster, HOST_KERNEL, 0, 0, 0, 0, TYPE_CONTROL, False)
         if not self._send(now, address.peer, header, request.payload(tag)):
             return False
         self._tag = (tag + 1) & 0xFFFF

@@ -23,6 +23,7 @@ BEAT_BYTES = 64
 
 OP_READ, OP_WRITE, OP_FLUSH, OP_EVENTS = 1, 2, 3, 4
 OP_REPLY, OP_EVENT = 0x80, 0xE0
+OP_RELEASE = 0x21  # between gateways: a slot is free again (docs/gateway.md)
 STATUS_OK, STATUS_OPCODE, STATUS_RANGE, STATUS_BUSY, STATUS_UNIT = range(5)
 STATUS = (
     "good",
@@ -84,10 +85,10 @@ _NODE: tuple[tuple[str, Kind, str], ...] = (
     *((name.lower(), "value", f"parameter {name}") for name in _SHAPE),
     ("lost", "count", "messages lost inside the node, of all units together: the port sts_lost"),
     ("ports_peers", "value", "ETH_N (bits 31:16), PEERS_N (15:0)"),
-    ("busy", "state", "bit 0: a message is in switch, Ethernet port or manager; bits 1, 2, 3: linear, attention, add_norm is active"),
+    ("busy", "state", "bit 0: a message is in switch, Ethernet port or manager; bits 1 to 4: linear, attention, add_norm, gateway is active"),
     ("tx_cells", "value", "parameter TX_CELLS"),
     ("rx_cells", "value", "parameter RX_CELLS"),
-    _SPARE,
+    ("gateway", "value", "parameter GATEWAY: 1 if the node has the gateway of its cluster"),
 )
 
 _LINEAR: tuple[tuple[str, Kind, str], ...] = (
@@ -150,6 +151,26 @@ _MANAGER: tuple[tuple[str, Kind, str], ...] = (
     ("busy_refused", "count", "WRITEs refused with BUSY"),
     ("switches", "count", "EVENTS requests obeyed"),
     *([_SPARE] * 6),
+)
+
+# all 0 on a node without gateway
+_GATEWAY: tuple[tuple[str, Kind, str], ...] = (
+    ("messages_in", "count", "messages in"),
+    ("beats_in", "count", "beats in"),
+    ("dropped_edge", "count", "messages dropped: unknown edge, or not configured"),
+    ("dropped_row", "count", "dropped: row or slot out of range"),
+    ("dropped_format", "count", "dropped: not int8, not whole beats, more than 16 beats; control but no RELEASE"),
+    ("dropped_full", "count", "dropped: no room for the message in its slot"),
+    ("stale", "count", "messages of a stale generation (not lost: meant to be dropped)"),
+    ("sequences", "count", "sequences sent on"),
+    ("releases_in", "count", "RELEASEs in"),
+    ("releases_stale", "count", "of these: of a free slot, or of another generation than the one that has it"),
+    ("messages_out", "count", "data messages sent"),
+    ("beats_out", "count", "beats of these"),
+    ("waits", "count", "cycles a message waits only because its slot is not free"),
+    ("refused", "count", "cycles an output beat was refused"),
+    ("messages_peak", "peak", "most messages waiting in the store"),
+    ("releases_out", "count", "RELEASEs sent"),
 )
 
 _SWITCH: tuple[tuple[str, Kind, str], ...] = (
@@ -230,8 +251,12 @@ _ETH: tuple[tuple[str, Kind, str], ...] = (
     *([_SPARE] * 6),
 )
 
-SWITCH_PORTS = ("manager", "linear", "attention", "add_norm", "eth0", "eth1", "port6")
-SWITCH_FIRST, ETH_FIRST = 96, 160
+SWITCH_FIRST, GATEWAY_FIRST, ETH_FIRST = 96, 160, 176
+
+
+def switch_ports(eth_n: int = 1) -> tuple[str, ...]:
+    """Names of the switch's ports in order; the gateway's, which comes last, reads 0 on a node without gateway."""
+    return ("manager", "linear", "attention", "add_norm", *(f"eth{k}" for k in range(eth_n)), "gateway")
 
 
 def _blocks(eth_n: int) -> tuple[Block, ...]:
@@ -239,10 +264,10 @@ def _blocks(eth_n: int) -> tuple[Block, ...]:
     if eth_n not in (1, 2):
         raise ValueError(f"a node has 1 or 2 Ethernet ports, not {eth_n}")
     spare_port: tuple[tuple[str, Kind, str], ...] = (_SPARE,) * SWITCH_WORDS
+    ports = switch_ports(eth_n)
     switch = [
-        Block(SWITCH_FIRST + SWITCH_WORDS * k, f"switch port {k}", f"switch.{name}", _SWITCH if k < 4 + eth_n else spare_port)
-        for k, name in enumerate(SWITCH_PORTS)
-    ]
+        Block(SWITCH_FIRST + SWITCH_WORDS * k, f"switch port {k}", f"switch.{name}", _SWITCH) for k, name in enumerate(ports)
+    ] + [Block(SWITCH_FIRST + SWITCH_WORDS * k, "reserve", "reserve", spare_port) for k in range(len(ports), 8)]
     return (
         Block(0, "node", "node", _NODE),
         Block(32, "linear", "linear", _LINEAR),
@@ -250,7 +275,7 @@ def _blocks(eth_n: int) -> tuple[Block, ...]:
         Block(64, "add_norm", "add_norm", _ADD_NORM),
         Block(80, "manager", "manager", _MANAGER),
         *switch,
-        Block(152, "reserve", "reserve", spare_port),
+        Block(GATEWAY_FIRST, "gateway", "gateway", _GATEWAY),
         *(Block(ETH_FIRST + ETH_WORDS * k, f"Ethernet port {k}", f"eth{k}", _ETH) for k in range(eth_n)),
     )
 
@@ -312,7 +337,7 @@ def markdown_table() -> str:
             end = k + 1
             while kind == "spare" and end < len(block.words) and block.words[end][1] == "spare":
                 end += 1
-            base = "96 + 8p + " if switch else "160 + 64e + " if eth else ""
+            base = "96 + 8p + " if switch else "176 + 64e + " if eth else ""
             low = k if base else block.first + k
             where = f"{base}{low}" + (f"-{low + end - k - 1}" if end - k > 1 else "")
             prefix = "switch.*port*" if switch else "eth*e*" if eth else block.prefix
@@ -351,6 +376,11 @@ def write_request(tag: int, address: int, values: Sequence[int]) -> bytes:
 def flush_request(tag: int, slot: int, generation: int) -> bytes:
     """Payload that makes the kernels forget a slot; from then on ``generation`` is the one they take."""
     return _head(OP_FLUSH, tag, slot, generation)
+
+
+def release() -> bytes:
+    """Payload that tells a gateway that a slot is free again; slot and generation stand in the message's header."""
+    return bytes([OP_RELEASE]).ljust(BEAT_BYTES, b"\0")
 
 
 def events_request(tag: int, on: bool) -> bytes:

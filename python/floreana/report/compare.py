@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floreana.cluster.layout import BEAT_BYTES, TYPE_CONTROL, TYPE_INT8, TYPE_INT32, Header
-from floreana.cluster.plan import GROUP_BASE, HOST_KERNEL, MANAGER, MANAGER_BASE, RECEIVER, SENDER, TENSORS, Plan
+from floreana.cluster.plan import GATEWAY_KERNEL, GROUP_BASE, HOST_KERNEL, MANAGER, MANAGER_BASE, RECEIVER, SENDER, TENSORS, Plan
 from floreana.errors import InputError
 from floreana.host.frame import DATA, Frame, parse
 from floreana.ibert import ops
@@ -167,11 +167,12 @@ class Attempt:
         return all(other.rows.get(row, {}).get(at) == payload for row, parts in self.rows.items() for at, payload in parts.items())
 
 
-def is_manager(header: Header) -> bool:
-    """True of a message between the host and a manager."""
+def is_control(header: Header) -> bool:
+    """True of a message between the host and a manager, or between gateways (the host is one)."""
     managers = {MANAGER, *range(MANAGER_BASE, GROUP_BASE)}
-    ends = (header.src_kernel, header.dst_kernel)
-    return header.type == TYPE_CONTROL and HOST_KERNEL in ends and bool(managers & set(ends))
+    ends = {header.src_kernel, header.dst_kernel}
+    gateways = GATEWAY_KERNEL in ends and ends <= {GATEWAY_KERNEL, HOST_KERNEL}
+    return header.type == TYPE_CONTROL and (gateways or (HOST_KERNEL in ends and bool(managers & ends)))
 
 
 def find_attempts(plan: Plan, records: Sequence[Record], once: Sequence[bool]) -> list[Attempt]:
@@ -184,7 +185,7 @@ def find_attempts(plan: Plan, records: Sequence[Record], once: Sequence[bool]) -
             continue
         frame = parse(record.data)
         header = frame.header
-        if is_manager(header):
+        if is_control(header):
             continue
         key, begin = (header.slot, header.generation), 4 * header.offset
         attempt = latest.get(key)
@@ -248,6 +249,7 @@ class _Comparison:
         self.starts = [attempt.start for attempt in attempts]
         self.seen: set[tuple[int, int, bytes, bytes]] = set()  # messages that left a port: attempt, port, hop's address, header
         self.sources = {number: (node.index, f"{node.name}.{kind}") for node in plan.nodes for kind, number in node.kernels.items()}
+        self.gateways = {c.number: (c.gateway, f"{plan.nodes[c.gateway].name}.gateway") for c in plan.clusters if c.gateway >= 0}
         self.traces = [
             model(
                 params,
@@ -299,13 +301,16 @@ class _Comparison:
                 )
             )
             return
-        if frame.type != DATA or not counts or is_manager(frame.header):
+        if frame.type != DATA or not counts or is_control(frame.header):
             return
         header, plan = frame.header, self.plan
         attempt = self.attempt_of(record, frame)
         index = self.attempts[attempt].sentence
         edge = plan.edges.get(header.edge)
-        node, source = self.sources.get(header.src_kernel, (self.host, "host" if header.src_kernel == HOST_KERNEL else "unknown"))
+        if header.src_kernel == GATEWAY_KERNEL:
+            node, source = self.gateways.get(header.src_cluster, (self.host, "unknown"))
+        else:
+            node, source = self.sources.get(header.src_kernel, (self.host, "host" if header.src_kernel == HOST_KERNEL else "unknown"))
 
         def differs(sentence: int, encoder: int, tensor: str, column: int, what: str) -> None:
             self.add(
@@ -402,7 +407,7 @@ class _Comparison:
                 for row in range(sentence.tokens):
                     for piece in range(self.plan.hidden // 64):
                         if (row, piece) not in have:
-                            where = (self.plan.owner("ln2", row), row, 64 * piece)
+                            where = (self.plan.owner("ln2", row, encoder), row, 64 * piece)
                             node = self.plan.nodes[where[0]]
                             tensor = TENSORS.index("ln2")
                             self.add(

@@ -21,6 +21,7 @@ from floreana.cluster.images import write_images
 from floreana.cluster.plan import MANAGER, MANAGER_BASE, Plan, load_plan, make_plan, with_link_delay
 from floreana.environment import cache_folder, project_root
 from floreana.errors import DiffersError, EnvironmentError_, FloreanaError, InputError
+from floreana.host.admission import LastGateway
 from floreana.host.endpoint import Timers
 from floreana.ibert.bert import BertWeights, forward
 from floreana.ibert.params import IntArray, ModelParams
@@ -340,7 +341,7 @@ def make_job(
     """What the bench needs to know; ``lines``: writes of the longest image."""
     delay, net = plan.transport.link_delay, network(plan)
     window = default_window(delay) if options.window is None else options.window
-    last = plan.encoders - 1
+    last, final = plan.encoders - 1, plan.clusters[-1]
     finished = {
         number: (edge.encoder if edge.tensor == "ln2" else edge.encoder - 1)
         for number, edge in plan.edges.items()
@@ -364,6 +365,7 @@ def make_job(
         neighbours=tuple(Neighbour(node, entry.mac, entry.ip, entry.quota) for node, entry in sorted(host.peer.items())),
         hops={kernel: mask.bit_length() - 1 for kernel, mask in host.peers.items() if mask and not mask & (mask - 1)},
         managers=tuple(MANAGER if plan.topology == "star" or n.index == 0 else MANAGER_BASE + n.index for n in plan.nodes),
+        clusters=tuple(node.cluster for node in plan.nodes),
         timers=Timers(timers.ack_delay, timers.rto, timers.retries, timers.keep, timers.nack_hold),
         peers_n=plan.shape["PEERS_N"],
         cluster=plan.cluster,
@@ -382,6 +384,7 @@ def make_job(
         capture=str(folder / "sim" / "traffic.pcapng"),
         outcome=str(folder / "sim" / "outcome.json"),
         in_flight=options.in_flight,
+        gateway=LastGateway(final.number, final.gateway) if final.gateway >= 0 else None,
         load=options.load,
         images=str(folder / "images"),
         rates=trouble.rates,
@@ -415,8 +418,10 @@ def plan_project(project: Project, options: Options) -> tuple[Plan, Trouble]:
     if options.link_delay is not None:
         plan = with_link_delay(plan, options.link_delay)
     problems = _window_problems(options, plan.transport.link_delay) if options.link_delay is None else []
-    if options.in_flight > plan.slots:
-        problems.append(f"IN_FLIGHT={options.in_flight}: project {plan.project} has {plan.slots} slot(s); choose 1 to {plan.slots}")
+    most = plan.slots * len(plan.clusters)
+    if options.in_flight > most:
+        where = f" in each of {len(plan.clusters)} clusters" if len(plan.clusters) > 1 else ""
+        problems.append(f"IN_FLIGHT={options.in_flight}: project {plan.project} has {plan.slots} slot(s){where}; choose 1 to {most}")
     if problems:
         raise InputError("\n".join(problems))
     return plan, read_trouble(options, plan)

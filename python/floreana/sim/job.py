@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from floreana.host.admission import LastGateway
 from floreana.host.endpoint import Timers
 from floreana.sim.faults import Cut, Rates, Restart
 
@@ -75,6 +76,7 @@ class Job:
     neighbours: tuple[Neighbour, ...]  # of the host
     hops: dict[int, int]  # destination kernel -> node number of the host's next hop
     managers: tuple[int, ...]  # by node: the kernel number of its manager
+    clusters: tuple[int, ...]  # by node
     timers: Timers
     peers_n: int  # width of a port's link flags
     cluster: int
@@ -94,6 +96,7 @@ class Job:
     outcome: str
     patience: int = 1_000_000  # cycles a recovery may take
     in_flight: int = 1  # sentences in the cluster at a time
+    gateway: LastGateway | None = None  # of a chain of clusters
     load: str = "bus"  # or frames: the images are written by the host
     images: str = ""  # folder of the images, for load frames
     counters: bool = True  # read the nodes' words at the end
@@ -129,12 +132,14 @@ class Job:
             raw[name] = tuple(kind(**item) for item in raw[name])
         for name in ("segments", "rows"):
             raw[name] = tuple(tuple(item) for item in raw[name])
-        for name in ("nodes", "managers", "owners"):
+        for name in ("nodes", "managers", "clusters", "owners"):
             raw[name] = tuple(raw[name])
         for name in ("hops", "encoder_edges"):
             raw[name] = {int(key): value for key, value in raw[name].items()}
         raw["timers"] = Timers(**raw["timers"])
         raw["rates"] = Rates(**raw["rates"])
+        if raw["gateway"] is not None:
+            raw["gateway"] = LastGateway(**raw["gateway"])
         if raw["siege"] is not None:
             raw["siege"]["targets"] = tuple(
                 Target(**{**target, "peers": tuple(Neighbour(**peer) for peer in target["peers"])}) for target in raw["siege"]["targets"]

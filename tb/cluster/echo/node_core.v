@@ -19,6 +19,7 @@ module node_core #(
     input  wire               clk,
     input  wire               rst,
     input  wire [       15:0] id_node,
+    input  wire [        7:0] id_cluster,
     input  wire [       47:0] id_mac,
     input  wire [       31:0] id_ip,
     input  wire [       15:0] id_up_node,
@@ -61,7 +62,7 @@ module node_core #(
   wire [23:0] after = (kind == HELLO) ? (theirs != theirs_reg ? 24'd0 : expected_reg) : expected_reg + 24'd1;
   wire keep = first_reg ? (kind == HELLO) || (kind == DATA && theirs == theirs_reg && got == expected_reg) : keep_reg;
 
-  wire unused = &{1'b0, id_up_node, id_up_mac, id_up_ip, id_up_valid};
+  wire unused = &{1'b0, id_cluster, id_up_node, id_up_mac, id_up_ip, id_up_valid};
 
   always @* begin
     turned = mac_rx_tdata;

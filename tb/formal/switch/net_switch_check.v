@@ -8,8 +8,7 @@ module net_switch_check #(
     parameter PORTS = 2,
     parameter LIVE  = 0,
     parameter BOUND = 100,
-    parameter WATCH = 0,
-    parameter AFTER = 6     // messages that come to an output after it has no room any more
+    parameter AFTER = 0     // messages that begin to come to an output after its room has fallen, at most. 0: not looked at
 ) (
     input  wire                         clk,
     input  wire                         rst,
@@ -18,7 +17,6 @@ module net_switch_check #(
     input  wire [PORTS-1:0]             probe_move,     // input i's beat goes
     input  wire [PORTS-1:0]             probe_last,
     input  wire [PORTS-1:0]             probe_hit,      // output o takes a beat
-    input  wire [PORTS*(PORTS+1)-1:0]   probe_urgent,   // a late unicast, or a multicast, that is not promised yet
     input  wire                         probe_lane,     // the lane is taken
     input  wire [PORTS-1:0]             room,
     output wire                         bad
@@ -29,7 +27,7 @@ localparam WAIT_W = $clog2(BOUND + 2);
 reg  [PORTS-1:0]       inside_reg, inside_in_reg;   // output o, input i is inside a message
 reg  [PORTS*PORTS-1:0] owner_reg;
 reg  [WAIT_W-1:0]      wait_reg;
-reg                    wrong, lane_reg;
+reg                    wrong;
 reg  [PORTS*4-1:0]     after_reg;
 integer i, o, j, p;
 
@@ -39,7 +37,7 @@ always @* begin
     wrong = 1'b0;
     for (o = 0; o < PORTS; o = o + 1) begin
         if ((probe_own[o*PORTS +: PORTS] & (probe_own[o*PORTS +: PORTS] - 1'b1)) != 0) wrong = 1'b1;
-        if (probe_hit[o] && !inside_reg[o] && !room[o] && after_reg[4*o +: 4] == AFTER) wrong = 1'b1;
+        if (AFTER != 0 && probe_hit[o] && !inside_reg[o] && !room[o] && after_reg[4*o +: 4] == AFTER) wrong = 1'b1;
         if (probe_hit[o] && inside_reg[o] && probe_own[o*PORTS +: PORTS] != owner_reg[o*PORTS +: PORTS]) wrong = 1'b1;
         for (i = 0; i < PORTS; i = i + 1) begin
             if (probe_move[i] && probe_mask[i*PORTS + o]) begin
@@ -61,14 +59,12 @@ always @(posedge clk) begin
         else if (probe_hit[p] && !inside_reg[p]) after_reg[4*p +: 4] <= after_reg[4*p +: 4] + 1'b1;
         if (probe_hit[p]) owner_reg[p*PORTS +: PORTS] <= probe_own[p*PORTS +: PORTS];
     end
-    lane_reg <= probe_lane;
-    if ((LIVE == 1) ? !probe_lane : !probe_urgent[WATCH])               wait_reg <= {WAIT_W{1'b0}};
-    else if (wait_reg <= BOUND && (LIVE == 1 || (lane_reg && !probe_lane))) wait_reg <= wait_reg + 1'b1;
+    if (!probe_lane)            wait_reg <= {WAIT_W{1'b0}};
+    else if (wait_reg <= BOUND) wait_reg <= wait_reg + 1'b1;
     if (rst) begin
         inside_reg    <= {PORTS{1'b0}};
         inside_in_reg <= {PORTS{1'b0}};
         wait_reg      <= {WAIT_W{1'b0}};
-        lane_reg      <= 1'b0;
     end
 end
 

@@ -124,7 +124,7 @@ net_switch_input #(.PORTS(PORTS), .DATA_W(8), .CELLS(CELLS), .BEATS(BEATS), .CUT
     .shut_in(shut_in || offered != {(PORTS+1){1'b0}}), .hold_in(hold_in), .shut_out(shut_out), .hold_out(hold_out), .ending(), .tick(tick),
     .m_axis_tdata(m_tdata), .m_axis_tkeep(m_tkeep), .m_axis_tuser(m_tuser), .m_axis_tlast(m_tlast), .m_axis_tvalid(m_tvalid),
     .m_axis_tready(m_tready), .m_axis_mask(m_mask), .m_axis_leave(m_leave),
-    .cfg_we(1'b0), .cfg_index(8'd0), .cfg_data({PORTS{1'b0}}), .sts_count(), .sts_busy(busy)
+    .cfg_we(1'b0), .cfg_index(9'd0), .cfg_data({PORTS{1'b0}}), .sts_count(), .sts_busy(busy)
 );
 
 assign bad = run_reg && ((LIVE != 0) ? wait_reg > BOUND : wrong);

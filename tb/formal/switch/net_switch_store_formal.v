@@ -49,7 +49,7 @@ net_switch_store #(.PORTS(PORTS), .CELLS(CELLS), .BEATS(BEATS), .CUT(CUT), .ALLO
     .s_axis_tlast(last), .s_axis_tvalid(valid), .s_axis_tready(tready),
     .wr_en(wr_en), .wr_cell(wr_cell), .wr_beat(wr_beat), .wr_first(wr_first), .wr_close(wr_close), .wr_open(wr_open),
     .push(push), .push_mask(push_mask), .push_cell(push_cell), .push_single(push_single), .free(free), .free_cell(give_cell),
-    .cfg_we(1'b0), .cfg_index(8'd0), .cfg_data({PORTS{1'b0}}), .sts_count(), .sts_busy(busy)
+    .cfg_we(1'b0), .cfg_index(9'd0), .cfg_data({PORTS{1'b0}}), .sts_count(), .sts_busy(busy)
 );
 
 always @* begin

@@ -32,7 +32,7 @@ module net_switch_store #(
     input  wire                      free,
     input  wire [$clog2(CELLS)-1:0]  free_cell,
     input  wire                      cfg_we,
-    input  wire [7:0]                cfg_index,
+    input  wire [8:0]                cfg_index,
     input  wire [PORTS-1:0]          cfg_data,
     output wire [5*32-1:0]           sts_count,
     output wire                      sts_busy
