@@ -54,7 +54,10 @@ MUTATIONS = {
     "a flush does not wait for the message that is sent": (
         "node_gateway_out", "busy      = run_reg && (slot_reg == start_slot)", "busy      = 1'b0", "flush_cuts_a_message",
     ),
-    "beats of a dropped message keep their room": ("node_gateway_in", "if (mine) tail_reg <= after;", "if (mine || wr_en) tail_reg <= after;", "no_room"),
+    "a message begins where a dropped one ended": (
+        "node_gateway_in", "tail_reg <= after;\n        free_reg", "tail_reg <= after + 1'b1;\n        free_reg", "sequences/pattern=0",
+    ),
+    "beats that were sent are not free again": ("node_gateway_in", "free[s] ? free_beats : 5'd0", "5'd0", "sequences/pattern=0"),
     "stored messages are not active": ("node_gateway", " || (stored != {SUM_W{1'b0}})", "", "waiting_slots_take_turns"),
 }  # fmt: skip
 

@@ -63,6 +63,8 @@ localparam ADDR_W = $clog2(DEPTH << SLOT_W);
 localparam HEAD_N = 1 << (ROW_W + $clog2((ROW_BEATS + 15) / 16));       // messages of a slot
 localparam HEAD_W = ADDR_W + 2*ROW_W + 22;
 localparam LEVEL_W = $clog2(HEAD_N) + 1;
+localparam [LEVEL_W-1:0] FULL = HEAD_N[LEVEL_W-1:0];
+localparam [LEVEL_W-1:0] NEAR = FULL - 1'b1;
 localparam SUM_W  = LEVEL_W + SLOT_W + 1;
 
 generate
@@ -99,7 +101,8 @@ axis_lutram #(.DATA_W(8), .DEPTH(1 << ROW_W)) u_owner (
 wire                      wr_en, rd_en, rel_valid, start, busy, in_held, out_held;
 wire [ADDR_W-1:0]         wr_addr, rd_addr;
 wire [511:0]              wr_data, rd_data;
-wire [SLOT_N-1:0]         push, push_room, pop, head_valid, free;
+wire [SLOT_N-1:0]         push, pop, head_valid, free, unused_ready;
+reg  [SLOT_N-1:0]         push_room, push_room2;
 wire [HEAD_W-1:0]         push_head;
 wire [SLOT_N*HEAD_W-1:0]  heads;
 wire [SLOT_N*LEVEL_W-1:0] levels;
@@ -113,7 +116,7 @@ node_gateway_in #(.ROW_W(ROW_W), .SLOT_W(SLOT_W), .DEPTH(DEPTH), .ADDR_W(ADDR_W)
     .s_axis_tdata(s_axis_tdata), .s_axis_tkeep(s_axis_tkeep), .s_axis_tuser(s_axis_tuser), .s_axis_tlast(s_axis_tlast),
     .s_axis_tvalid(s_axis_tvalid), .s_axis_tready(s_axis_tready),
     .wr_en(wr_en), .wr_addr(wr_addr), .wr_data(wr_data),
-    .push(push), .push_head(push_head), .push_room(push_room), .free(free), .free_beats(free_beats),
+    .push(push), .push_head(push_head), .push_room(push_room), .push_room2(push_room2), .free(free), .free_beats(free_beats),
     .rel_valid(rel_valid), .rel_slot(rel_slot), .rel_gen(rel_gen),
     .flush_valid(flush_valid), .flush_slot(flush_slot), .flush_gen(flush_gen), .sts_flushing(sts_flushing),
     .start(start), .start_slot(start_slot), .busy(busy), .events(in_events), .sts_held(in_held)
@@ -128,10 +131,16 @@ generate
 for (s = 0; s < SLOT_N; s = s + 1) begin : g_heads
     axis_fifo #(.DATA_W(HEAD_W), .DEPTH(HEAD_N)) u_heads (
         .clk(clk), .rst(rst || (start && start_slot == s)),
-        .s_axis_tdata(push_head), .s_axis_tvalid(push[s]), .s_axis_tready(push_room[s]),
+        .s_axis_tdata(push_head), .s_axis_tvalid(push[s]), .s_axis_tready(unused_ready[s]),
         .m_axis_tdata(heads[s*HEAD_W +: HEAD_W]), .m_axis_tvalid(head_valid[s]), .m_axis_tready(pop[s]),
         .sts_level(levels[s*LEVEL_W +: LEVEL_W])
     );
+
+    // one word more fits into the FIFO than is let in, so it is always ready
+    always @(posedge clk) begin
+        push_room[s]  <= rst || (levels[s*LEVEL_W +: LEVEL_W] < FULL);
+        push_room2[s] <= rst || (levels[s*LEVEL_W +: LEVEL_W] < NEAR);
+    end
 end
 endgenerate
 

@@ -40,7 +40,8 @@ module node_gateway_in #(
 
     output wire [(1 << SLOT_W)-1:0]  push,          // per slot
     output wire [HEAD_W-1:0]         push_head,     // {address, goal, beats - 1, last, offset, row, generation}
-    input  wire [(1 << SLOT_W)-1:0]  push_room,
+    input  wire [(1 << SLOT_W)-1:0]  push_room,     // for one header, for two: of what was pushed by the cycle before the last
+    input  wire [(1 << SLOT_W)-1:0]  push_room2,
     input  wire [(1 << SLOT_W)-1:0]  free,          // a message was read: its beats are free
     input  wire [4:0]                free_beats,
 
@@ -64,6 +65,7 @@ localparam SLOT_N = 1 << SLOT_W;
 localparam GOAL_W = ROW_W + 3;
 localparam FREE_W = $clog2(DEPTH + 1);
 localparam [7:0] OP_RELEASE = 8'h21;
+localparam [GOAL_W-1:0] NONE = 0;
 localparam [FREE_W-1:0] ALL_FREE = DEPTH[FREE_W-1:0];
 
 // ---- p1: comparisons that need nothing but the beat
@@ -110,6 +112,7 @@ end
 // ---- p2: generation
 
 wire data_beat = valid_p1 && !control_p1;
+wire [GOAL_W-1:0] rows = {3'd0, row_p1} + {{(GOAL_W-1){1'b0}}, 1'b1};
 wire stale, sweep_valid, sweep_index;
 wire [(4 << SLOT_W)-1:0] cur;
 wire unused = &{1'b0, sweep_valid, sweep_index, cur, s_axis_tuser};
@@ -151,7 +154,7 @@ always @(posedge clk) begin
     index_p2      <= index_p1;
     row_p2        <= row_p1;
     offset_p2     <= offset_p1;
-    goal_p2       <= ({3'd0, row_p1} + {{(GOAL_W-1){1'b0}}, 1'b1}) * {{ROW_W{1'b0}}, slices};
+    goal_p2       <= (slices[0] ? rows : NONE) + (slices[1] ? rows << 1 : NONE) + (slices[2] ? rows << 2 : NONE);
     if (rst) begin
         beat_p2       <= 1'b0;
         message_p2    <= 1'b0;
@@ -172,6 +175,7 @@ wire [SLOT_N*FREE_W-1:0] frees;
 reg  [ADDR_W-1:0] tail, ring_first, ring_last;
 reg  [FREE_W-1:0] vacant;
 reg               head_room;
+reg  [SLOT_N-1:0] pushed_reg;
 integer           k;
 
 always @* begin
@@ -185,7 +189,7 @@ always @* begin
         if (slot_p2 == k[3:0]) begin
             tail       = tails[k*ADDR_W +: ADDR_W];
             vacant     = frees[k*FREE_W +: FREE_W];
-            head_room  = push_room[k];
+            head_room  = pushed_reg[k] ? push_room2[k] : push_room[k];
             ring_first = firsts[k*ADDR_W +: ADDR_W];
             ring_last  = lasts[k*ADDR_W +: ADDR_W];
         end
@@ -212,6 +216,7 @@ assign wr_data   = data_p2;
 assign push_head = {first_p2 ? tail : begin_reg, goal_p2, index_p2, last_p2, offset_p2, row_p2, gen_p2};
 
 always @(posedge clk) begin
+    pushed_reg <= push;
     if (data_beat_p2) begin
         next_reg     <= after;
         left_reg     <= left - {{(FREE_W-1){1'b0}}, room};
@@ -219,6 +224,7 @@ always @(posedge clk) begin
         bad_full_reg <= !fits;
         if (first_p2) begin_reg <= tail;
     end
+    if (rst) pushed_reg <= {SLOT_N{1'b0}};
 end
 
 genvar s;

@@ -83,7 +83,6 @@ for (s = 0; s < SLOT_N; s = s + 1) begin : g_slot
     wire [3:0]         gen     = heads[s*HEAD_W +: 4];
     wire               last    = heads[s*HEAD_W + ROW_W + 14];
     wire [GOAL_W-1:0]  goal    = heads[s*HEAD_W + ROW_W + 19 +: GOAL_W];
-    wire               shut    = flushing && (start_slot == s);
     wire               go      = take && pick[s];
     reg                credit_reg, open_reg, known_reg, owe_reg;
     wire               fetch   = go && !owe_reg;
@@ -91,12 +90,13 @@ for (s = 0; s < SLOT_N; s = s + 1) begin : g_slot
     reg  [COUNT_W-1:0] next_reg;            // number of the next message, from 1
     reg  [GOAL_W-1:0]  goal_reg;
     reg                may_reg, fresh_reg, done_reg, wait_reg;
+    reg                shut_reg;            // nothing may begin: from before `start` to the end of a flush
     wire               same    = open_reg && (gen == gen_reg);
     wire [COUNT_W-1:0] number  = same ? next_reg : ONE;
     wire               counted = last || (same && known_reg);
 
-    assign may[s]  = may_reg && !shut;
-    assign owes[s] = owe_reg && !shut;
+    assign may[s]  = may_reg;
+    assign owes[s] = owe_reg && !shut_reg;
     assign done[s] = done_reg && fetch;
     assign hit[s]  = (rel_slot == s) && (rel_gen == gen_reg) && !credit_reg;
     assign head_pop[s]  = fetch;
@@ -106,11 +106,12 @@ for (s = 0; s < SLOT_N; s = s + 1) begin : g_slot
     assign lasts[s*ADDR_W +: ADDR_W]  = LAST[ADDR_W-1:0];
 
     always @(posedge clk) begin
+        shut_reg  <= flushing && (start_slot == s);
         // what is true of the header and stays true until it goes
-        may_reg   <= head_valid[s] && (same || credit_reg) && !owe_reg && !fetch;
+        may_reg   <= head_valid[s] && (same || credit_reg) && !owe_reg && !shut_reg && !fetch;
         fresh_reg <= !same;
         done_reg  <= counted && (number == {1'b0, last ? goal : goal_reg});
-        wait_reg  <= head_valid[s] && !same && !credit_reg && !owe_reg && !shut;
+        wait_reg  <= head_valid[s] && !same && !credit_reg && !owe_reg && !shut_reg;
         if (rel_valid && hit[s]) credit_reg <= 1'b1;
         if (go && owe_reg)   owe_reg <= 1'b0;
         if (fetch) begin
@@ -174,7 +175,7 @@ reg  [ADDR_W-1:0] head_first, head_end;
 reg               head_release;
 wire [15:0]       row16 = {{(16-ROW_W){1'b0}}, row_reg};
 wire [3:0]        head_left = head_release ? 4'd0 : head[ROW_W+15 +: 4];
-integer           j;
+integer           j, m;
 
 always @* begin
     j            = 0;
@@ -222,13 +223,13 @@ always @(posedge clk) begin
         addr_reg    <= head[ROW_W+19+GOAL_W +: ADDR_W];
         first_reg   <= head_first;
         end_reg     <= head_end;
-        for (j = 0; j < SLOT_N; j = j + 1) after_reg[j] <= (j[4:0] > {1'b0, head_slot});
+        for (m = 0; m < SLOT_N; m = m + 1) after_reg[m] <= (m[4:0] > {1'b0, head_slot});
     end
     if (take)       run_reg <= 1'b1;
     else if (final) run_reg <= 1'b0;
     dead_reg   <= !take && (dead_reg || killed);
     free_beats <= beats_reg;
-    for (j = 0; j < SLOT_N; j = j + 1) free[j] <= final && !release_reg && !dead_reg && !killed && (slot_reg == j[3:0]);
+    for (m = 0; m < SLOT_N; m = m + 1) free[m] <= final && !release_reg && !dead_reg && !killed && (slot_reg == m[3:0]);
     if (advance) begin
         valid_p1   <= run_reg;
         user_p1    <= release_reg ? release_user : data_user;

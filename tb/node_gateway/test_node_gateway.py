@@ -174,7 +174,7 @@ async def bad_messages(dut: Any) -> None:
     bench.up_free = [False] * SLOTS
     good = [message for slot in range(SLOTS) for message in bench.sequence(slot, ROWS)]
     while bad or good:
-        pile = bad if bad and bench.rng.random() < 0.7 or not good else good
+        pile = bad if (bad and bench.rng.random() < 0.7) or not good else good
         await bench.send(pile.pop())
     await bench.idle()
     for slot in range(SLOTS):
@@ -283,11 +283,12 @@ async def generations(dut: Any) -> None:
 
 @cocotb.test(timeout_time=400, timeout_unit="us")
 async def no_room(dut: Any) -> None:
-    """A sender that breaks the rule: what does not fit is dropped whole and counted, beats or headers being short; a flush makes all good."""
-    bench = Bench(dut, stalls.PATTERNS["idle"](cocotb.RANDOM_SEED))
+    """A sender that breaks the rule: what does not fit (beats or headers) is dropped whole and counted; a flush makes all good."""
+    bench = Bench(dut)
     await bench.start()
     slot = SLOTS - 1
-    for case in range(4):
+    for case in range(6):
+        bench.source.pause(stalls.PATTERNS["idle" if case < 3 else "none"](case))
         bench.up_free[slot] = False
         bench.up_gen[slot] = (bench.up_gen[slot] + 1) & 15
         await bench.burst(bench.sequence(slot, 1))  # takes the slot for good
@@ -297,11 +298,13 @@ async def no_room(dut: Any) -> None:
         bench.tight = True
         drops = bench.counters()["dropped_full"]
         used = 0
-        sizes = [1, 1, 1] if case == 0 else [1, 2, min(ROW_BEATS, 16)]
-        while used < (DEPTH if case else HEADS) + 40:
+        sizes = [1] if case % 3 == 0 else [1, 2, min(ROW_BEATS, 16)]
+        messages = []
+        while used < (DEPTH if case % 3 else HEADS) + 40:
             beats = bench.rng.choice(sizes)
-            await bench.send((bench.header(slot, bench.rng.randrange(ROWS)), bench.rng.randbytes(64 * beats)))
+            messages.append((bench.header(slot, bench.rng.randrange(ROWS)), bench.rng.randbytes(64 * beats)))
             used += beats
+        await bench.burst(messages)
         await ClockCycles(dut.clk, 10)
         assert bench.counters()["dropped_full"] > drops
         bench.tight = False
@@ -321,7 +324,7 @@ async def no_room(dut: Any) -> None:
 
 @cocotb.test(timeout_time=400, timeout_unit="us")
 async def flush_frees_the_slot(dut: Any) -> None:
-    """Flushed while its messages wait for the slot: they are forgotten, the slot is free, an old RELEASE of it is stale; others lose nothing."""
+    """Flushed while messages wait for the slot: they are forgotten, the slot is free, an old RELEASE is stale; others lose nothing."""
     bench = Bench(dut)
     await bench.start()
     for slot in range(SLOTS):

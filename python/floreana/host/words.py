@@ -85,7 +85,7 @@ _NODE: tuple[tuple[str, Kind, str], ...] = (
     *((name.lower(), "value", f"parameter {name}") for name in _SHAPE),
     ("lost", "count", "messages lost inside the node, of all units together: the port sts_lost"),
     ("ports_peers", "value", "ETH_N (bits 31:16), PEERS_N (15:0)"),
-    ("busy", "state", "bit 0: a message is in switch, Ethernet port or manager; bits 1 to 4: linear, attention, add_norm, gateway is active"),
+    ("busy", "state", "bit 0: a message is in switch, Ethernet port or manager; bits 1 to 4: linear, attention, add_norm, gateway active"),
     ("tx_cells", "value", "parameter TX_CELLS"),
     ("rx_cells", "value", "parameter RX_CELLS"),
     ("gateway", "value", "parameter GATEWAY: 1 if the node has the gateway of its cluster"),
@@ -265,9 +265,8 @@ def _blocks(eth_n: int) -> tuple[Block, ...]:
         raise ValueError(f"a node has 1 or 2 Ethernet ports, not {eth_n}")
     spare_port: tuple[tuple[str, Kind, str], ...] = (_SPARE,) * SWITCH_WORDS
     ports = switch_ports(eth_n)
-    switch = [
-        Block(SWITCH_FIRST + SWITCH_WORDS * k, f"switch port {k}", f"switch.{name}", _SWITCH) for k, name in enumerate(ports)
-    ] + [Block(SWITCH_FIRST + SWITCH_WORDS * k, "reserve", "reserve", spare_port) for k in range(len(ports), 8)]
+    switch = [Block(SWITCH_FIRST + SWITCH_WORDS * k, f"switch port {k}", f"switch.{name}", _SWITCH) for k, name in enumerate(ports)]
+    switch += [Block(SWITCH_FIRST + SWITCH_WORDS * k, "reserve", "reserve", spare_port) for k in range(len(ports), 8)]
     return (
         Block(0, "node", "node", _NODE),
         Block(32, "linear", "linear", _LINEAR),
