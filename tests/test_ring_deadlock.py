@@ -149,7 +149,7 @@ def run_ring(job: str, sources: list[Path] | None = None, cells: int = RING_CELL
 
 
 SIX = 6
-HALF_ROUND = [[1 + (k + SIX // 2) % SIX] for k in range(SIX)]  # everyone floods the one opposite: two of three messages on a link are in transit
+HALF_ROUND = [[1 + (k + SIX // 2) % SIX] for k in range(SIX)]  # everyone floods the one opposite: 2 of 3 messages on a link are in transit
 
 
 FLOOD = 40  # messages of a station: more than all buffers hold
