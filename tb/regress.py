@@ -177,8 +177,10 @@ def module_defaults(path: Path) -> dict[str, str]:
 def unbenched(matrix: dict[str, Any]) -> list[str]:
     """Complaints about modules of rtl/ that no bench exercises at their default and at two more parameter sets, directly or as a part."""
     files = runner.candidate_sources(None)
-    benches = {unit["top"]: runner.find_bench(unit["bench"]) for unit in matrix.get("unit", [])}
-    tops = {top: runner.candidate_sources(None, bench)[top] for top, bench in benches.items()}
+    benches = {
+        unit["top"]: runner.candidate_sources(unit.get("sources"), runner.find_bench(unit["bench"])) for unit in matrix.get("unit", [])
+    }
+    tops = {top: found[top] for top, found in benches.items()}
     sets: dict[str, set[tuple[tuple[str, str], ...]]] = {top: set() for top in tops}
     for unit in matrix.get("unit", []):
         defaults = module_defaults(tops[unit["top"]])
@@ -193,7 +195,7 @@ def unbenched(matrix: dict[str, Any]) -> list[str]:
         if top not in tops:
             problems.append(f"part: {top} has no bench")
             continue
-        inside = {path.stem for path in runner.reached(top, runner.candidate_sources(None, benches[top]))}
+        inside = {path.stem for path in runner.reached(top, benches[top])}
         problems += [f"part: {module} is not in {top}" for module in part["modules"] if module not in inside]
         for module in part["modules"]:
             of.setdefault(module, set()).add(top)

@@ -26,7 +26,9 @@ module tb_two_nodes #(
     parameter ROW_BEATS   = 2,
     parameter PEERS_N     = 4,
     parameter TX_CELLS    = 16,
-    parameter RX_CELLS    = 32
+    parameter RX_CELLS    = 32,
+    parameter GATEWAY     = 0,      // in both nodes
+    parameter CLUSTER1    = 0       // cluster of node 1
 ) (
     input  wire          clk,
     input  wire          rst,
@@ -82,7 +84,7 @@ node_core #(
     .HEAD_DIM(HEAD_DIM), .HEAD_BEATS(HEAD_BEATS), .REQ_WORDS(REQ_WORDS),
     .NORM_LANES(NORM_LANES), .LROW_W(LROW_W), .ACC_BEATS(ACC_BEATS),
     .RES_WORDS(RES_WORDS), .CHAN_WORDS(CHAN_WORDS), .ROW_BEATS(ROW_BEATS),
-    .ETH_N(1), .PEERS_N(PEERS_N), .TX_CELLS(TX_CELLS), .RX_CELLS(RX_CELLS)
+    .ETH_N(1), .PEERS_N(PEERS_N), .TX_CELLS(TX_CELLS), .RX_CELLS(RX_CELLS), .GATEWAY(GATEWAY)
 ) u_node0 (
     .clk(clk), .rst(rst),
     .id_node(n0_id_node),
@@ -115,13 +117,13 @@ node_core #(
     .HEAD_DIM(HEAD_DIM), .HEAD_BEATS(HEAD_BEATS), .REQ_WORDS(REQ_WORDS),
     .NORM_LANES(NORM_LANES), .LROW_W(LROW_W), .ACC_BEATS(ACC_BEATS),
     .RES_WORDS(RES_WORDS), .CHAN_WORDS(CHAN_WORDS), .ROW_BEATS(ROW_BEATS),
-    .ETH_N(1), .PEERS_N(PEERS_N), .TX_CELLS(TX_CELLS), .RX_CELLS(RX_CELLS)
+    .ETH_N(1), .PEERS_N(PEERS_N), .TX_CELLS(TX_CELLS), .RX_CELLS(RX_CELLS), .GATEWAY(GATEWAY)
 ) u_node1 (
     .clk(clk), .rst(rst),
     .id_node(n1_id_node),
     .id_mac(n1_id_mac),
     .id_ip(n1_id_ip),
-    .id_cluster(8'd0), .id_up_node(id_up_node), .id_up_mac(id_up_mac), .id_up_ip(id_up_ip), .id_up_valid(1'b1),
+    .id_cluster(CLUSTER1[7:0]), .id_up_node(id_up_node), .id_up_mac(id_up_mac), .id_up_ip(id_up_ip), .id_up_valid(1'b1),
     .cfg_we(n1_cfg_we),
     .cfg_addr(n1_cfg_addr),
     .cfg_data(n1_cfg_data),

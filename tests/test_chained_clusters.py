@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two chained clusters on the RTL under stalls: more sequences than slots, flushes while rows are in flight, and a bug that must be seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from floreana_tb import TestsFailed, mutate, run_unit
+
+TOP = Path(__file__).resolve().parents[1] / "tb" / "corners" / "tb_two_nodes.v"
+BENCH = "chained_clusters.test_chained_clusters"
+# the plan of the bench
+SHAPE = {
+    "W_WORDS": 128, "BIAS_WORDS": 64, "POST_WORDS": 128, "HEAD_BEATS": 2, "REQ_WORDS": 2, "LROW_W": 3, "ACC_BEATS": 256, "CHAN_WORDS": 64,
+    "GATEWAY": 1, "CLUSTER1": 1,
+}  # fmt: skip
+
+
+def chained(sources: tuple[Path, ...] = (), tests: list[str] | None = None, sequences: int = 60) -> None:
+    run_unit(
+        "tb_two_nodes",
+        BENCH,
+        parameters=SHAPE,
+        simulator="verilator",
+        extra_env={"CHAIN_SEQUENCES": str(sequences)},
+        sources=[TOP, *sources],
+        expected_tests=tests,
+    )
+
+
+def test_chained_clusters() -> None:
+    chained()
+
+
+def test_a_gateway_without_credits_is_seen(tmp_path: Path) -> None:
+    mutated = mutate("node_gateway_out", "if (fresh_reg) credit_reg <= 1'b0;", "", tmp_path)
+    with pytest.raises(TestsFailed):
+        chained((mutated,), ["more_sequences_than_slots"], 30)
