@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two chained clusters on the RTL under stalls: more sequences than slots, flushes while rows are in flight, and a bug that must be seen."""
+"""Two chained clusters on the RTL under stalls: more sequences than slots, flushes with rows in flight, and a bug that must be seen."""
 
 from __future__ import annotations
 

@@ -44,6 +44,7 @@ def _plan() -> Any:
         SimpleNamespace(
             index=p.node,
             name=p.name,
+            cluster=0,
             ports=(SimpleNamespace(mac=p.mac, ip=p.ip),),
             up=SimpleNamespace(node=host.node, mac=host.mac, ip=host.ip, valid=1),
         )
