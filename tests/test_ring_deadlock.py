@@ -107,8 +107,13 @@ PEERS_N = 8
 RETRIES = (1 << 24) - 1  # a link that waits must not be given up here
 
 
-def ring_job(routing: RoutingName, kernels: list[list[int]], count: int, beats: int, *, stops: bool) -> str:
-    """Tables and traffic for the bench: node k sends ``count`` messages of ``beats`` beats to its ``kernels`` in turn."""
+def ring_job(
+    routing: RoutingName, kernels: list[list[int]], count: int, beats: int, *, stops: bool, quota: int = RING_CELLS, within: int = 0
+) -> str:
+    """Tables and traffic for the bench: node k sends ``count`` messages of ``beats`` beats to its ``kernels`` in turn.
+
+    ``within``: cycles after which all must have come; 0: no limit.
+    """
     stations, nodes = tables("ring", routing, len(kernels))[:-1], len(kernels)
     writes: list[tuple[int, int, str]] = []
     expected = [[0] * 8 for _ in range(nodes)]
@@ -128,8 +133,11 @@ def ring_job(routing: RoutingName, kernels: list[list[int]], count: int, beats: 
                 write(at, unit, lay.MEM_REGISTER, register, value)
             peer = (at + 2 * eth - 1) % nodes
             other = peer + 128 * (1 - eth)
-            entry = {"mac": 0x02F10E000000 + other, "ip": 0x0A110001 + other, "valid": 1, "quota": RING_CELLS}
+            entry = {"mac": 0x02F10E000000 + other, "ip": 0x0A110001 + other, "valid": 1, "quota": quota}
             write(at, unit, lay.MEM_PEER, peer, lay.pack(lay.PEER, entry))
+        if not numbers:  # it only forwards and sinks
+            write(at, UNIT_KERNEL, 0, 0, 0)
+            continue
         listed = sum(number << 8 * i for i, number in enumerate(numbers))
         write(at, UNIT_KERNEL, 0, 0, listed | (len(numbers) - 1) << 64 | beats << 67 | count << 71)
         for i in range(count):
@@ -138,13 +146,14 @@ def ring_job(routing: RoutingName, kernels: list[list[int]], count: int, beats: 
                 expected[member][1 + at] += 1
     ordered = not any(GROUP in numbers for numbers in kernels)  # a message to one may overtake a message to many
     up = [1 << (k - 1) % nodes | 1 << PEERS_N + (k + 1) % nodes for k in range(nodes)]
-    return json.dumps(
-        {"writes": writes, "expected": expected, "up": up, "stations": nodes, "quiet": 1500, "stops": stops, "ordered": ordered}
-    )
+    job = {"writes": writes, "expected": expected, "up": up, "stations": nodes, "quiet": 1500, "stops": stops, "ordered": ordered}
+    return json.dumps(job | {"within": within})
 
 
-def run_ring(job: str, sources: list[Path] | None = None, cells: int = RING_CELLS, stations: int = STATIONS) -> None:
-    parameters = {"N": stations, "PEERS_N": PEERS_N, "CELLS": 2, "TX_CELLS": cells, "RX_CELLS": RING_CELLS}
+def run_ring(
+    job: str, sources: list[Path] | None = None, cells: int = RING_CELLS, stations: int = STATIONS, received: int = RING_CELLS
+) -> None:
+    parameters = {"N": stations, "PEERS_N": PEERS_N, "CELLS": 2, "TX_CELLS": cells, "RX_CELLS": received}
     run_unit("ring_deadlock_tb", "ring_deadlock.test_ring_deadlock", parameters=parameters, extra_env={"RING_JOB": job}, sources=sources)
 
 
@@ -162,6 +171,15 @@ def test_rtl_shortest_ways_stop() -> None:
 
 def test_rtl_dateline_completes() -> None:
     run_ring(ring_job("dateline", HALF_ROUND, FLOOD, 1, stops=False), cells=ROOMY, stations=SIX)
+
+
+def test_rtl_transit_at_full_rate() -> None:
+    """Stations 0 and 2 flood each other through 1, both ways at once: a frame every 16 cycles, 93 % of the line at least."""
+    count, beats, cells = 100, 15, 32
+    through = [[3], [], [1], []]
+    cycles = count * (beats + 1)
+    job = ring_job("dateline", through, count, beats, stops=False, quota=cells // 2, within=cycles * 100 // 93 + 200)
+    run_ring(job, cells=cells, received=cells)
 
 
 MULTICASTS = [[GROUP, 1 + (k + 1) % STATIONS, GROUP, 1 + (k + 2) % STATIONS] for k in range(STATIONS)]

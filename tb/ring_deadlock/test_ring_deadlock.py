@@ -65,6 +65,7 @@ async def heavy_traffic(dut: Any) -> None:
         assert words(dut.sts_order, 16) == [0] * job["stations"], "order"
     assert words(dut.sts_lost, 32) == [0] * job["stations"], "lost"
     assert (total == wanted) != job["stops"], "stopped" if total != wanted else "did not stop"
+    assert not job["within"] or cycle <= job["within"], f"{cycle} cycles, not {job['within']}"
     if not job["stops"]:
         await ClockCycles(dut.clk, 500)
         assert words(dut.sts_got, 16) == expected, "more came afterwards"
