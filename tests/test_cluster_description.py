@@ -282,9 +282,9 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
         ("nodes: 2", "nodes: 3\n  clusters: 3"),
         (10, "cluster.clusters", "3", "2 encoders do not divide over 3 clusters", "choose a divisor of the encoders"),
     ),
-    "eight clusters": (
-        ("nodes: 2", "nodes: 8\n  clusters: 8"),
-        (10, "cluster.clusters", "8", "must be at most 7", "choose a value of at most 7"),
+    "too many clusters": (
+        ("nodes: 2", "nodes: 2\n  clusters: 64"),
+        (10, "cluster.clusters", "64", "must be at most 63", "choose a value of at most 63"),
     ),
     "clusters on a line": (
         ("nodes: 2", "nodes: 2\n  clusters: 2\n  topology: line"),

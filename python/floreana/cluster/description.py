@@ -17,7 +17,6 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from floreana.cluster.layout import GENERATIONS_MAX
 from floreana.cluster.topology import CHAIN_NODES_MAX, ETH_PORTS, PORT_STEP, RING_NODES_MIN, RoutingName, TopologyName
 from floreana.errors import InputError
 
@@ -173,7 +172,7 @@ class ClusterSection(_Section):
     """
 
     nodes: NodeNames
-    clusters: int = Field(default=1, ge=1, le=GENERATIONS_MAX)  # each may work on another generation of a slot
+    clusters: int = Field(default=1, ge=1, le=MAX_NODES)
     topology: TopologyName = "star"
     routing: RoutingName | None = None
     mac_base: MacAddress = 0x02F10E000000

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from floreana.cluster.description import MinilmModel, Project, SyntheticModel, find_project, load_project
 from floreana.cluster.images import write_images
+from floreana.cluster.layout import GENERATIONS_MAX
 from floreana.cluster.plan import MANAGER, MANAGER_BASE, Plan, load_plan, make_plan, with_link_delay
 from floreana.environment import cache_folder, project_root
 from floreana.errors import DiffersError, EnvironmentError_, FloreanaError, InputError
@@ -418,7 +419,7 @@ def plan_project(project: Project, options: Options) -> tuple[Plan, Trouble]:
     if options.link_delay is not None:
         plan = with_link_delay(plan, options.link_delay)
     problems = _window_problems(options, plan.transport.link_delay) if options.link_delay is None else []
-    most = plan.slots * len(plan.clusters)
+    most = plan.slots * min(len(plan.clusters), GENERATIONS_MAX)
     if options.in_flight > most:
         where = f" in each of {len(plan.clusters)} clusters" if len(plan.clusters) > 1 else ""
         problems.append(f"IN_FLIGHT={options.in_flight}: project {plan.project} has {plan.slots} slot(s){where}; choose 1 to {most}")
