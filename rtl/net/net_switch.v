@@ -10,7 +10,7 @@
 //
 // Latency on an idle switch, first beat in -> first beat out: 5 cycles (CUT: then last in -> last out too, where messages come without gaps),
 // else last beat in -> first beat out 5 cycles; one more for a multicast. One beat a cycle a port, without gaps between messages.
-// Uniform random traffic, five ports: 94 % of that with messages of 16 beats; with those of one beat 84 % with 32 cells, 90 % with 64.
+// Uniform random traffic, five ports: 94 % of that with messages of 16 beats, 90 % with those of one beat (with half the cells 84 %).
 // Wait: who sends to whom is decided by net_switch_arb, oldest service first. A unicast head that has waited for 2**(OVERDUE_W+1) cycles, and every
 // multicast head, goes through its lane: while its outputs have room at most 2*PORTS*PORTS - 1 and 2*PORTS - 1 others come before it there (tb/formal), each
 // as long as three messages of its input and outputs and 8 cycles. A message whose source dribbles (CUT) or whose sink stalls counts as long as it takes.
@@ -27,7 +27,7 @@
 module net_switch #(
     parameter PORTS     = 5,        // Requires 2 to 7
     parameter DATA_W    = 512,      // width of tdata of one port. Requires a multiple of 8
-    parameter CELLS     = 32,       // message cells of an input. Requires a power of two, at least 2
+    parameter CELLS     = 64,       // message cells of an input. Requires a power of two, at least 2
     parameter BEATS     = 16,       // beats of a cell. Requires a power of two, at least 2
     parameter NO_RETURN = 16,       // mask of ports that never send to themselves
     parameter CUT       = NO_RETURN, // mask of inputs that cut through, see above: the Ethernet ports

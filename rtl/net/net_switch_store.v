@@ -16,7 +16,7 @@
 
 module net_switch_store #(
     parameter PORTS  = 5,       // outputs
-    parameter CELLS  = 32,      // message cells. Requires a power of two, at least 2
+    parameter CELLS  = 64,      // message cells. Requires a power of two, at least 2
     parameter BEATS  = 16,      // beats of a cell. Requires a power of two, at least 2
     parameter CUT    = 0,       // 1: messages may leave before their last beat is in
     parameter ALLOW  = 31       // outputs this input may send to

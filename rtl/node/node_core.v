@@ -159,7 +159,7 @@ wire [ETH_N-1:0]     eth_room;
 wire [PORTS-1:0]     room;       // kernels always sink
 assign room[ETH_N+3:0] = {eth_room, 4'b1111};
 
-net_switch #(.PORTS(PORTS), .CELLS(32), .BEATS(16), .NO_RETURN(NO_RETURN), .OVERDUE_W(9)) u_switch (
+net_switch #(.PORTS(PORTS), .CELLS(64), .BEATS(16), .NO_RETURN(NO_RETURN), .OVERDUE_W(9)) u_switch (
     .clk(clk), .rst(rst), .id_cluster(ident_reg[7:0]),
     .s_axis_tdata(k_tdata), .s_axis_tkeep(k_tkeep), .s_axis_tuser(k_tuser), .s_axis_tlast(k_tlast),
     .s_axis_tvalid(k_tvalid), .s_axis_tready(k_tready),

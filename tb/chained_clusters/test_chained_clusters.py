@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two chained clusters of one node each on the RTL, and a host with the real admission: many more sequences than slots.
 
-Frames leave and arrive under random stalls, rows come in random order, and the host is slow to give slots back, so that whole
-sequences wait in the gateway. Every row on the wire equals the integer model. CHAIN_SEQUENCES: how many sequences (60).
+Frames leave and arrive under random stalls and are for a random time on the wire, in order on each link. Rows come in random order, and
+the host is slow to give slots back, so that whole sequences wait in the gateway. Every row on the wire equals the integer model.
+CHAIN_SEQUENCES: how many sequences (60). CHAIN_FORGET = 1: the gateway keeps no credits, which must be seen.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import heapq
 import os
 import random
 from collections import defaultdict
@@ -16,7 +17,7 @@ from typing import Any
 import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
-from corners.test_corners_chain import CELLS, FFN, HEADS, HIDDEN, QUOTA, VOCAB, Network
+from corners.two_nodes import Network, check_shape, not_clean, small_ports
 
 from floreana.cluster import layout
 from floreana.cluster.description import BuildSection, ClusterSection, Project, SyntheticModel
@@ -31,8 +32,10 @@ from floreana.ibert.params import ModelParams
 from floreana.ibert.quantise import embed_rows, quantise
 from floreana.ibert.synthetic import random_ids, synthetic_bert
 
+HIDDEN, HEADS, FFN, VOCAB = 128, 2, 128, 100
 ROWS = 8
 SEQUENCES = int(os.environ.get("CHAIN_SEQUENCES", "60"))
+FORGET = int(os.environ.get("CHAIN_FORGET", "0"))
 GATEWAY, HOST = 254, 255
 LOOK = 40  # cycles between looks of the host at what may be sent
 
@@ -46,12 +49,7 @@ def make(seed: int) -> tuple[Plan, ModelParams, Any]:
     )
     weights = synthetic_bert(seed, HIDDEN, HEADS, FFN, 2, VOCAB)
     params = quantise(weights, [random_ids(1000 + i, ROWS, VOCAB) for i in range(4)], "chain")
-    plan = make_plan(project)
-    nodes = [
-        dataclasses.replace(node, peer=tuple({k: dataclasses.replace(peer, quota=QUOTA) for k, peer in near.items()} for near in node.peer))
-        for node in plan.nodes
-    ]
-    return dataclasses.replace(plan, nodes=tuple(nodes), shape=plan.shape | CELLS), params, weights
+    return small_ports(make_plan(project)), params, weights
 
 
 class Chain(Network):
@@ -60,6 +58,10 @@ class Chain(Network):
     def __init__(self, dut: Any, plan: Plan, seed: int) -> None:
         super().__init__(dut, plan, seed)
         self.rng = random.Random(seed)
+        dut.forget_credits.value = FORGET
+        self.wire: list[tuple[int, int, int, int, bytes]] = []  # heap: arrival, number, source, target, frame
+        self.arrival: dict[tuple[int, int], int] = defaultdict(int)  # of the last frame of a link
+        self.delayed = 0
         nodes = {node.index: ManagerAddress(node.index, 0, node.cluster) for node in plan.nodes}
         self.manager = ManagerClient(ManagerConfig(nodes, timeout=8 * plan.transport.rto, outstanding=4), self.give)
         last = plan.clusters[-1]
@@ -77,10 +79,9 @@ class Chain(Network):
         self.inputs: dict[int, tuple[list[bytes], list[EncoderTrace]]] = {}  # by sequence
         self.number: dict[tuple[int, int], int] = {}  # slot, generation -> sequence, of the youngest use
         self.values = 0
-        # by slot: generations in the first cluster, at the gateway, in the second cluster
+        # by slot: the generation in the first cluster; those from the gateway on, the oldest first
         self.entered: dict[int, set[int]] = defaultdict(set)
-        self.stored: dict[int, set[int]] = defaultdict(set)
-        self.both_wait = 0
+        self.stored: dict[int, list[int]] = defaultdict(list)
         self.stale_allowed = False
 
     def give(self, now: int, peer: int, header: layout.Header, payload: bytes) -> bool:
@@ -109,14 +110,25 @@ class Chain(Network):
             self._saw(source, frame.dst_mac, header, frame.payload)
         super().carry(source, raw)
 
+    def deliver(self, source: int, target: int, raw: bytes) -> None:
+        """The frame is on the wire for a random time; frames of a link keep their order."""
+        if self.host is None:
+            super().deliver(source, target, raw)
+            return
+        link = source, target
+        wait = self.rng.randrange(400 if self.rng.random() < 0.1 else 40)
+        self.arrival[link] = max(self.arrival[link], self.now + wait)
+        self.delayed += 1
+        heapq.heappush(self.wire, (self.arrival[link], self.delayed, source, target, raw))
+
     def _saw(self, source: int, target: int, header: layout.Header, payload: bytes) -> None:
         """A message left a port for the first time (the wire loses nothing)."""
         slot, generation, host = header.slot, header.generation, self.plan.host.node
         if header.type == layout.TYPE_CONTROL:
             if header.src_kernel == GATEWAY:
                 self.entered[slot].discard(generation)
-            elif header.dst_kernel == GATEWAY:
-                self.stored[slot].discard(generation)
+            elif header.dst_kernel == GATEWAY and generation in self.stored[slot]:
+                self.stored[slot].remove(generation)
             return
         if source == host:
             self.entered[slot].add(generation)
@@ -132,16 +144,23 @@ class Chain(Network):
         assert payload == want, f"slot {slot} generation {generation} row {header.row} differs"
         assert header.last == (header.row == len(want_rows := traces[0].entry) - 1) and header.row < len(want_rows)
         self.values += len(payload)
+        held = self.stored[slot]
         if source == 0:
-            self.stored[slot].add(generation)
+            if generation not in held:
+                held.append(generation)
             # two generations of a slot: the older in the second cluster, the younger in the store. Never a third
-            assert self.stale_allowed or len(self.stored[slot]) <= 2, f"slot {slot}: generations {self.stored[slot]} from the gateway on"
-            self.both_wait += all(len(self.stored[s]) == 2 for s in range(self.plan.slots))
+            assert self.stale_allowed or len(held) <= 2, f"slot {slot}: generations {held} from the gateway on"
+        else:
+            # the younger one stays out of the second cluster until the host has given the older one's slot back
+            assert self.stale_allowed or generation == held[0], f"slot {slot}: a row of generation {generation}, but {held[0]} has the slot"
 
     async def _serve(self) -> None:
         while True:
             await RisingEdge(self.dut.clk)
             self.now += 1
+            while self.wire and self.wire[0][0] <= self.now:
+                _, _, source, target, raw = heapq.heappop(self.wire)
+                super().deliver(source, target, raw)
             look = self.now % LOOK == 0
             if not look and (self.wake is None or self.now < self.wake):
                 continue
@@ -169,7 +188,7 @@ class Chain(Network):
         while quiet < 20:
             await ClockCycles(self.dut.clk, LOOK)
             busy = any(int(getattr(self.dut, f"n{k}_sts_{name}").value) for k in (0, 1) for name in ("busy", "active"))
-            quiet = 0 if busy or self.admission._outbox or not self.admission.idle else quiet + 1
+            quiet = 0 if busy or self.wire or self.admission._outbox or not self.admission.idle else quiet + 1
 
     def check_results(self) -> None:
         finished = list(self.admission.finished)
@@ -184,25 +203,31 @@ class Chain(Network):
             await RisingEdge(self.dut.clk)
         return words.name_words(operation.result())
 
+    async def check_clean(self) -> list[dict[str, int]]:
+        """Nothing was lost, nothing sent again, by nobody; the words of both nodes."""
+        for sink in self.sink:
+            sink.demand_stalls()
+        every = [await self.words_of(node) for node in (0, 1)]
+        for node, got in enumerate(every):
+            assert not not_clean(got), f"node {node}: {not_clean(got)}"
+            assert got["node.lost"] == 0, f"node {node} lost {got['node.lost']}"
+        counters = self.host.counters
+        assert (sum(counters.drops), counters.sent_again) == (0, 0)
+        return every
+
+
+def stale(got: dict[str, int]) -> int:
+    """Messages of flushed sequences that a node dropped."""
+    return sum(got[f"{unit}.stale"] for unit in ("linear", "attention", "add_norm", "gateway"))
+
 
 async def begin(dut: Any) -> tuple[Chain, ModelParams, Any]:
     seed = cocotb.RANDOM_SEED % (1 << 31)
     plan, params, weights = make(seed)
-    shape = {name: getattr(dut, name).value.to_unsigned() for name in plan.shape if name != "ETH_N"} | {"ETH_N": 1}
-    assert shape == plan.shape, "the top has another shape"
+    check_shape(dut, plan)
     chain = Chain(dut, plan, seed)
     await chain.load(params)
     return chain, params, weights
-
-
-def lost(got: dict[str, int]) -> dict[str, int]:
-    """Words that must be 0 on a wire that loses nothing."""
-    bad = {"again", "nacks", "go_backs", "discarded", "failed", "restarted", "expiries"}
-    return {
-        name: value
-        for name, value in got.items()
-        if value and (name == "node.lost" or (name.startswith("eth0.") and (name.split(".")[-1] in bad or "dropped" in name)))
-    }
 
 
 @cocotb.test(timeout_time=60, timeout_unit="ms")
@@ -212,15 +237,13 @@ async def more_sequences_than_slots(dut: Any) -> None:
         chain.submit(params, weights)
     await chain.work_off()
     chain.check_results()
-    for sink in chain.sink:
-        sink.demand_stalls()
     rows = sum(len(data) for data, _ in chain.inputs.values())
     assert chain.values == 2 * rows * HIDDEN, "a row is missing on the wire"
-    assert chain.both_wait > 0, "both slots were never busy in the second cluster while both stores held rows"
-    for node in (0, 1):
-        got = await chain.words_of(node)
-        assert not lost(got), f"node {node}: {lost(got)}"
-        assert not any(got[f"{unit}.stale"] for unit in ("linear", "attention", "add_norm", "gateway"))
+    both = dut.both_wait.value.to_unsigned()
+    assert both > 0, "the gateway never held rows of both slots while both were busy in the second cluster"
+    every = await chain.check_clean()
+    assert [stale(got) for got in every] == [0, 0]
+    got = every[1]
     told = {
         name: got[f"gateway.{name}"] for name in ("sequences", "releases_in", "releases_stale", "releases_out", "messages_out", "waits")
     }
@@ -229,8 +252,8 @@ async def more_sequences_than_slots(dut: Any) -> None:
         "sequences": SEQUENCES, "releases_in": SEQUENCES, "releases_stale": 0, "releases_out": SEQUENCES, "messages_out": rows,
     }  # fmt: skip
     print(
-        f"chained clusters: {SEQUENCES} sequences, checked {chain.values} equal {chain.values} in {chain.now} cycles, both slots waited in "
-        f"{chain.both_wait} looks"
+        f"chained clusters: {SEQUENCES} sequences, checked {chain.values} equal {chain.values} in {chain.now} cycles, "
+        f"both slots waited in {both} of them, {chain.delayed} frames on the wire"
     )
 
 
@@ -254,10 +277,10 @@ async def flush_in_flight(dut: Any) -> None:
     chain.check_results()
     counters = chain.admission.counters
     assert (counters.faults, counters.recoveries) == (3, 4) and counters.replayed >= 3
-    stale = 0
-    for node in (0, 1):
-        got = await chain.words_of(node)
-        assert not lost(got), f"node {node}: {lost(got)}"
-        stale += sum(got[f"{unit}.stale"] for unit in ("linear", "attention", "add_norm", "gateway"))
-    assert stale + counters.stale > 0, "nothing was under way when the slots were flushed"
-    print(f"flush in flight: 12 sequences equal, {counters.replayed} sent again, stale: {stale} in the nodes, {counters.stale} at the host")
+    dropped = sum(stale(got) for got in await chain.check_clean())
+    assert dropped > 0, "no row was under way in a node when the slots were flushed"
+    values = sum(len(data) for data, _ in chain.inputs.values()) * HIDDEN
+    print(
+        f"flush in flight: 12 sequences, checked {values} equal {values}, {counters.replayed} sequences sent again, "
+        f"stale: {dropped} in the nodes, {counters.stale} at the host"
+    )

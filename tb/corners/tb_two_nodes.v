@@ -74,7 +74,9 @@ module tb_two_nodes #(
     output wire [31:0]   n1_sts_lost,
     output wire          n1_sts_busy,
     output wire          n1_sts_active,
-    output wire [27:0]   n1_banks
+    output wire [27:0]   n1_banks,
+    input  wire          forget_credits,    // a fault that is put in: the gateway of node 1 takes every slot of its cluster for free
+    output reg  [31:0]   both_wait          // cycles in which it holds rows of every slot that wait only for that slot of its cluster
 );
 
 node_core #(
@@ -152,6 +154,23 @@ for (g = 0; g < 4; g = g + 1) begin : g_banks
     wire n1_held = u_node1.u_attention.u_rows.g_bank[g].u_bank.k_cnt_reg != 0 || u_node1.u_attention.u_rows.g_bank[g].u_bank.v_cnt_reg != 0;
     assign n0_banks[7*g +: 7] = {n0_held ? u_node0.u_attention.u_rows.g_bank[g].u_bank.ctx_reg : 6'd0, n0_held};
     assign n1_banks[7*g +: 7] = {n1_held ? u_node1.u_attention.u_rows.g_bank[g].u_bank.ctx_reg : 6'd0, n1_held};
+end
+endgenerate
+
+// The gateway's state, looked up inside for the same reason.
+generate
+if (GATEWAY == 1) begin : g_gate
+    always @(posedge clk) begin
+        if (&u_node1.g_gateway.u_gateway.u_out.wait_slot) both_wait <= both_wait + 1'b1;
+        if (rst) both_wait <= 32'd0;
+    end
+    for (g = 0; g < (1 << SLOT_W); g = g + 1) begin : g_slot
+        always @(posedge clk) begin
+            if (forget_credits) force u_node1.g_gateway.u_gateway.u_out.g_slot[g].credit_reg = 1'b1;
+        end
+    end
+end else begin : g_no_gate
+    always @(posedge clk) both_wait <= 32'd0;
 end
 endgenerate
 

@@ -11,7 +11,7 @@
 
 module net_switch_load #(
     parameter PORTS     = 5,
-    parameter CELLS     = 32,
+    parameter CELLS     = 64,
     parameter BEATS     = 16,
     parameter NO_RETURN = 0,
     parameter CUT       = 0,

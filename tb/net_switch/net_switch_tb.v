@@ -7,7 +7,7 @@
 module net_switch_tb #(
     parameter PORTS     = 5,
     parameter DATA_W    = 512,
-    parameter CELLS     = 32,
+    parameter CELLS     = 64,
     parameter BEATS     = 16,
     parameter NO_RETURN = 16,
     parameter CUT       = 16,

@@ -98,7 +98,7 @@ async def load(dut: Any) -> None:
     assert await bench.run(Load(UNIFORM, 16, cycles=12000)) >= 85
     assert await bench.run(Load(UNIFORM, 0, cycles=12000)) >= 85
     assert await bench.run(Load(UNIFORM, 4, cycles=6000)) >= 85
-    assert await bench.run(Load(UNIFORM, 1, cycles=6000)) >= (85 if int(dut.CELLS.value) >= 64 else 80)
+    assert await bench.run(Load(UNIFORM, 1, cycles=6000)) >= 85
     await bench.run(Load(HOT, 0, cycles=6000))
     await bench.run(Load(UNIFORM, 0, multi=64, cycles=6000))
     await bench.run(Load(UNIFORM, 16, multi=64, cycles=6000))
