@@ -3,7 +3,7 @@
 //
 //   n     = row + 1 of any message flagged last row (Q, K or V; all of them agree)
 //   open  = n known and K beats = V beats = n * beats   (beats are counted, in any order of rows and slices)
-//   ready = open and a complete Q row waits
+//   ready = open and the next Q row, in order of rows, is complete
 //
 // `open` follows the completing message by two cycles. When the n-th Q row is popped every count returns to zero: no message of the
 // next sequence in this (slot, bank) can exist before the outputs of this one have left the node; `used` is 0 from then on until the next
@@ -28,25 +28,25 @@ module ibert_attention_bank #(
     input  wire             c_last,
     input  wire             push,        // a Q row became complete
     input  wire             pop,         // a Q row is taken
+    input  wire             head,        // the Q row q_next is complete
     input  wire             clear,
 
     output wire             used,        // rows of a sequence are here, not all of its queries are popped
-    output wire             waiting,
+    output wire             waiting,     // a complete Q row is here
     output wire             ready,
     output wire [ROW_W:0]   n,
     output wire [5:0]       ctx,
     output wire [3:0]       gen,
     output wire [3:0]       beats,
-    output wire [ROW_W-1:0] q_wr,        // FIFO positions
-    output wire [ROW_W-1:0] q_rd
+    output wire [ROW_W-1:0] q_next
 );
 
 // largest count: 2**ROW_W rows of HEAD_BEATS beats
 localparam CNT_W = ROW_W + 1 + $clog2(HEAD_BEATS);
 
 reg [CNT_W-1:0] k_cnt_reg, v_cnt_reg, need_reg;
-reg             known_reg, open_reg, used_reg;
-reg [ROW_W:0]   n_reg, wr_reg, rd_reg;
+reg             known_reg, open_reg, used_reg, head_reg;
+reg [ROW_W:0]   n_reg, wr_reg, rd_reg;   // Q rows completed, taken
 reg [5:0]       ctx_reg;
 reg [3:0]       gen_reg, beats_reg;
 
@@ -70,6 +70,7 @@ always @(posedge clk) begin
         end
     end
     open_reg <= known_reg && k_cnt_reg == need_reg && v_cnt_reg == need_reg;
+    head_reg <= head && !pop;
     if (push) wr_reg <= wr_reg + 1'b1;
     if (pop)  rd_reg <= rd_reg + 1'b1;
 
@@ -80,19 +81,19 @@ always @(posedge clk) begin
         rd_reg    <= {(ROW_W+1){1'b0}};
         known_reg <= 1'b0;
         open_reg  <= 1'b0;
+        head_reg  <= 1'b0;
         used_reg  <= 1'b0;
     end
 end
 
 assign used    = used_reg;
 assign waiting = wr_reg != rd_reg;
-assign ready   = waiting && open_reg;
+assign ready   = head_reg && open_reg;
 assign n       = n_reg;
 assign ctx     = ctx_reg;
 assign gen     = gen_reg;
 assign beats   = beats_reg;
-assign q_wr    = wr_reg[ROW_W-1:0];
-assign q_rd    = rd_reg[ROW_W-1:0];
+assign q_next  = rd_reg[ROW_W-1:0];
 
 // beats <= HEAD_BEATS in every accepted message, so the counts fit
 wire unused = &{1'b0, need_all[ROW_W+4:CNT_W], c_add[CNT_W+3:CNT_W]};

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scheduler of ibert_attention: completes Q rows, queues them per (slot, bank), offers head beats as jobs.
+// Scheduler of ibert_attention: completes Q rows, offers their head beats as jobs.
 //
-// A Q row whose `beats` beats have all arrived joins its (slot, bank)'s queue; rows are served in that order. A (slot, bank) is served
+// A Q row is complete when its `beats` beats have arrived. The rows of a (slot, bank) are served in order of their numbers, whatever the order in
+// which they came: nodes that share a row then finish it at the same time. A (slot, bank) is served
 // until it has nothing ready, then the next in circular order. A row is offered as `beats` jobs, one per 64-byte head beat.
 //
 // Job, from bit 0: n ROW_W+1 | ctx 6 | sb SB_W | beat 4 | row ROW_W | gen 4 | last 1 | end 1 (last beat of the row).
-// Three cycles from a completing message to job_valid; one idle cycle between rows, none between the beats of a row.
+// Four cycles from a completing message to job_valid; one idle cycle between rows, none between the beats of a row.
 //
 // `flush` (a pulse) forgets everything of flush_of but the row being offered. Requires that no message comes with it.
 `resetall
@@ -74,20 +75,25 @@ endgenerate
 // ---- (slot, bank) state
 wire [SB_N-1:0]       waiting, ready, used;
 wire [SB_N*REC_W-1:0] rec;
-wire [SB_N*ROW_W-1:0] q_wr, q_rd;
+wire [SB_N*ROW_W-1:0] q_next;
 wire [SB_N-1:0]       pop;
+
+// complete Q rows that are not taken yet
+localparam BANK_ROWS = 1 << ROW_W;
+reg  [ROWS-1:0]       done_reg;
 
 genvar g;
 generate
 for (g = 0; g < SB_N; g = g + 1) begin : g_bank
+    wire [BANK_ROWS-1:0] done = done_reg[BANK_ROWS*g +: BANK_ROWS];
     ibert_attention_bank #(.HEAD_BEATS(HEAD_BEATS), .ROW_W(ROW_W)) u_bank (
         .clk(clk), .rst(rst),
         .c_valid(c_valid && c_sb == g), .c_role(c_role), .c_row(c_row), .c_beats(c_beats), .c_ctx_beats(c_ctx_beats),
         .c_ctx(c_ctx), .c_gen(c_gen), .c_last(c_last),
-        .push(q_done && c_sb == g), .pop(pop[g]), .clear(flush && flush_of == g / 2), .used(used[g]),
+        .push(q_done && c_sb == g), .pop(pop[g]), .head(done[q_next[ROW_W*g +: ROW_W]]), .clear(flush && flush_of == g / 2), .used(used[g]),
         .waiting(waiting[g]), .ready(ready[g]),
         .n(rec[REC_W*g +: ROW_W+1]), .beats(rec[REC_W*g+ROW_W+1 +: 4]), .ctx(rec[REC_W*g+ROW_W+5 +: 6]), .gen(rec[REC_W*g+ROW_W+11 +: 4]),
-        .q_wr(q_wr[ROW_W*g +: ROW_W]), .q_rd(q_rd[ROW_W*g +: ROW_W])
+        .q_next(q_next[ROW_W*g +: ROW_W])
     );
 end
 endgenerate
@@ -109,12 +115,20 @@ end
 wire take_row = !act_reg && ready != {SB_N{1'b0}};
 assign pop = take_row ? {{(SB_N-1){1'b0}}, 1'b1} << pick : {SB_N{1'b0}};
 
-wire [ROW_W-1:0] row;
-axis_ram #(.DATA_W(ROW_W), .DEPTH(ROWS), .STYLE("distributed")) u_queue (
-    .clk(clk),
-    .wr_en(q_done), .wr_addr({c_sb, q_wr[ROW_W*c_sb +: ROW_W]}), .wr_data(c_row),
-    .rd_en(take_row), .rd_addr({pick, q_rd[ROW_W*pick +: ROW_W]}), .rd_data(row)
-);
+reg  [ROW_W-1:0] row;
+wire [ROW_W-1:0] next = q_next[ROW_W*pick +: ROW_W];
+integer          s;
+
+always @(posedge clk) begin
+    if (take_row) begin
+        row                    <= next;
+        done_reg[{pick, next}] <= 1'b0;
+    end
+    if (q_done) done_reg[{c_sb, c_row}] <= 1'b1;
+    for (s = 0; s < SB_N / 2; s = s + 1)
+        if (flush && flush_of == s[3:0]) done_reg[2*BANK_ROWS*s +: 2*BANK_ROWS] <= {2*BANK_ROWS{1'b0}};
+    if (rst) done_reg <= {ROWS{1'b0}};
+end
 
 wire [ROW_W:0] n_now    = rec_reg[ROW_W:0];
 wire [3:0]     beats    = rec_reg[ROW_W+1 +: 4];

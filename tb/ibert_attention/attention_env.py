@@ -6,6 +6,7 @@ The shape of the built kernel comes in environment variables of the parameters' 
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 from collections.abc import Iterable, Sequence
@@ -223,7 +224,7 @@ class Model:
                 "rows": [np.zeros((ROWS, 64 * ctx.beats), np.int64) for _ in range(3)],
                 "count": [0, 0, 0],
                 "q_beats": {},
-                "queue": [],
+                "complete": set(),  # Q rows; they are served in order of their numbers
                 "n": None,
                 "done": 0,
             },
@@ -237,14 +238,14 @@ class Model:
             seen = bank["q_beats"].get(header.row, 0) + beats
             bank["q_beats"][header.row] = seen
             if seen == ctx.beats:
-                bank["queue"].append(header.row)
+                bank["complete"].add(header.row)
         n = bank["n"]
         if n is not None and bank["count"][1] == bank["count"][2] == n * ctx.beats:
             self._serve(key, bank, ctx, header.generation)
 
     def _serve(self, key: tuple[int, int], bank: dict[str, Any], ctx: Context, generation: int) -> None:
         n, tables = bank["n"], self.tables
-        rows, bank["queue"] = bank["queue"], []
+        rows = list(itertools.takewhile(bank["complete"].__contains__, range(bank["done"], n)))
         if not rows:
             return
         q, k, v = bank["rows"]
