@@ -593,22 +593,27 @@ def check_log(plan: Plan, traces: dict[int, list[EncoderTrace]], log: list[tuple
         for number, edge in plan.edges.items():
             if number == plan.entry.edge:
                 continue  # from the host
+            team = {node for name in ("qkv", "attention", "out", "ffn1", "ffn2") for node in plan.holders(name, edge.encoder)}
+            # rows of the encoder before come to a group's ENTRY on the first of two edges, and leave it on the second
+            entries = [other for other in plan.edges if plan.edges[other] == edge] if edge.tensor == "entry" else []
             for row in range(len(encoders[0].entry)):
                 if edge.tensor in SLICED:
                     port = "linear" if edge.tensor in ("context", "ffn1") else "attention"
-                    for maker, taker in product(plan.nodes, plan.nodes):
+                    for maker, taker in product((node for node in plan.nodes if node.index in team), repeat=2):
                         made, taken = maker.columns.get(makers[edge.tensor]), taker.columns.get(SLICED[edge.tensor])
                         size = min(made[1], taken[1]) - max(made[0], taken[0]) if made and taken else 0
                         if size > 0:
                             expected[slot, number, row, maker.index, taker.kernels[port]] = size
                 elif edge.tensor in PARTIAL:
-                    owner = plan.owner({"out_part": "ln1", "ffn2_part": "ln2"}[edge.tensor], row)
+                    owner = plan.owner({"out_part": "ln1", "ffn2_part": "ln2"}[edge.tensor], row, edge.encoder)
                     kernel = plan.nodes[owner].kernels["add_norm"]
-                    for node in plan.holders(PARTIAL[edge.tensor]):
+                    for node in plan.holders(PARTIAL[edge.tensor], edge.encoder):
                         expected[slot, number, row, node, kernel] = 4 * plan.hidden
                 else:
-                    made_by = "ln1" if edge.tensor == "ln1" or (edge.tensor == "entry" and edge.encoder == 0) else "ln2"
-                    node = plan.owner(made_by, row)
+                    if edge.tensor == "entry" and edge.encoder and (len(entries) == 1 or number == entries[0]):
+                        node = plan.owner("ln2", row, edge.encoder - 1)
+                    else:
+                        node = plan.owner("ln2" if edge.tensor == "ln2" else "ln1", row, edge.encoder)
                     expected[slot, number, row, node, places.get((number, node), 0)] = plan.hidden
     fault(sent != expected, f"messages differ: {sorted((sent - expected) + (expected - sent))[:4]}")
     return len(log)

@@ -282,6 +282,14 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
         ("nodes: 2", "nodes: 3\n  clusters: 3"),
         (10, "cluster.clusters", "3", "2 encoders do not divide over 3 clusters", "choose a divisor of the encoders"),
     ),
+    "groups of unequal size": (
+        ("nodes: 2", "nodes: 3\nmapping:\n  groups: 2"),
+        (11, "mapping.groups", "2", "3 nodes do not divide over 2 groups", "choose a multiple of 2 nodes, or fewer groups"),
+    ),
+    "encoders over three groups": (
+        ("nodes: 2", "nodes: 3\nmapping:\n  groups: 3"),
+        (11, "mapping.groups", "3", "2 encoders do not divide over 3 groups", "choose a divisor of the encoders"),
+    ),
     "too many clusters": (
         ("nodes: 2", "nodes: 2\n  clusters: 64"),
         (10, "cluster.clusters", "64", "must be at most 63", "choose a value of at most 63"),

@@ -119,6 +119,26 @@ def test_images_compute_the_model(name: str, tmp_path: Path) -> None:
     assert cluster.frames == rows * (1 + multicasts + parts + 1)
 
 
+GROUPS = {
+    "two groups of two": (project("groups", 4, (128, 4, 128, 4), max_tokens=8), 2, {0: 6, 1: 3}),
+    "three groups of one": (project("chain", 3, (128, 2, 128, 3), max_tokens=4), 3, {0: 4}),
+    "an encoder each": (project("each", 6, (192, 6, 192, 2), k_lanes=16, max_tokens=4), 2, {0: 1, 1: 4}),
+}
+
+
+@pytest.mark.parametrize("name", sorted(GROUPS))
+def test_groups_compute_the_model(name: str, tmp_path: Path) -> None:
+    """Groups of nodes compute some encoders each; rows go from owner to owner."""
+    chosen, groups, tokens = GROUPS[name]
+    mapping = chosen.mapping.model_copy(update={"groups": groups})
+    case = prepare(chosen.model_copy(update={"mapping": mapping}), tmp_path, tokens, seed=21)
+    run_and_compare(case, seed=6)
+    share = len(case.plan.nodes) // groups
+    for encoder in range(case.plan.encoders):
+        first = encoder * groups // case.plan.encoders * share
+        assert case.plan.holders("ffn1", encoder) == tuple(range(first, first + share))
+
+
 def at(chosen: Project, topology: str) -> Project:
     cluster = chosen.cluster.model_dump() | {"topology": topology, "routing": None}
     return chosen.model_copy(update={"cluster": ClusterSection.model_validate(cluster)})

@@ -4,8 +4,9 @@
 //   for g in 0..groups-1: for k in 0..ksteps-1:  store beat in_base + rowindex*in_beats + k/(64/K_LANES), part k mod (64/K_LANES);
 //                                                weight word w_base + g*ksteps + k; bias word bias_base + g;  ksteps = in_beats*64/K_LANES
 //
-// Rows pass two registers (context read; base address) before the word counters: at most two rows wait there where a row of a higher
-// priority cannot overtake them. Latency 4 cycles from q_valid to the first word, then one word a cycle with no idle cycle between groups, rows and
+// Rows pass two registers (context read; base address) before the word counters. A row is taken from the queue only when the one at work is in its
+// last group (of its last four groups, where these are shorter than four words), so that a row of a higher priority waits for hardly more than
+// the row at work. Latency 4 cycles from q_valid to the first word, then one word a cycle with no idle cycle between groups, rows and
 // contexts, as long as the group's accumulator FIFO has room. Room is counted by credits: one is spent when a group starts and comes
 // back by free_*; a word once issued never stalls. There are two FIFOs: mode 0 (partial sums) and modes 1, 2 (int8), so a credit each.
 // Requires in_beats >= 1, groups >= 1, (groups-1)*OUT_N < 16*out_units <= groups*OUT_N, and a multiple of four out_units in modes 1, 2.
@@ -109,6 +110,12 @@ reg              int8_reg;
 reg  [59:0]      desc_reg;
 reg  [CRED_W-1:0] cred_sum_reg, cred_int8_reg;
 
+// tiny: so few words that the next row must be on its way before this one is at work
+reg  tiny_s1, tiny_s2, tiny_reg, short_s1, short_s2, short_reg;
+wire short_in  = {25'd0, entry[22:16]} * PARTS < 4;
+wire near      = groups_reg == 8'd1 || (short_reg && groups_reg <= 8'd4);
+wire behind    = (active_reg && !near && !tiny_reg) || (valid_s2 && !tiny_s2) || (valid_s1 && !tiny_s1);
+
 wire room      = int8_reg ? cred_int8_reg != {CRED_W{1'b0}} : cred_sum_reg != {CRED_W{1'b0}};
 wire issue     = active_reg && (!first_reg || room);
 wire part_end  = part_reg == PART_LAST;
@@ -117,7 +124,7 @@ wire row_end   = group_end && groups_reg == 8'd1;
 wire load      = valid_s2 && (!active_reg || (issue && row_end));
 wire move      = valid_s1 && (!valid_s2 || load);
 
-assign q_ready = !valid_s1 || move;
+assign q_ready = (!valid_s1 || move) && !behind;
 
 wire spend_sum  = issue && first_reg && !int8_reg;
 wire spend_int8 = issue && first_reg && int8_reg;
@@ -142,6 +149,8 @@ always @(posedge clk) begin
         post_base_s1 <= entry[93:78];
         msg_base_s1  <= entry[101:94];
         slotgen_s1   <= q_slotgen;
+        short_s1     <= short_in;
+        tiny_s1      <= short_in && entry[37:30] < 8'd4;
         row_s1       <= q_row;
         last_s1      <= q_last;
     end
@@ -149,6 +158,8 @@ always @(posedge clk) begin
         base_s2     <= base[SA_W-1:0];
         in_beats_s2 <= in_beats_s1;
         groups_s2   <= groups_s1;
+        short_s2    <= short_s1;
+        tiny_s2     <= tiny_s1;
         w_base_s2   <= w_base_s1;
         b_base_s2   <= b_base_s1;
         int8_s2     <= mode_s1 != 2'd0;
@@ -190,6 +201,8 @@ always @(posedge clk) begin
         first_reg     <= 1'b1;
         row_first_reg <= 1'b1;
         groups_reg    <= groups_s2;
+        short_reg     <= short_s2;
+        tiny_reg      <= tiny_s2;
         w_addr_reg    <= w_base_s2;
         b_addr_reg    <= b_base_s2;
         int8_reg      <= int8_s2;

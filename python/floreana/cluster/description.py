@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from floreana.cluster.topology import CHAIN_NODES_MAX, ETH_PORTS, PORT_STEP, RING_NODES_MIN, RoutingName, TopologyName
 from floreana.errors import InputError
+from floreana.ibert.params import SOFTMAX_MODES
 
 SLICE_BYTES = 64  # a slice is whole beats
 MAX_NODES = 63  # PEERS has 64 bits: the nodes and the host
@@ -110,6 +111,14 @@ def _parse_nodes(value: object) -> object:
     raise _refuse("nodes is a count or a list of names", "write nodes: 6, or nodes: [left, right]")
 
 
+def _parse_softmax(value: object) -> object:
+    words = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, (list, tuple)) else ()
+    if not words or not all(isinstance(word, str) and word in SOFTMAX_MODES for word in words):
+        known = " or ".join(SOFTMAX_MODES)
+        raise _refuse(f"softmax is {known}, one for all encoders or a list with one for each", f"choose {known}")
+    return words
+
+
 def format_mac(value: int) -> str:
     """``02:f1:0e:00:00:00`` from 48 bits."""
     return ":".join(f"{value >> shift & 255:02x}" for shift in range(40, -1, -8))
@@ -124,6 +133,7 @@ Name = Annotated[str, BeforeValidator(_parse_name)]
 MacAddress = Annotated[int, BeforeValidator(_parse_mac)]
 IpAddress = Annotated[int, BeforeValidator(_parse_ip)]
 NodeNames = Annotated[tuple[str, ...], BeforeValidator(_parse_nodes)]
+SoftmaxNames = Annotated[tuple[str, ...], BeforeValidator(_parse_softmax)]
 
 
 class _Section(BaseModel):
@@ -134,6 +144,7 @@ class MinilmModel(_Section):
     """The trained model all-MiniLM-L6-v2; its sizes are fixed."""
 
     source: Literal["minilm"] = "minilm"
+    softmax: SoftmaxNames = ("published",)
 
     @property
     def hidden(self) -> int:
@@ -162,6 +173,7 @@ class SyntheticModel(_Section):
     encoders: int = Field(ge=1)
     vocab: int = Field(default=100, ge=2, le=1 << 20)
     seed: int = Field(default=1, ge=0, lt=1 << 32)
+    softmax: SoftmaxNames = ("published",)
 
 
 class ClusterSection(_Section):
@@ -205,6 +217,7 @@ class MappingSection(_Section):
 
     strategy: Literal["tensor", "pipeline"] = "tensor"
     owners: Literal["rotate"] = "rotate"
+    groups: int = Field(default=1, ge=1, le=MAX_NODES)
     place: PlaceSection | None = None
     priorities: Priorities = Priorities()
 
@@ -255,10 +268,16 @@ class Project(_Section):
         count = self.nodes // self.clusters
         return tuple(range(cluster * count, (cluster + 1) * count))
 
-    def place(self, operator: str, cluster: int = 0) -> tuple[int, ...]:
-        """Nodes that share an operator, a key of :class:`PlaceSection`: all of the cluster in strategy ``tensor``."""
+    def teams(self, cluster: int) -> list[tuple[int, ...]]:
+        """Nodes of a cluster's groups, ``mapping.groups``: each computes as many encoders, one after the other."""
+        members, groups = self.members(cluster), self.mapping.groups
+        count = len(members) // groups
+        return [members[k * count : (k + 1) * count] for k in range(groups)]
+
+    def place(self, operator: str, members: tuple[int, ...]) -> tuple[int, ...]:
+        """Nodes that share an operator, a key of :class:`PlaceSection`: all ``members`` in strategy ``tensor``."""
         if self.mapping.place is None:
-            return self.members(cluster)
+            return members
         return tuple(self.cluster.nodes.index(name) for name in getattr(self.mapping.place, operator))
 
 
@@ -468,6 +487,9 @@ def _check_model(source: _Source, model: MinilmModel | SyntheticModel) -> bool:
     """Rules between the sizes of the model. True where the sizes can be divided over nodes at all."""
     before = len(source.problems)
     hidden, heads = model.hidden, model.heads
+    if len(model.softmax) not in (1, model.encoders):
+        limit = f"{len(model.softmax)} words for {model.encoders} encoders"
+        source.add(("model", "softmax"), ", ".join(model.softmax), limit, f"write one for all, or {model.encoders}")
     if hidden % SLICE_BYTES:
         source.add(
             ("model", "hidden"),
@@ -547,6 +569,24 @@ def _check_clusters(
     return nodes % count == 0
 
 
+def _check_groups(source: _Source, cluster: ClusterSection, mapping: MappingSection, model: MinilmModel | SyntheticModel | None) -> bool:
+    """Rules of ``mapping.groups``; True where the nodes of a cluster divide."""
+    groups, nodes = mapping.groups, len(cluster.nodes) // cluster.clusters
+    if groups == 1:
+        return True
+    path: _KeyPath = ("mapping", "groups")
+    a_cluster = " of a cluster" if cluster.clusters > 1 else ""
+    if mapping.strategy != "tensor":
+        source.add(path, groups, f"strategy {mapping.strategy} names the nodes of each operator", "choose strategy: tensor, or groups: 1")
+    if nodes % groups:
+        limit = f"{nodes} nodes{a_cluster} do not divide over {groups} groups"
+        source.add(path, groups, limit, f"choose a multiple of {groups} nodes, or fewer groups")
+    if model is not None and model.encoders // cluster.clusters % groups:
+        limit = f"{model.encoders // cluster.clusters} encoders{a_cluster} do not divide over {groups} groups"
+        source.add(path, groups, limit, "choose a divisor of the encoders")
+    return nodes % groups == 0
+
+
 def _check_place(source: _Source, mapping: MappingSection, cluster: ClusterSection, model: MinilmModel | SyntheticModel | None) -> None:
     """Rules of ``mapping.place``; ``model`` None where its sizes are not usable."""
     place = mapping.place
@@ -623,12 +663,14 @@ def load_project(path: Path | str, nodes: int | None = None) -> Project:
     if cluster is not None and mapping is not None:
         _check_place(source, mapping, cluster, model if divides else None)
     even = cluster is not None and _check_clusters(source, cluster, mapping, model)
+    if even and cluster is not None and mapping is not None:
+        even = _check_groups(source, cluster, mapping, model)
     if even and divides and cluster is not None and mapping is not None and mapping.strategy == "tensor":
         assert model is not None
         legal = legal_node_counts(model.hidden, model.heads, model.ffn)
-        a_cluster = " a cluster" if cluster.clusters > 1 else ""
+        a_cluster = " a group" if mapping.groups > 1 else " a cluster" if cluster.clusters > 1 else ""
         remedy = f"choose {_either(legal)} node{'s' if legal != [1] else ''}{a_cluster}" if legal else "choose another model size"
-        for limit in _node_count_limits(len(cluster.nodes) // cluster.clusters, model.hidden, model.heads, model.ffn):
+        for limit in _node_count_limits(len(cluster.nodes) // cluster.clusters // mapping.groups, model.hidden, model.heads, model.ffn):
             source.add(("cluster", "nodes"), len(cluster.nodes), limit, remedy)
     if source.problems:
         raise ProjectError(source.problems)

@@ -34,7 +34,7 @@ from floreana.cluster.plan import (
     with_link_delay,
 )
 from floreana.errors import EnvironmentError_, InputError
-from floreana.ibert.params import EncoderParams, IntArray, LinearParams, ModelParams, RequantParams
+from floreana.ibert.params import DEFERRED, PUBLISHED, EncoderParams, IntArray, LinearParams, ModelParams, RequantParams
 
 WRITE_BYTES = 4 + layout.BEAT_BYTES
 KERNEL_NUMBERS = 256
@@ -63,6 +63,7 @@ _LIMITS = {
     "b": _signed(20),
     "c": _signed(32),
     "softmax_e": (30, 80),
+    "mode": (PUBLISHED, DEFERRED),
     "shift": (0, 31),
     "none": (0, 0),
 }
@@ -128,7 +129,7 @@ def check_params(plan: Plan, params: ModelParams) -> None:
             for name in ("ln1", "ln2"):
                 check.array(f"{at}{name}.bias", getattr(p, name).bias, (hidden,), "bias")
                 check.scalar(f"{at}{name}.shift", getattr(p, name).shift, "shift")
-            for field, limit in (("x0", "x0"), ("b", "b"), ("c", "c"), ("m", "m"), ("e", "softmax_e")):
+            for field, limit in (("x0", "x0"), ("b", "b"), ("c", "c"), ("m", "m"), ("e", "softmax_e"), ("mode", "mode")):
                 check.scalar(f"{at}softmax.{field}", getattr(p.softmax, field), limit)
     if check.problems:
         head = f"the parameters of {params.name} do not fit project {plan.project}:"
@@ -231,7 +232,7 @@ def _context_word(context: ContextPlan, p: EncoderParams) -> dict[str, int]:
     values = dict(context.fields)
     if context.kernel == "attention":
         s = p.softmax
-        values |= {"x0": -s.x0, "b": s.b, "c": s.c, "m": s.m, "e": s.e}
+        values |= {"x0": -s.x0, "b": s.b, "c": s.c, "m": s.m, "e": s.e, "mode": s.mode}
     elif context.name in ("ln1", "ln2"):
         values["shift"] = p.ln1.shift if context.name == "ln1" else p.ln2.shift
     return values
@@ -275,7 +276,7 @@ def _write_kernel_params(writes: _Writes, plan: Plan, node: NodePlan, context: C
 def _node_image(plan: Plan, node: NodePlan, params: ModelParams) -> tuple[bytes, int]:
     writes = _Writes()
     ident = {"cluster": node.cluster, **node.kernels}
-    owners = {"owner": np.array(plan.clusters[node.cluster].owners, np.int64)}
+    owners = {"owner": np.array(node.owners, np.int64)}
     writes.entry(layout.UNIT_NODE, layout.MEM_IDENT, 0, layout.pack(layout.IDENT, ident))
     for kernel, unit in _UNITS.items():
         edges = {number: {"ctx": e.ctx, "role": e.role, "valid": 1} for number, e in node.edges[kernel].items()}

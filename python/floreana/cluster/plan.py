@@ -216,6 +216,7 @@ class NodePlan:
     ip: int
     kernels: dict[str, int]
     columns: dict[str, tuple[int, int]]
+    owners: tuple[int, ...]  # node that normalises a row, by row: OWNER
     contexts: tuple[ContextPlan, ...]
     edges: dict[str, dict[int, EdgeEntry]]
     messages: dict[str, tuple[MessageEntry, ...]]
@@ -285,7 +286,7 @@ class Plan:
     def owner(self, name: str, row: int, encoder: int = 0) -> int:
         """Node that normalises a row in ln1 or ln2."""
         nodes = self.holders(name, encoder)
-        return self.cluster_of(encoder).owners[row] if len(nodes) > 1 else nodes[0]
+        return self.nodes[nodes[0]].owners[row] if len(nodes) > 1 else nodes[0]
 
     def mac_bound(self, tokens: int) -> int:
         """Cycles the multiplier array of the busiest node needs at least for ``tokens`` rows through all encoders."""
@@ -502,8 +503,23 @@ def _bits(count: int) -> int:
     return max((count - 1).bit_length(), 1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Team:
+    """Nodes of a cluster that compute some encoders by themselves: every operator on its list of nodes, ``place``."""
+
+    members: tuple[int, ...]
+    encoders: range
+    place: dict[str, tuple[int, ...]]
+    columns: dict[str, dict[int, tuple[int, int]]]  # of an operator, by node
+
+    @property
+    def apart(self) -> bool:
+        """True where a row made by one LayerNorm is sent to the other as its residual."""
+        return self.place["ln1"] != self.place["ln2"]
+
+
 class _Mapper:
-    """Maps one cluster: every operator on its list of nodes, ``place``. ``edges`` and ``problems`` are those of the whole plan."""
+    """Maps one cluster: its teams, one after the other. ``edges`` and ``problems`` are those of the whole plan."""
 
     def __init__(self, project: Project, number: int, edges: _Edges, problems: list[str], arrives: int | None) -> None:
         """``arrives``: the edge on which rows come to the gateway; None: the host hands them in."""
@@ -514,14 +530,19 @@ class _Mapper:
         self.encoders = range(number * share, (number + 1) * share)
         self.members = project.members(number)
         self.parts = project.nodes
-        self.place = {name: project.place(name, number) for name in OPERATORS}
         sizes = {"qkv": self.hidden, "attention": self.hidden, "out": self.hidden, "ffn1": self.ffn, "ffn2": self.ffn}
-        self.columns = {name: _shares(size, self.place[name]) for name, size in sizes.items()}
-        self.apart = self.place["ln1"] != self.place["ln2"]  # a row made by one is sent to the other as its residual
+        teams = project.teams(number)
+        share //= len(teams)
+        self.teams: list[_Team] = []
+        for k, members in enumerate(teams):
+            place = {name: project.place(name, members) for name in OPERATORS}
+            columns = {name: _shares(size, place[name]) for name, size in sizes.items()}
+            first = self.encoders[k * share]
+            self.teams.append(_Team(members, range(first, first + share), place, columns))
         self.beats = self.hidden // layout.BEAT_BYTES
         self.row_w = _bits(build.max_tokens)
         self.slot_w = build.slots.bit_length() - 1
-        self.local_row_w = _bits(-(-(1 << self.row_w) // len(self.place["ln1"])))
+        self.local_row_w = _bits(-(-(1 << self.row_w) // len(self.teams[0].place["ln1"])))
         self.row_indices = 1 << (self.row_w + self.slot_w)
         self.local_indices = 1 << (self.local_row_w + self.slot_w)
         cluster = project.cluster
@@ -535,41 +556,46 @@ class _Mapper:
         first, last = self.encoders[0], self.encoders[-1]
         self.host_entry = edges.new(first, "entry")
         self.entry_edge = {first: edges.new(first, "entry")}
+        self.handed = {first: self.host_entry}  # first encoder of a team: the edge on which rows come to its ENTRY
         self.edge: dict[int, dict[str, int]] = {}
         for encoder in self.encoders:
             names = ("q", "k", "v", "context", "out_part", "ln1", "ffn1", "ffn2_part")
             self.edge[encoder] = {name: edges.new(encoder, name) for name in names}
+            if any(team.encoders[0] == encoder + 1 for team in self.teams):
+                self.handed[encoder + 1] = edges.new(encoder + 1, "entry")
             if encoder < last:
                 self.entry_edge[encoder + 1] = edges.new(encoder + 1, "entry")
             else:
                 self.output_edge = edges.new(encoder, "ln2")
         # groups: who receives a whole row
         self.groups: dict[frozenset[tuple[int, int]], int] = {}
-        self.group_entry = self._group("qkv")
-        self.group_ln1 = self._group("ffn1", "ln2")
-        self.group_ln2 = self._group("qkv", "ln1")
+        for team in self.teams:
+            for linear, residual in (("qkv", None), ("ffn1", "ln2"), ("qkv", "ln1")):
+                self._group(team, linear, residual)
 
-    def _group(self, linear: str, residual: str | None = None) -> int:
+    def _group(self, team: _Team, linear: str, residual: str | None = None) -> int:
         """Number of the group of an operator's `linear` kernels, with `add_norm` where the residual is kept elsewhere."""
-        members = {(node, layout.PORT_LINEAR) for node in self.place[linear]}
-        if residual and self.apart:
-            members |= {(node, layout.PORT_ADD_NORM) for node in self.place[residual]}
+        members = {(node, layout.PORT_LINEAR) for node in team.place[linear]}
+        if residual and team.apart:
+            members |= {(node, layout.PORT_ADD_NORM) for node in team.place[residual]}
         return self.groups.setdefault(frozenset(members), GROUP_BASE + len(self.groups))
 
-    def _slices(self, base: int, edge: int, columns: tuple[int, int], operator: str, cut: int = layout.MESSAGE_BYTES) -> list[MessageEntry]:
+    def _slices(
+        self, team: _Team, base: int, edge: int, columns: tuple[int, int], operator: str, cut: int = layout.MESSAGE_BYTES
+    ) -> list[MessageEntry]:
         """Messages of the int8 ``columns`` of a row to the nodes of ``operator``, which number their columns from 0."""
         run: list[MessageEntry] = []
-        for node, (begin, end) in self.columns[operator].items():
+        for node, (begin, end) in team.columns[operator].items():
             low, high = max(begin, columns[0]), min(end, columns[1])
             for start in range(low, high, cut):
                 beats = min(cut, high - start) // layout.BEAT_BYTES
                 run.append(MessageEntry(self.number, base + node, edge, 0, (start - begin) // 4, layout.TYPE_INT8, beats))
         return run
 
-    def _parts(self, edge: int, operator: str) -> list[MessageEntry]:
+    def _parts(self, team: _Team, edge: int, operator: str) -> list[MessageEntry]:
         """Messages of a row of partial sums to whoever normalises it."""
-        by_owner = self.place[operator] == self.place["ln1"]
-        kernel = ADD_NORM_BASE if by_owner else ADD_NORM_BASE + self.place[operator][0]
+        by_owner = team.place[operator] == team.place["ln1"]
+        kernel = ADD_NORM_BASE if by_owner else ADD_NORM_BASE + team.place[operator][0]
         return _row_messages(self.number, kernel, edge, 4 * self.hidden, layout.TYPE_INT32, by_owner=by_owner)
 
     @property
@@ -577,13 +603,17 @@ class _Mapper:
         """True of the last cluster, whose results go to the host."""
         return self.number + 1 == self.project.clusters
 
+    def _owners(self, team: _Team) -> tuple[int, ...]:
+        """Node that owns a row, by row."""
+        nodes = team.place["ln1"]
+        return tuple(nodes[t % len(nodes)] for t in range(1 << self.row_w))
+
     def cluster(self) -> ClusterPlan:
-        owners = self.place["ln1"]
         return ClusterPlan(
             number=self.number,
             nodes=self.members,
             encoders=tuple(self.encoders),
-            owners=tuple(owners[t % len(owners)] for t in range(1 << self.row_w)),
+            owners=self._owners(self.teams[0]),
             entry=EntryPlan(ADD_NORM_BASE, self.host_entry),
             gateway=self.members[0] if self.number else -1,
         )
@@ -593,6 +623,7 @@ class _Mapper:
 
     def _node(self, k: int) -> NodePlan:
         cluster = self.project.cluster
+        team = next(team for team in self.teams if k in team.members)
         kernels = {"linear": LINEAR_BASE + k, "attention": ATTENTION_BASE + k, "add_norm": ADD_NORM_BASE + k}
         contexts: list[ContextPlan] = []
         edges: dict[str, dict[int, EdgeEntry]] = {}
@@ -604,7 +635,7 @@ class _Mapper:
             ("add_norm", self._add_norm),
         ):
             table = _MessageTable(kernel)
-            own, own_edges = place(k, table, shape)
+            own, own_edges = place(k, team, table, shape)
             contexts += own
             edges[kernel] = own_edges
             messages[kernel] = tuple(table.entries)
@@ -619,7 +650,8 @@ class _Mapper:
             mac=self._address(LinkEnd(k, 0)).mac,
             ip=self._address(LinkEnd(k, 0)).ip,
             kernels=kernels,
-            columns={name: shares[k] for name, shares in self.columns.items() if k in shares},
+            columns={name: shares[k] for name, shares in team.columns.items() if k in shares},
+            owners=self._owners(team),
             contexts=tuple(contexts),
             edges=edges,
             messages=messages,
@@ -637,7 +669,7 @@ class _Mapper:
         up_kernel = HOST_KERNEL if self.number == 1 else GATEWAY_KERNEL
         return GatewayPlan(ADD_NORM_BASE, self.arrives, self.host_entry, slices, self.number - 1, up_kernel)
 
-    def _linear(self, k: int, table: _MessageTable, shape: dict[str, int]) -> tuple[list[ContextPlan], dict[int, EdgeEntry]]:
+    def _linear(self, k: int, team: _Team, table: _MessageTable, shape: dict[str, int]) -> tuple[list[ContextPlan], dict[int, EdgeEntry]]:
         build = self.build
         wider = "more nodes, or fewer encoders"
         weight = Allocator("linear weight words", 1 << 16, "16-bit w_base", f"{wider}, or a wider array (k_lanes, out_n)")
@@ -646,7 +678,7 @@ class _Mapper:
         store = Allocator("linear row store beats", 1 << 16, "16-bit in_base", "more nodes, fewer max_tokens, or one slot")
         count = Allocator("linear contexts", LINEAR_CONTEXTS, "4 an encoder", "at most 16 encoders")
         priorities = self.project.mapping.priorities
-        share = {name: shares[k] for name, shares in self.columns.items() if k in shares}
+        share = {name: shares[k] for name, shares in team.columns.items() if k in shares}
         width = {name: end - begin for name, (begin, end) in share.items()}
         sizes = {  # inputs and outputs of this node's part, in bytes and channels
             name: size
@@ -661,18 +693,20 @@ class _Mapper:
         in_base = {name: store.take(self.row_indices * (inputs // layout.BEAT_BYTES), name) for name, (inputs, *_) in sizes.items()}
         contexts: list[ContextPlan] = []
         edges: dict[int, EdgeEntry] = {}
-        for encoder in self.encoders:
+        for encoder in team.encoders:
             edge = self.edge[encoder]
             runs: dict[str, list[MessageEntry]] = {
-                "out": self._parts(edge["out_part"], "ln1"),
-                "ffn2": self._parts(edge["ffn2_part"], "ln2"),
+                "out": self._parts(team, edge["out_part"], "ln1"),
+                "ffn2": self._parts(team, edge["ffn2_part"], "ln2"),
             }
             if "qkv" in share:
                 runs["qkv"] = [
-                    message for part in ("q", "k", "v") for message in self._slices(ATTENTION_BASE, edge[part], share["qkv"], "attention")
+                    message
+                    for part in ("q", "k", "v")
+                    for message in self._slices(team, ATTENTION_BASE, edge[part], share["qkv"], "attention")
                 ]
             if "ffn1" in share:
-                runs["ffn1"] = self._slices(LINEAR_BASE, edge["ffn1"], share["ffn1"], "ffn2")
+                runs["ffn1"] = self._slices(team, LINEAR_BASE, edge["ffn1"], share["ffn1"], "ffn2")
             incoming = {
                 "qkv": self.entry_edge[encoder],
                 "out": edge["context"],
@@ -716,16 +750,18 @@ class _Mapper:
         }
         return contexts, edges
 
-    def _attention(self, k: int, table: _MessageTable, shape: dict[str, int]) -> tuple[list[ContextPlan], dict[int, EdgeEntry]]:
+    def _attention(
+        self, k: int, team: _Team, table: _MessageTable, shape: dict[str, int]
+    ) -> tuple[list[ContextPlan], dict[int, EdgeEntry]]:
         requant = Allocator("attention requant words", 1 << 12, "12-bit req_base", "more nodes, or fewer encoders")
         count = Allocator("attention contexts", ATTENTION_CONTEXTS, "1 an encoder", "at most 16 encoders")
         contexts: list[ContextPlan] = []
         edges: dict[int, EdgeEntry] = {}
-        columns = self.columns["attention"].get(k, (0, 0))
+        columns = team.columns["attention"].get(k, (0, 0))
         beats = (columns[1] - columns[0]) // layout.BEAT_BYTES
-        for encoder in self.encoders if beats else ():
+        for encoder in team.encoders if beats else ():
             edge = self.edge[encoder]
-            run = self._slices(LINEAR_BASE, edge["context"], columns, "out", cut=layout.BEAT_BYTES)
+            run = self._slices(team, LINEAR_BASE, edge["context"], columns, "out", cut=layout.BEAT_BYTES)
             index = count.take(1, "attention")
             for name, role in (("q", layout.ROLE_Q), ("k", layout.ROLE_K), ("v", layout.ROLE_V)):
                 edges[edge[name]] = EdgeEntry(index, role)
@@ -740,7 +776,7 @@ class _Mapper:
             self.problems += allocator.problems()
         if beats > HEAD_BEATS_MAX:
             self.problems.append(
-                f"attention head beats: {self.heads // len(self.place['attention'])} heads x {self.hidden // self.heads} channels ="
+                f"attention head beats: {self.heads // len(team.place['attention'])} heads x {self.hidden // self.heads} channels ="
                 f" {beats} beats of 64 bytes a row, {HEAD_BEATS_MAX} exist (HEAD_BEATS); more nodes"
             )
         shape |= {
@@ -750,7 +786,7 @@ class _Mapper:
         }
         return contexts, edges
 
-    def _add_norm(self, k: int, table: _MessageTable, shape: dict[str, int]) -> tuple[list[ContextPlan], dict[int, EdgeEntry]]:
+    def _add_norm(self, k: int, team: _Team, table: _MessageTable, shape: dict[str, int]) -> tuple[list[ContextPlan], dict[int, EdgeEntry]]:
         lanes = self.build.norm_lanes
         fewer = "more nodes, fewer max_tokens, or one slot"
         acc = Allocator("add_norm accumulator beats", 1 << 16, "16-bit acc_base", fewer)
@@ -758,7 +794,8 @@ class _Mapper:
         channel = Allocator("add_norm channel words", 1 << 14, "14-bit chan_base", "more norm_lanes, or fewer encoders")
         count = Allocator("add_norm contexts", ADD_NORM_CONTEXTS, "1, and 2 an encoder", "at most 15 encoders")
         int32_bytes = 4 * self.hidden
-        here = [name for name in ("ln1", "ln2") if k in self.place[name]]
+        here = [name for name in ("ln1", "ln2") if k in team.place[name]]
+        first = team.encoders[0]
         acc_base = {name: acc.take(self.local_indices * int32_bytes // layout.BEAT_BYTES, name) for name in here}
         res_base = {name: residual.take(self.local_indices * self.beats, name) for name in here}
         contexts: list[ContextPlan] = []
@@ -777,9 +814,9 @@ class _Mapper:
         if "ln1" in here:
             add(
                 "entry",
-                self.encoders[0],
-                (self.host_entry, layout.ROLE_DATA),
-                whole(self.group_entry, self.entry_edge[self.encoders[0]]),
+                first,
+                (self.handed[first], layout.ROLE_DATA),
+                whole(self._group(team, "qkv"), self.entry_edge[first]),
                 {
                     "mode": layout.NORM_ENTRY,
                     "parts": 1,
@@ -794,8 +831,8 @@ class _Mapper:
                     "shift": 0,
                 },
             )
-        for encoder in self.encoders:
-            last = encoder == self.encoders[-1]
+        for encoder in team.encoders:
+            last = encoder == team.encoders[-1]
             for name, other, part, operator, region in (
                 ("ln1", "ln2", "out_part", "out", REGION_LN1),
                 ("ln2", "ln1", "ffn2_part", "ffn2", REGION_LN2),
@@ -804,17 +841,20 @@ class _Mapper:
                     continue
                 source = self.edge[encoder]["ln1"] if name == "ln2" else self.entry_edge[encoder]  # of the residual
                 if name == "ln1":
-                    run = whole(self.group_ln1, self.edge[encoder]["ln1"])
+                    run = whole(self._group(team, "ffn1", "ln2"), self.edge[encoder]["ln1"])
                 elif not last:
-                    run = whole(self.group_ln2, self.entry_edge[encoder + 1])
+                    run = whole(self._group(team, "qkv", "ln1"), self.entry_edge[encoder + 1])
+                elif encoder + 1 in self.handed:  # the row's owner in the next team, which has as many nodes
+                    base = ADD_NORM_BASE + len(team.members)
+                    run = _row_messages(self.number, base, self.handed[encoder + 1], self.hidden, layout.TYPE_INT8, by_owner=True)
                 elif self.ends:
                     run = whole(HOST_KERNEL, self.output_edge)
                 else:
                     run = _row_messages(self.number + 1, GATEWAY_KERNEL, self.output_edge, self.hidden, layout.TYPE_INT8)
-                keep = int(not self.apart and (name == "ln1" or not last))
+                keep = int(not team.apart and (name == "ln1" or not last))
                 fields = {
                     "mode": layout.NORM_NORM,
-                    "parts": len(self.place[operator]),
+                    "parts": len(team.place[operator]),
                     "slices": -(-int32_bytes // layout.MESSAGE_BYTES),
                     "region": region,
                     "acc_base": acc_base[name],
@@ -825,7 +865,7 @@ class _Mapper:
                     "h": self.hidden,
                 }
                 add(name, encoder, (self.edge[encoder][part], layout.ROLE_PART), run, fields)
-                if self.apart and (name == "ln2" or encoder > self.encoders[0]):  # the first residual came through the own ENTRY
+                if team.apart and (name == "ln2" or encoder > first):  # the first residual came through the own ENTRY
                     edges[source] = EdgeEntry(contexts[-1].index, layout.ROLE_RESIDUAL)
         for allocator in (acc, residual, channel, count):
             self.problems += allocator.problems()
@@ -915,7 +955,7 @@ class _Mapper:
             "msg_count": "more nodes, or a smaller model",
         }
         for context in contexts:
-            if context.encoder > self.encoders[0]:
+            if context.encoder > min(other.encoder for other in contexts):
                 continue  # sizes are the same in every encoder, and bases have allocators
             for name, width in CONTEXT_LAYOUTS[context.kernel]:
                 value = context.fields.get(name, 0)
@@ -975,7 +1015,7 @@ def make_plan(project: Project) -> Plan:
         nodes=nodes,
         host=first.host(),
         shape=shape,
-        local_rows=tuple(t // len(first.place["ln1"]) for t in range(1 << first.row_w)),
+        local_rows=tuple(t // len(first.teams[0].place["ln1"]) for t in range(1 << first.row_w)),
         edges=edges.plan,
         max_tokens=project.build.max_tokens,
         slots=project.build.slots,
