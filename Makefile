@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-test sim plan verify bench-sim bench-net formal net-demo top fuzz vectors peer spec regress test lint clean distclean
+.PHONY: help env env-test sim plan verify bench bench-check bench-sim bench-net formal net-demo top fuzz vectors peer spec regress test lint clean distclean
 .NOTPARALLEL:
 
 # ---------------------------------------------------------------- variables that become options
@@ -15,7 +15,7 @@ PY     := $(VENV)/bin/python
 OPTIONS := PROJECT TEXT TEXT_FILE TOKENS SEED SIM LINK_DELAY LOSS DUP REORDER CORRUPT CUT RESTART DEAD LOAD IN_FLIGHT COMPARE_CLEAN VECTORS \
            ENCODER RANKS HOSTFILE WINDOW WAVES JOBS OUT CHECK MODEL NODES
 # of other targets than sim
-MORE_OPTIONS := SEEDS TORCH_INDEX ONLY KEEP TOP INTERVAL ONCE FRAMES
+MORE_OPTIONS := SEEDS TORCH_INDEX ONLY KEEP TOP INTERVAL ONCE FRAMES RECORD AGAIN
 GIVEN := $(foreach name,$(OPTIONS) $(MORE_OPTIONS),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 unexport $(OPTIONS) $(MORE_OPTIONS)
 
@@ -46,6 +46,8 @@ help:
 	@echo '  make sim PROJECT=tiny_2 SIM=icarus   two nodes, under Icarus Verilog'
 	@echo '  make verify                    compare the capture of the last run with the model once more'
 	@echo '  make plan                      who computes what, and where it lies'
+	@echo '  make bench                     cycles, busy arrays, scaling, load of the wire (ONLY=name, RECORD=1, AGAIN=1)'
+	@echo '  make bench-check               cycles of small runs against the recorded ones (RECORD=1 records)'
 	@echo '  make bench-sim                 speed of the simulation against its bare multipliers'
 	@echo '  make net-demo                  the cluster behind TAP devices: real ping, a sentence over a socket (as root; KEEP=1 stays)'
 	@echo '  make top                       live counters of all nodes of a running net-demo (as root; ONCE=1: one table)'
@@ -90,6 +92,13 @@ plan: env
 
 verify: env
 	@$(FLOREANA) verify "$${FLOREANA_OUT:-build}/$${FLOREANA_PROJECT:-minilm_6}"
+
+# Whole clusters against what they are to reach, and against their record (docs/bench.md)
+bench: env
+	@$(FLOREANA) bench $(call arguments,ONLY RECORD AGAIN MODEL JOBS OUT)
+
+bench-check: $(if $(filter icarus,$(value SIM)),env-test,env)
+	@$(FLOREANA) bench-check $(call arguments,RECORD SIM JOBS OUT)
 
 bench-sim: env
 	@$(FLOREANA) bench-sim $(call arguments,PROJECT TEXT MODEL JOBS OUT NODES)

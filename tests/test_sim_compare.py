@@ -278,6 +278,7 @@ def test_result_and_outputs_hold_what_was_found(case: tuple[Plan, ModelParams], 
         analysis=analysis,
         load_cycles=7,
         transport={},
+        words={},
         timing={},
     )
     assert (content["schema_version"], content["tokens"], content["cycles"], content["bit_exact"]) == (SCHEMA_VERSION, 2 * N, 4244, True)

@@ -47,6 +47,7 @@ first steps
   floreana sim --project tiny_2 --sim icarus    two nodes and random weights, under Icarus
   floreana verify build/minilm_6                compare the captured frames with the model once more
   floreana plan --project minilm_6              who computes what, and where it lies
+  floreana bench                                cycles, busy arrays, load of the wire, beside what they are to reach
   floreana bench-sim                            speed of the simulation against its bare multipliers
   floreana net-demo                             the cluster behind TAP devices: ping it, send it a sentence (as root)
   floreana top                                  counters of all nodes of a running net-demo
@@ -160,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--text", metavar="SENTENCE", help="a sentence in place of as many random tokens as fit")
     bench.add_argument("--model", type=Path, metavar="FOLDER", help="as for sim")
     bench.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="as for sim")
+    _bench_parsers(add)
     _net_parsers(add, project_options)
 
     fuzz = add("fuzz", "send hostile frames into nodes that compute: nothing is accepted, nothing changes, every counter adds up")
@@ -178,6 +180,34 @@ def _parser() -> argparse.ArgumentParser:
     fuzz.add_argument("--model", type=Path, metavar="FOLDER", help="as for sim")
     fuzz.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="as for sim")
     return parser
+
+
+_BENCH_EXAMPLES = """\
+examples (docs/bench.md)
+  floreana bench                      everything: about an hour the first time; what was measured before is not run again
+  floreana bench --only figures       the figures that are to be reached
+  floreana bench --only base_32,tokens
+  floreana bench --record 1           put tables and plots into docs/, too"""
+
+
+def _bench_parsers(add: Callable[[str, str, str | None], argparse.ArgumentParser]) -> None:
+    bench = add(
+        "bench", "measure whole clusters: cycles, busy arrays, scaling, load of the wire, beside published designs", _BENCH_EXAMPLES
+    )
+    bench.add_argument(
+        "--only", metavar="NAME[,NAME...]", help="figures, tokens, scaling or wire, or the name of a figure, for example base_128"
+    )
+    bench.add_argument("--record", type=int, choices=(0, 1), default=0, metavar="0|1", help="1: put tables and plots into docs/")
+    bench.add_argument("--again", type=int, choices=(0, 1), default=0, metavar="0|1", help="1: measure again what was measured before")
+    bench.add_argument("--model", type=Path, metavar="FOLDER", help="as for sim")
+    bench.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="as for sim")
+    bench.add_argument("--out", type=Path, metavar="FOLDER", help="where bench/ is made (default build/)")
+
+    check = add("bench-check", "compare the cycles of small runs with the recorded ones: more than 2 %% slower fails", None)
+    check.add_argument("--record", type=int, choices=(0, 1), default=0, metavar="0|1", help="1: record them in place of comparing")
+    check.add_argument("--sim", default="verilator", metavar="NAME", help="verilator (default) or icarus; the cycles are the same")
+    check.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="as for sim")
+    check.add_argument("--out", type=Path, metavar="FOLDER", help="where bench/ is made (default build/)")
 
 
 _NET_EXAMPLES = """\
@@ -425,6 +455,32 @@ def _verify(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _bench(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.report.bench import BenchOptions, bench
+
+    options = BenchOptions(
+        only=arguments.only,
+        record=bool(arguments.record),
+        again=bool(arguments.again),
+        model=arguments.model,
+        jobs=arguments.jobs,
+        out=arguments.out,
+    )
+    with _Screen(console) as screen:
+        return bench(options, screen, version(), console)
+
+
+def _bench_check(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.environment import project_root
+    from floreana.report.bench_check import bench_check
+    from floreana.report.bench_runs import Runner
+
+    base = (project_root() / "build" if arguments.out is None else arguments.out).absolute()
+    with _Screen(console) as screen:
+        runner = Runner(base, screen, version(), arguments.jobs, sim=arguments.sim)
+        return bench_check(runner, console, bool(arguments.record))
+
+
+def _bench_sim(arguments: argparse.Namespace, console: Console) -> int:
     from floreana.sim.flow import Options
     from floreana.sim.speed import bench_sim
 
@@ -493,7 +549,9 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "sim": _sim,
     "plan": _plan,
     "verify": _verify,
-    "bench-sim": _bench,
+    "bench": _bench,
+    "bench-check": _bench_check,
+    "bench-sim": _bench_sim,
     "net-demo": _net_demo,
     "fuzz": _fuzz,
     "top": _top,

@@ -26,7 +26,8 @@ from floreana.host.frame import DATA, Frame, parse
 from floreana.ibert import ops
 from floreana.ibert.model import EncoderTrace, model
 from floreana.ibert.params import EncoderParams, IntArray, LinearParams, ModelParams
-from floreana.report.transport import Traffic, inspect
+from floreana.report.load import PortLoad, port_loads
+from floreana.report.transport import Traffic, inspect, network
 from floreana.sim.capture import Record
 from floreana.sim.ethernet import beats
 
@@ -67,6 +68,7 @@ class SentenceAnalysis:
     inputs: list[bytes]
     attempts: int = 1  # slot and generation are those of the last
     end: int = -1  # cycle of the last beat of the last row back
+    norm_end: int = -1  # the same as it left the node of the last add_norm
     encoder_end: list[int] = field(default_factory=list)  # -1 where an encoder's rows never cross the wire
     rtl: list[Int8Array] = field(default_factory=list)  # rows of every encoder as they were on the wire
     on_wire: list[bool] = field(default_factory=list)
@@ -82,6 +84,10 @@ class SentenceAnalysis:
     @property
     def cycles(self) -> int:
         return self.end - self.start
+
+    @property
+    def cycles_to_last_add_norm(self) -> int:
+        return self.norm_end - self.start
 
     @property
     def cycles_per_encoder(self) -> list[int | None]:
@@ -120,6 +126,12 @@ class Analysis:
     values: int  # compared
     wire: Wire
     traffic: Traffic
+    ports: list[PortLoad]  # in the capture's order
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """From the first sentence's start to the last one's end."""
+        return min(s.start for s in self.sentences), max(s.end for s in self.sentences)
 
     @property
     def first(self) -> Difference | None:
@@ -264,6 +276,7 @@ class _Comparison:
         self.wire: Wire = {}
         # pieces of 64 bytes of every encoder's finished rows that left a port, or reached the host
         self.pieces: dict[tuple[int, int], set[tuple[int, int]]] = defaultdict(set)
+        self.left: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)  # sentence -> piece of a result -> cycle in which it left
         for sentence, trace in zip(sentences, self.traces, strict=True):
             shape = (sentence.tokens, plan.hidden)
             sentence.rtl = [np.zeros(shape, np.int8) for _ in range(plan.encoders)]
@@ -386,12 +399,18 @@ class _Comparison:
     def _finished(self, index: int, encoder: int, record: Record, frame: Frame, node: int) -> None:
         """Bytes of a finished row: the last encoder's count where they reach the host, the others' where they leave their node."""
         final = encoder == self.plan.encoders - 1
+        pieces = [
+            (frame.header.row, piece) for piece in range(frame.header.offset // 16, frame.header.offset // 16 + len(frame.payload) // 64)
+        ]
+        if final and record.outbound:
+            for piece in pieces:
+                self.left[index].setdefault(piece, record.cycle)
         if record.outbound == final or self.port_nodes[record.port] != (self.host if final else node):
             return
         sentence, row, begin = self.sentences[index], frame.header.row, 4 * frame.header.offset
         size = len(frame.payload)
         sentence.rtl[encoder][row, begin : begin + size] = np.frombuffer(frame.payload, np.int8)
-        self.pieces[index, encoder] |= {(row, piece) for piece in range(begin // 64, (begin + size) // 64)}
+        self.pieces[index, encoder] |= set(pieces)
         sentence.encoder_end[encoder] = max(sentence.encoder_end[encoder], record.cycle)
         if final:
             sentence.end = sentence.encoder_end[encoder]
@@ -399,6 +418,7 @@ class _Comparison:
     def finish(self) -> None:
         """Rows that should have been on the wire and were not."""
         for index, sentence in enumerate(self.sentences):
+            sentence.norm_end = max(self.left[index].values(), default=-1)
             for encoder in range(self.plan.encoders):
                 have = self.pieces[index, encoder]
                 sentence.on_wire.append(bool(have))
@@ -439,4 +459,5 @@ def analyse(plan: Plan, params: ModelParams, records: Sequence[Record]) -> Analy
         values=comparison.values,
         wire=comparison.wire,
         traffic=traffic,
+        ports=port_loads(network(plan).names, records, min(s.start for s in sentences), max(s.end for s in sentences)),
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from floreana.errors import EnvironmentError_
 from floreana.ibert.params import FloatArray
 from floreana.report.compare import Analysis, SentenceAnalysis
+from floreana.report.load import counters
 
 SCHEMA_VERSION = 2
 
@@ -67,16 +68,25 @@ def result(
     analysis: Analysis,
     load_cycles: int,
     transport: dict[str, Any],
+    words: Mapping[str, Mapping[str, int]],
     timing: dict[str, float],
     vectors: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of result.json. ``transport`` is what the transport did, ``vectors`` the comparison with a recording."""
+    """The content of result.json.
+
+    ``transport`` is what the transport did, ``words`` are every node's at the end, ``vectors`` is the comparison with a recording.
+    """
+    begin, end = analysis.span
+    tokens = sum(s.analysis.tokens for s in sentences)
     cosines = [s.cosine for s in sentences if s.cosine is not None]
     rows = [
         {
             "text": s.text,
             "tokens": s.analysis.tokens,
+            "start": s.analysis.start,
+            "end": s.analysis.end,
             "cycles": s.analysis.cycles,
+            "cycles_to_last_add_norm": s.analysis.cycles_to_last_add_norm,
             "cycles_per_encoder": s.analysis.cycles_per_encoder,
             "bit_exact": s.bit_exact,
             "cosine_fp32": s.cosine,
@@ -92,13 +102,18 @@ def result(
         "seed": seed,
         "link_delay": link_delay,
         "sentences": rows,
-        "tokens": sum(s.analysis.tokens for s in sentences),
+        "tokens": tokens,
         "cycles": sum(s.analysis.cycles for s in sentences),
+        "cycles_to_last_add_norm": sum(s.analysis.cycles_to_last_add_norm for s in sentences),
+        "span_cycles": end - begin,
         "cycles_per_encoder": sentences[0].analysis.cycles_per_encoder,
         "bit_exact": all(s.bit_exact for s in sentences) and not analysis.differences,
         "cosine_fp32": min(cosines, default=None),
         "frames": analysis.frames,
         "wire_bytes": analysis.wire_bytes,
+        "wire_bytes_per_token": round(sum(port.sent_bytes for port in analysis.ports) / tokens, 3),
+        "ports": [port.content() for port in analysis.ports],
+        "counters": counters(words, end - begin),
         "load_cycles": load_cycles,
         "transport": transport,
         **({} if vectors is None else {"vectors": vectors}),

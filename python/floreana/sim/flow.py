@@ -575,6 +575,7 @@ def finish(
         seed=options.seed,
         link_delay=plan.transport.link_delay,
         transport=transport_content(plan, ran),
+        words=ran.outcome.words,
         sentences=reports,
         analysis=ran.analysis,
         load_cycles=ran.outcome.load_cycles,
@@ -661,6 +662,8 @@ def _check_result(path: Path, analysis: Analysis) -> None:
         "tokens": sum(s.tokens for s in analysis.sentences),
         "cycles": sum(s.cycles for s in analysis.sentences),
         "cycles_per_encoder": analysis.sentences[0].cycles_per_encoder,
+        "cycles_to_last_add_norm": sum(s.cycles_to_last_add_norm for s in analysis.sentences),
+        "ports": [port.content() for port in analysis.ports],
     }
     wrong = [f"{name} {claims.get(name)}, the capture says {value}" for name, value in seen.items() if claims.get(name) != value]
     transport = claims.get("transport", {})

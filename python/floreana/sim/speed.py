@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import resource
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -17,11 +17,36 @@ from floreana.environment import tool_environment
 from floreana.errors import FloreanaError
 from floreana.project.tops import render_arrays
 from floreana.sim.build import build
-from floreana.sim.flow import Options, Teller, simulate
+from floreana.sim.flow import Hooks, Options, Teller, simulate
 from floreana.sim.process import run_logged, tail
 
 LEAST_RATIO = 1 / 8
 LEAST_CYCLES = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Cycles and CPU seconds of the whole cluster and of its bare arrays; ``bench_share``: of its time, in the bench's Python."""
+
+    project: str
+    nodes: int
+    cycles: int
+    seconds: float
+    bare_cycles: int
+    bare_seconds: float
+    bench_share: float
+
+    @property
+    def whole(self) -> float:
+        return self.cycles / self.seconds
+
+    @property
+    def bare(self) -> float:
+        return self.bare_cycles / self.bare_seconds
+
+    @property
+    def ratio(self) -> float:
+        return self.whole / self.bare
 
 
 def _children_seconds() -> float:
@@ -57,29 +82,34 @@ def arrays_speed(plan: Plan, folder: Path, cycles: int, jobs: int, teller: Telle
     return cycles, seconds
 
 
-def bench_sim(options: Options, teller: Teller, version: str, console: Console) -> int:
-    """Print both speeds and their ratio; 1 where the ratio is below an eighth.
+def measure_speed(options: Options, teller: Teller, version: str, hooks: Hooks | None = None) -> Speed:
+    """Run both.
 
-    Without a text it takes as many random tokens as fit, so that the arrays in the cluster are as busy as they ever are.
+    Without a text or a token count it takes as many random tokens as fit, so that the arrays in the cluster are as busy as they ever are.
     """
-    if options.text is None:
+    if options.text is None and options.tokens is None:
         plan = make_plan(load_project(find_project(options.project), nodes=options.nodes))
         options = replace(options, tokens=str(plan.max_tokens))
-    done = simulate(options, teller, version)
+    done = simulate(options, teller, version, hooks)
     outcome, plan = done.outcome, done.plan
     cycles, seconds = arrays_speed(plan, done.folder, outcome.cycles, options.jobs, teller)
-    whole, bare = outcome.cycles / outcome.cpu_seconds, cycles / seconds
-    ratio = whole / bare
-    table = Table(title=f"{plan.project}: {len(plan.nodes)} nodes", title_justify="left")
+    share = outcome.bench_seconds / max(outcome.seconds, 1e-9)
+    return Speed(plan.project, len(plan.nodes), outcome.cycles, outcome.cpu_seconds, cycles, seconds, share)
+
+
+def bench_sim(options: Options, teller: Teller, version: str, console: Console) -> int:
+    """Print both speeds and their ratio; 1 where the ratio is below an eighth."""
+    speed = measure_speed(options, teller, version)
+    table = Table(title=f"{speed.project}: {speed.nodes} nodes", title_justify="left")
     for column in ("simulation", "cycles", "CPU seconds", "cycles per CPU second"):
         table.add_column(column, justify="left" if column == "simulation" else "right")
-    table.add_row("whole cluster", f"{outcome.cycles:,}", f"{outcome.cpu_seconds:.2f}", f"{whole:,.0f}")
-    table.add_row("bare multiplier arrays", f"{cycles:,}", f"{seconds:.2f}", f"{bare:,.0f}")
+    table.add_row("whole cluster", f"{speed.cycles:,}", f"{speed.seconds:.2f}", f"{speed.whole:,.0f}")
+    table.add_row("bare multiplier arrays", f"{speed.bare_cycles:,}", f"{speed.bare_seconds:.2f}", f"{speed.bare:,.0f}")
     console.print(table)
-    enough = ratio >= LEAST_RATIO
+    enough = speed.ratio >= LEAST_RATIO
     console.print(
-        f"the whole cluster runs at {ratio:.3f} of the arrays' speed ({'at least' if enough else 'BELOW'} 1/8 = {LEAST_RATIO}); "
-        f"{100 * outcome.bench_seconds / max(outcome.seconds, 1e-9):.0f} % of its time is the bench's Python",
+        f"the whole cluster runs at {speed.ratio:.3f} of the arrays' speed ({'at least' if enough else 'BELOW'} 1/8 = {LEAST_RATIO}); "
+        f"{100 * speed.bench_share:.0f} % of its time is the bench's Python",
         highlight=False,
         soft_wrap=True,
     )
