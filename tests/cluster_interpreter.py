@@ -24,6 +24,7 @@ from floreana.cluster.plan import Plan
 from floreana.ibert import ops
 from floreana.ibert.model import EncoderTrace
 from floreana.ibert.params import (
+    DEFERRED,
     EncoderParams,
     GeluParams,
     IntArray,
@@ -294,13 +295,12 @@ class Attention(Kernel):
 
         q = self.store[lay.ROLE_Q, header.slot, c["bank"], header.row, beat]
         k, v = matrix(lay.ROLE_K), matrix(lay.ROLE_V)
-        constants = SoftmaxParams(-c["x0"], c["b"], c["c"], c["m"], c["e"])
+        constants = SoftmaxParams(-c["x0"], c["b"], c["c"], c["m"], c["e"], c["mode"])
         dim = self.shape["HEAD_DIM"]
         acc = np.zeros(BEAT, np.int64)
         for head in range(BEAT // dim):
             part = slice(head * dim, (head + 1) * dim)
-            probabilities = ops.softmax((k[:, part] @ q[part])[None], constants)
-            acc[part] = probabilities[0] @ v[:, part]
+            acc[part] = ops.head_context((k[:, part] @ q[part])[None], v[:, part], constants)[0]
         first = c["req_base"] * 64 + 64 * beat
         fault(first + 64 > self.shape["REQ_WORDS"] * 64, f"REQUANT entry {first}")
         entries = [self.table(lay.MEM_REQUANT, first + lane, lay.REQUANT) for lane in range(BEAT)]
@@ -627,8 +627,17 @@ def _requant(rng: np.random.Generator, channels: int, factor: float, offset: int
     return RequantParams(m if factor > 0 else -m, e, off)
 
 
+def _greatest(rng: np.random.Generator, c: int, mode: int) -> dict[str, int]:
+    """m and e for exponentials up to c: anything that fits 16 bits, deferred exactly 255."""
+    m, e = int(rng.integers(1 << 30, 1 << 31)), 60 + int(np.ceil(np.log2(c / 32767))) + 1
+    if mode == DEFERRED:
+        e = 60 + int(np.floor(np.log2(c / 255)))
+        m = round(255 * 2.0 ** (e - 30) / c)
+    return {"m": m, "e": e}
+
+
 def random_params(seed: int, hidden: int, heads: int, ffn: int, encoders: int) -> ModelParams:
-    """Integer parameters of plausible size, so that no stage saturates throughout; every channel differs."""
+    """Integer parameters of plausible size, so that no stage saturates throughout; every channel differs, odd encoders defer."""
     rng = np.random.default_rng(seed)
     dim, spread = hidden // heads, 40
 
@@ -636,7 +645,7 @@ def random_params(seed: int, hidden: int, heads: int, ffn: int, encoders: int) -
         weight = np.clip(np.round(rng.normal(0, spread, (outputs, inputs))), -128, 127).astype(np.int64)
         return LinearParams(weight, rng.integers(-20000, 20000, outputs))
 
-    def encoder() -> EncoderParams:
+    def encoder(mode: int) -> EncoderParams:
         acc = spread**2 * hidden**0.5
         scale = 2 / (spread**2 * dim**0.5)
         half = 1.5 / acc / 2**0.5
@@ -661,10 +670,10 @@ def random_params(seed: int, hidden: int, heads: int, ffn: int, encoders: int) -
                 x0=-int(0.6931 / scale),
                 b=int(2.7073 / scale),
                 c=c,
-                m=int(rng.integers(1 << 30, 1 << 31)),
-                e=60 + int(np.ceil(np.log2(c / 32767))) + 1,
+                **_greatest(rng, c, mode),
+                mode=mode,
             ),
-            context_rq=_requant(rng, hidden, 1 / 200, 3),
+            context_rq=_requant(rng, hidden, 1 / 200 / (256 if mode == DEFERRED else 1), 3),
             out=linear(hidden, hidden),
             out_rq=_requant(rng, hidden, wide / acc),
             out_res_rq=_requant(rng, hidden, wide / spread),
@@ -681,4 +690,4 @@ def random_params(seed: int, hidden: int, heads: int, ffn: int, encoders: int) -
         )
 
     scale = np.full(hidden, 1 / spread)
-    return ModelParams(f"random_{seed}", hidden, heads, ffn, tuple(encoder() for _ in range(encoders)), scale, scale)
+    return ModelParams(f"random_{seed}", hidden, heads, ffn, tuple(encoder(index % 2) for index in range(encoders)), scale, scale)

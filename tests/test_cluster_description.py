@@ -101,6 +101,24 @@ def test_topology_and_transport(tmp_path: Path) -> None:
         load_project(find_project("tiny_3_ring"), nodes=1)
 
 
+def test_softmax(tmp_path: Path) -> None:
+    def model(text: str) -> Any:
+        return load_project(write(tmp_path, GOOD.replace("encoders: 2", f"encoders: 2\n  softmax: {text}"))).model.softmax
+
+    assert load_project(write(tmp_path, GOOD)).model.softmax == ("published",)
+    assert (model("deferred"), model("[published, deferred]")) == (("deferred",), ("published", "deferred"))
+    words = ("softmax is published or deferred, one for all encoders or a list with one for each", "choose published or deferred")
+    for text, shown in (("late", "late"), ("3", "3"), ("[]", "[]"), ("[deferred, 1]", "['deferred', 1]"), ("{a: b}", "{'a': 'b'}")):
+        text = GOOD.replace("encoders: 2", f"encoders: 2\n  softmax: {text}")
+        assert refused(tmp_path, text) == [(8, "model.softmax", shown, *words)]
+    text = GOOD.replace("encoders: 2", "encoders: 2\n  softmax: [deferred, deferred, published]")
+    assert refused(tmp_path, text) == [
+        (8, "model.softmax", "deferred, deferred, published", "3 words for 2 encoders", "write one for all, or 2")
+    ]
+    minilm = "name: sample\nmodel:\n  source: minilm\n  softmax: deferred\ncluster:\n  nodes: 6\n"
+    assert load_project(write(tmp_path, minilm)).model.softmax == ("deferred",)
+
+
 def test_every_error_at_once(tmp_path: Path) -> None:
     text = """\
 name: Sample

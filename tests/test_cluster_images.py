@@ -132,6 +132,7 @@ def test_positions(plan: Plan, params: ModelParams, tmp_path: Path) -> None:
     # attention: context 1 and its REQUANT word 1
     assert field(2 << 28 | 1 << 24 | 1, 5, 16, signed=False) == -second.softmax.x0
     assert field(2 << 28 | 1 << 24 | 1, 21, 20) == second.softmax.b
+    assert [field(2 << 28 | 1 << 24 | context, 132, 1, signed=False) for context in (0, 1)] == [0, second.softmax.mode] == [0, 1]
     assert field(2 << 28 | 4 << 24 | 64 + 6, 0, 32) == second.context_rq.m[64 + 6]
     # add_norm: LN2 of the first encoder, channel words from 32 of 4 channels
     channel = 3 << 28 | 4 << 24 | 32 * 4 + 77
@@ -231,6 +232,7 @@ PARAM_REFUSALS: dict[str, tuple[Callable[[ModelParams], ModelParams], str]] = {
     "gelu shift": (set_value("gelu.shift", 1 << 23), "encoder 1 gelu.shift: value 8388608, limit -8388608..8388607"),
     "x0": (set_value("softmax.x0", 0), "encoder 1 softmax.x0: value 0, limit -65535..-1"),
     "softmax e": (set_value("softmax.e", 29), "encoder 1 softmax.e: value 29, limit 30..80"),
+    "softmax mode": (set_value("softmax.mode", 2), "encoder 1 softmax.mode: value 2, limit 0..1"),
     "shift": (set_value("ln2.shift", 32), "encoder 1 ln2.shift: value 32, limit 0..31"),
     "shape": (
         lambda p: replace(p, encoders=(p.encoders[0], replace(p.encoders[1], q=replace(p.encoders[1].q, bias=np.zeros(3, np.int64))))),

@@ -162,6 +162,9 @@ def test_damaged_files_are_refused(params: ModelParams, tmp_path: Path) -> None:
     np.savez(path, **(arrays | {"0/q_rq/e": arrays["0/q_rq/e"] + 81}))
     with pytest.raises(InputError, match=r"encoder 0, q_rq\.e: .* outside 0\.\.80"):
         store.load_params(path)
+    np.savez(path, **(arrays | {"1/softmax/mode": np.array(1)}))
+    with pytest.raises(InputError, match="encoder 1, softmax: the greatest exponential is 32767, a deferred softmax needs 255"):
+        store.load_params(path)
     np.savez(path, **(arrays | {"0/out/bias": arrays["0/out/bias"][:-1]}))
     with pytest.raises(InputError, match=r"out\.bias: shape \(127,\), not \(128,\)"):
         store.load_params(path)

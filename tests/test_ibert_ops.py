@@ -6,13 +6,14 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from floreana.ibert import ops
-from floreana.ibert.params import GeluParams, LayerNormParams, LinearParams, RequantParams, SoftmaxParams
+from floreana.ibert.params import DEFERRED, GeluParams, LayerNormParams, LinearParams, RequantParams, SoftmaxParams
 
 
 def arr(*values: int) -> np.ndarray:
@@ -40,6 +41,19 @@ def slow_softmax(row: list[int], p: SoftmaxParams) -> list[int]:
     total = sum(exps)
     f = min((1 << 32) // total, (1 << 32) - 1) if total else 0
     return [clamp((ea * f) >> 24, (0, 255)) for ea in exps]
+
+
+def slow_deferred(row: list[int], v: list[list[int]], p: SoftmaxParams) -> list[int]:
+    """The context of one query: exponentials of 8 bits, their sum with each column of v, then the reciprocal of their own sum."""
+    exps = []
+    for s in row:
+        x = max(s - max(row), 30 * p.x0)
+        q = x // p.x0
+        r = x - q * p.x0
+        exps.append(slow_requant(max((r * (r + p.b) + p.c) << (30 - q), 0), p.m, p.e, 0, ops.UINT8))
+    total = sum(exps)
+    f = min((1 << 32) // total, (1 << 32) - 1) if total else 0
+    return [sum(e * values[c] for e, values in zip(exps, v, strict=True)) * f >> 16 for c in range(len(v[0]))]
 
 
 def slow_layer_norm(row: list[int], shift: int, bias: list[int]) -> list[int]:
@@ -161,6 +175,37 @@ def test_softmax_degenerate_answers() -> None:
     assert ops.softmax(arr(0, -(1 << 20))[None], ONE).tolist() == [[255, 0]]
     # a single token: its probability would be 256 and saturates
     assert ops.softmax(arr(12345)[None], REAL).tolist() == [[255]]
+
+
+FULL = SoftmaxParams(x0=-490, b=1912, c=1393919, m=1608720479, e=73, mode=DEFERRED)  # the greatest exponential is 255
+
+
+@pytest.mark.parametrize("p", [FULL, *(replace(p, mode=DEFERRED) for p in (REAL, SMALL, WIDE, NEGATIVE, TINY, ONE))])
+def test_deferred_softmax(p: SoftmaxParams) -> None:
+    rng = random.Random(4)
+    v = [[rng.randrange(-128, 128) for _ in range(5)] + [127, -128, 0] for _ in range(8)]
+    rows = [[0] * 8, [(1 << 31) - 1] + [-(1 << 31)] * 7, [0, p.x0, p.x0 - 1, p.x0 + 1, 30 * p.x0, 29 * p.x0, 2 * p.x0, 3]]
+    rows += [[rng.randrange(-(1 << b), 1 << b) for _ in range(8)] for b in (1, 8, 10, 12, 14, 20, 31) for _ in range(5)]
+    got = ops.head_context(np.array(rows, np.int64), np.array(v, np.int64), p)
+    assert got.tolist() == [slow_deferred(row, v, p) for row in rows]
+
+
+def test_deferred_softmax_degenerate_answers() -> None:
+    v = arr(-128, -1, 0, 1, 127)[None]
+    zero, one = replace(TINY, mode=DEFERRED), replace(ONE, mode=DEFERRED)
+    # sum 0: f = 0, and so is every mean; sum 1: f = 2**32 - 1 falls short of one by less than a unit, which the shift floors
+    assert ops.head_context(arr(7)[None], v, zero).tolist() == [[0, 0, 0, 0, 0]]
+    assert ops.head_context(arr(7)[None], v, one).tolist() == [[-128 << 16, -1 << 16, 0, (1 << 16) - 1, (127 << 16) - 1]]
+    # a single token: 255 * floor(2**32 / 255) is 2**32 - 1 too
+    assert ops.greatest_exponential(FULL) == 255
+    assert ops.head_context(arr(7)[None], v, FULL).tolist() == [[-128 << 16, -1 << 16, 0, (1 << 16) - 1, (127 << 16) - 1]]
+
+
+def test_deferred_softmax_stays_within_24_bits() -> None:
+    for n in (1, 3, 512):
+        for low in (-128, 127):
+            out = ops.head_context(np.zeros((1, n), np.int64), np.full((n, 1), low, np.int64), FULL)
+            assert abs(int(out[0, 0]) - (low << 16)) < 1 << 9 and -(1 << 23) <= int(out[0, 0]) < 1 << 23
 
 
 # --- layer norm, residual, gelu -------------------------------------------------------------------

@@ -131,6 +131,23 @@ def test_tiny_model(tiny: tuple[BertWeights, list[list[int]], ModelParams]) -> N
     assert min(more) > 0.99
 
 
+def test_deferred_softmax(tiny: tuple[BertWeights, list[list[int]], ModelParams]) -> None:
+    weights, calibration, published = tiny
+    ids = [synthetic.random_ids(100 + n, n, 1000) for n in (1, 2, 5, 17, 40)]
+    params = quantise.quantise(weights, calibration, "tiny", softmax=("deferred",))
+    assert store.problems(params) == []
+    assert [ops.greatest_exponential(layer.softmax) for layer in params.encoders] == [255, 255]
+    alone, *more = cosines(params, weights, ids)
+    assert alone > 0.97
+    assert min(more) > 0.99
+    mixed = quantise.quantise(weights, calibration, "tiny", softmax=("published", "deferred"))
+    assert [layer.softmax.mode for layer in mixed.encoders] == [0, 1]
+    assert mixed.encoders[0].softmax == published.encoders[0].softmax
+    for wrong in (("deferred",) * 3, ("late",), ()):
+        with pytest.raises(InputError, match="choose published or deferred, one for all encoders or one for each"):
+            quantise.quantise(weights, calibration, "tiny", softmax=wrong)
+
+
 def test_quantising_repeats(tiny: tuple[BertWeights, list[list[int]], ModelParams], tmp_path: Path) -> None:
     weights, calibration, params = tiny
     store.save_params(tmp_path / "a.npz", params)
@@ -161,8 +178,9 @@ def test_cache(tiny: tuple[BertWeights, list[list[int]], ModelParams], tmp_path:
         quantise.fingerprint(weights, calibration[:-1], "tiny"),
         quantise.fingerprint(weights, calibration, "other"),
         quantise.fingerprint(other, calibration, "tiny"),
+        quantise.fingerprint(weights, calibration, "tiny", ("deferred",)),
     }
-    assert len(prints) == 4
+    assert len(prints) == 5
 
 
 def test_calibration_is_needed(tiny: tuple[BertWeights, list[list[int]], ModelParams]) -> None:
@@ -209,3 +227,17 @@ def test_minilm_accuracy() -> None:
     print(f"least {min(got):.4f} mean {math.fsum(got) / len(got):.4f} over {len(got)} sentences")
     assert min(got) > 0.975
     assert math.fsum(got) / len(got) > 0.99
+
+
+def test_minilm_accuracy_of_the_deferred_softmax() -> None:
+    """Many keys cost the published softmax what small probabilities lose to their floor; the deferred one loses nothing."""
+    weights, tokenizer = source.load_bert(source.fetch_minilm(cache_folder()))
+    calibration = [tokenizer.encode(text) for text in quantise.calibration_texts()]
+    params = quantise.quantise_cached(weights, calibration, "minilm", cache_folder(), softmax=("deferred",))
+    sentences = quantise.shipped_sentences()
+    got = cosines(params, weights, [tokenizer.encode(text) for text in sentences])
+    joined = cosines(params, weights, [tokenizer.encode(" ".join(sentences[a:b])) for a, b in ((0, 9), (9, 15), (12, 18), (16, 20))])
+    print(f"least {min(got):.4f} mean {math.fsum(got) / len(got):.4f}; joined {[round(c, 4) for c in joined]}")
+    assert min(got) > 0.985
+    assert math.fsum(got) / len(got) > 0.995
+    assert min(joined) > 0.99

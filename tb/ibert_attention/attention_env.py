@@ -85,6 +85,7 @@ class Context:
                 "e": p.e,
                 "req_base": self.req_base,
                 "msg_base": self.msg_base,
+                "mode": p.mode,
             },
         )
 

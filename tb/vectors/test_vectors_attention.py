@@ -73,6 +73,7 @@ async def heads(dut: Any) -> None:
         for ctx in range(2):
             fields = {
                 "bank": ctx, "beats": beats, "x0": -x0, "b": b, "c": c, "m": m, "e": e, "req_base": UNIT_WORD * ctx, "msg_base": 0,
+                "mode": layout.ATTENTION_PUBLISHED,
             }  # fmt: skip
             kernel.write(layout.MEM_CONTEXT, ctx, layout.pack(layout.ATTENTION_CONTEXT, fields))
         await kernel.settle()

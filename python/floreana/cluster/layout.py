@@ -38,6 +38,7 @@ TYPE_INT8, TYPE_INT16, TYPE_INT32, TYPE_CONTROL = range(4)
 LINEAR_PARTIAL, LINEAR_REQUANT, LINEAR_GELU = range(3)
 ROLE_DATA, ROLE_PART, ROLE_RESIDUAL = range(3)
 ROLE_Q, ROLE_K, ROLE_V = range(3)
+ATTENTION_PUBLISHED, ATTENTION_DEFERRED = range(2)
 NORM_ENTRY, NORM_NORM = range(2)
 
 IDENT: Layout = (("cluster", 8), ("linear", 8), ("attention", 8), ("add_norm", 8))
@@ -95,6 +96,7 @@ ATTENTION_CONTEXT: Layout = (
     ("e", 7),
     ("req_base", 12),
     ("msg_base", 8),
+    ("mode", 1),
 )
 ADD_NORM_CONTEXT: Layout = (
     ("mode", 1),

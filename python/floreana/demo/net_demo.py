@@ -442,7 +442,7 @@ def net_demo(options: NetOptions, teller: Teller) -> dict[str, Any]:
         log = folder / "run.log"
         log.write_bytes(b"")
         teller.stage("quantising the model")
-        params = quantise_cached(workload.weights, workload.calibration, project.name, cache_folder(), teller.stage)
+        params = quantise_cached(workload.weights, workload.calibration, project.name, cache_folder(), teller.stage, workload.softmax)
         inputs = [embed_rows(params, workload.weights, ids) for ids in workload.ids]
         plan.save(folder / "plan.json")
         teller.stage("writing the memory images")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from floreana.ibert.params import (
+    DEFERRED,
     GeluParams,
     IntArray,
     LayerNormParams,
@@ -177,8 +178,8 @@ def gelu(x: IntArray, p: GeluParams) -> IntArray:
     return saturate(x * (g + shift), INT48)
 
 
-def softmax(scores: IntArray, p: SoftmaxParams) -> IntArray:
-    """Integer softmax along the last axis: scores int32 -> probabilities 0..255 in units of 1/256."""
+def exponentials(scores: IntArray, p: SoftmaxParams, limits: tuple[int, int]) -> IntArray:
+    """ibert_exp along the last axis: scores int32 -> exponentials of their distance to the greatest, saturated to ``limits``."""
     scores = check("softmax score", scores, INT32)
     check("softmax -x0", -p.x0, (1, (1 << 16) - 1))
     check("softmax b", p.b, signed(20))
@@ -191,10 +192,37 @@ def softmax(scores: IntArray, p: SoftmaxParams) -> IntArray:
     z = r * (r + p.b) + p.c
     # the exponential is z * 2**(30 - q); the shift joins the requantisation, which is exact and spares a wide word. q reaches
     # 30, so the shift stays within e - 30 .. e
-    ea = requant(np.maximum(z, 0), p.m, p.e - SOFTMAX_N + q, 0, INT16)
+    return requant(np.maximum(z, 0), p.m, p.e - SOFTMAX_N + q, 0, limits)
+
+
+def factor(ea: IntArray) -> IntArray:
+    """ibert_recip of the sum along the last axis, which stays with size 1: floor(2**32 / sum) in 32 bits, 0 of 0."""
     total = check("softmax sum", ea.sum(axis=-1, keepdims=True), UINT32)
-    f = np.where(total == 0, 0, np.minimum((1 << 32) // np.maximum(total, 1), UINT32[1]))
-    return saturate((ea * f) >> 24, UINT8)
+    return np.where(total == 0, 0, np.minimum((1 << 32) // np.maximum(total, 1), UINT32[1]))
+
+
+def softmax(scores: IntArray, p: SoftmaxParams) -> IntArray:
+    """The published softmax along the last axis: scores int32 -> probabilities 0..255 in units of 1/256."""
+    ea = exponentials(scores, p, INT16)
+    return saturate((ea * factor(ea)) >> 24, UINT8)
+
+
+def head_context(scores: IntArray, v: IntArray, p: SoftmaxParams) -> IntArray:
+    """Context of one head before its requantisation, int32: scores (N, K) int32, v (K, d) int8 -> (N, d).
+
+    PUBLISHED: in units of v / 256. DEFERRED: of v / 65,536; exponentials of 8 bits unsigned, normalised after their sum with v.
+    """
+    if p.mode != DEFERRED:
+        return check("context accumulator", matmul(softmax(scores, p), v), INT32)
+    e8 = exponentials(scores, p, UINT8)
+    # |acc| <= 128 * sum and f <= 2**32 / sum: the product stays within 2**39, the context within 2**23
+    acc = check("context accumulator", matmul(e8, v), INT32)
+    return (acc * factor(e8)) >> 16
+
+
+def greatest_exponential(p: SoftmaxParams) -> int:
+    """The exponential of the greatest score of a row, saturated only to 16 bits: DEFERRED needs exactly 255."""
+    return int(requant(max(p.c, 0), p.m, p.e - SOFTMAX_N, 0, INT16))
 
 
 def residual(acc: IntArray, rq: RequantParams, row: IntArray, row_rq: RequantParams) -> IntArray:
@@ -253,6 +281,5 @@ def attention(
     context: NDArray[np.int64] = np.empty((n, hidden), np.int64)
     for head in range(heads):
         part = slice(head * d, (head + 1) * d)
-        probabilities = softmax(matmul(q[:, part], k[:, part].T), p)
-        context[:, part] = matmul(probabilities, v[:, part])
-    return requant_params(check("context accumulator", context, INT32), context_rq)
+        context[:, part] = head_context(matmul(q[:, part], k[:, part].T), v[:, part], p)
+    return requant_params(context, context_rq)

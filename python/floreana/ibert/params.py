@@ -32,15 +32,23 @@ class RequantParams:
     off: IntArray
 
 
+PUBLISHED, DEFERRED = 0, 1  # softmax: probabilities before the values, as published; or the sum normalised afterwards
+SOFTMAX_MODES = {"published": PUBLISHED, "deferred": DEFERRED}
+
+
 @dataclass(frozen=True, slots=True)
 class SoftmaxParams:
-    """Scalars of the integer softmax: x0 < 0 (16-bit magnitude), b 20-bit, c 32-bit, m 32-bit, e 30..80; n = 30 fixed."""
+    """Scalars of the integer softmax: x0 < 0 (16-bit magnitude), b 20-bit, c 32-bit, m 32-bit, e 30..80; n = 30 fixed.
+
+    ``mode`` PUBLISHED: the greatest exponential is at most 32,767. DEFERRED: it is 255, neither more nor less.
+    """
 
     x0: int
     b: int
     c: int
     m: int
     e: int
+    mode: int = PUBLISHED
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ What is chosen, and on what (docs/integer-semantics.md has the reasons and the a
   channel, folded into the weights of the next linear layer before these are quantised; q, k with one scale each, v with one per
   channel (the context's requantisation undoes it);
 * scales by least squared error over the calibration texts, but v and the last row by their maximum;
-* a head's context scaled up by what the flooring of its probabilities loses;
+* of the published softmax a head's context scaled up by what the flooring of its probabilities loses;
 * int32 biases corrected, in one pass of the integer model, by a robust mean of the difference to the float model.
 
 The float arithmetic here runs once, on the host; what it makes is integers only. Deterministic for the same weights and texts.
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,9 @@ from floreana.errors import InputError
 from floreana.ibert import bert, ops, store
 from floreana.ibert.bert import Array, BertWeights, FloatLinear, FloatNorm
 from floreana.ibert.params import (
+    DEFERRED,
+    PUBLISHED,
+    SOFTMAX_MODES,
     EncoderParams,
     GeluParams,
     IntArray,
@@ -144,16 +147,18 @@ def _corrected(p: LinearParams, scale: Array, difference: Array) -> LinearParams
     return LinearParams(p.weight, np.clip(bias, -(1 << 30), 1 << 30))
 
 
-def softmax_params(score_scale: float) -> SoftmaxParams:
-    """Constants for scores of ``score_scale`` each; the exponential's greatest value maps to 32,767."""
+def softmax_params(score_scale: float, mode: int = PUBLISHED) -> SoftmaxParams:
+    """Constants for scores of ``score_scale`` each; the exponential's greatest value maps to 32,767, deferred to 255."""
     c = math.floor(EXP_C / score_scale**2)
-    rq = to_requant(np.array([32767.0 / (c * float(1 << ops.SOFTMAX_N))]))
+    greatest = ops.UINT8[1] if mode == DEFERRED else ops.INT16[1]
+    rq = to_requant(np.array([greatest / (c * float(1 << ops.SOFTMAX_N))]))
     return SoftmaxParams(
         x0=math.floor(-math.log(2) / score_scale),
         b=math.floor(EXP_B / score_scale),
         c=c,
         m=int(rq.m[0]),
         e=int(rq.e[0]),
+        mode=mode,
     )
 
 
@@ -225,6 +230,7 @@ def _encoder(
     out_scale: Array,
     texts: _Texts,
     heads: int,
+    mode: int,
 ) -> tuple[EncoderParams, IntArray]:
     """Quantise one encoder. ``rows`` are its integer inputs (T, H), ``f`` the float tensors of the same tokens.
 
@@ -248,18 +254,20 @@ def _encoder(
     q_rq = to_requant(q_acc / q_scale)
     k_rq = to_requant(k_acc / k_scale)
     v_rq = to_requant(v_acc / v_scale)
-    softmax = softmax_params(q_scale * k_scale / root)
+    softmax = softmax_params(q_scale * k_scale / root, mode)
     qi = ops.requant_params(ops.linear(rows, q), q_rq)
     ki = ops.requant_params(ops.linear(rows, k), k_rq)
     vi = ops.requant_params(ops.linear(rows, v), v_rq)
 
     # attention, output projection, first LayerNorm
     context_scale = _channel_scale(f.context, [layer.out.weight], CONTEXT_SHARE)
-    context_rq = to_requant(v_scale / 256 / context_scale)
+    whole = 1 << (16 if mode == DEFERRED else 8)  # the sum of a row's weights
+    context_rq = to_requant(v_scale / whole / context_scale)
     context = texts.attention(qi, ki, vi, softmax, context_rq, heads)
-    gain = _head_gain(f.context, context * context_scale, heads)
-    context_rq = to_requant(gain * v_scale / 256 / context_scale)
-    context = texts.attention(qi, ki, vi, softmax, context_rq, heads)
+    if mode != DEFERRED:  # which loses nothing
+        gain = _head_gain(f.context, context * context_scale, heads)
+        context_rq = to_requant(gain * v_scale / whole / context_scale)
+        context = texts.attention(qi, ki, vi, softmax, context_rq, heads)
     out, out_acc = _linear(layer.out, context_scale)
     out = _corrected(out, out_acc, f.y1 - rows * in_scale - ops.linear(context, out) * out_acc)
     y1_scale = max(float(np.abs(f.y1).max()), _TINY) / Y_TARGET
@@ -318,13 +326,17 @@ def quantise(
     calibration: list[list[int]],
     name: str,
     progress: Callable[[str], None] = lambda _: None,
+    softmax: Sequence[str] = ("published",),
 ) -> ModelParams:
     """Integer parameters of ``weights``, calibrated on token sequences. Raises InputError where there are none.
 
-    ``progress`` is called with one line per encoder.
+    ``progress`` is called with one line per encoder. ``softmax``: a key of SOFTMAX_MODES for each encoder, or one for all.
     """
     if not calibration:
         raise InputError("no calibration text: at least one sequence of tokens is needed")
+    if len(softmax) not in (1, len(weights.encoders)) or not set(softmax) <= set(SOFTMAX_MODES):
+        raise InputError(f"softmax {', '.join(softmax)}: choose {' or '.join(SOFTMAX_MODES)}, one for all encoders or one for each")
+    modes = [SOFTMAX_MODES[each] for each in (tuple(softmax) * len(weights.encoders))[: len(weights.encoders)]]
     texts = _Texts([len(ids) for ids in calibration])
     floats = np.concatenate([bert.embed(weights, ids) for ids in calibration])
     count = len(weights.encoders)
@@ -340,7 +352,7 @@ def quantise(
         else:
             out_scale = np.maximum(np.abs(f.ln2).max(axis=0), _TINY) / 127
             out_scale = np.maximum(out_scale, out_scale.max() * 1e-6)
-        params, rows = _encoder(layer, f, rows, scale, out_scale, texts, weights.heads)
+        params, rows = _encoder(layer, f, rows, scale, out_scale, texts, weights.heads, modes[index])
         encoders.append(params)
         floats, scale = f.ln2, out_scale
     result = ModelParams(name, weights.hidden, weights.heads, weights.ffn, tuple(encoders), input_scale, scale)
@@ -366,9 +378,9 @@ def pool(params: ModelParams, rows: IntArray) -> Array:
 # --- cache ----------------------------------------------------------------------------------------
 
 
-def fingerprint(weights: BertWeights, calibration: list[list[int]], name: str) -> str:
+def fingerprint(weights: BertWeights, calibration: list[list[int]], name: str, softmax: Sequence[str] = ("published",)) -> str:
     """SHA-256 of everything the parameters depend on, the code that makes them included."""
-    h = hashlib.sha256(f"{name} {weights.hidden} {weights.heads} {weights.ffn} numpy {np.__version__}\n".encode())
+    h = hashlib.sha256(f"{name} {weights.hidden} {weights.heads} {weights.ffn} {','.join(softmax)} numpy {np.__version__}\n".encode())
     for module in ("bert", "model", "ops", "params", "quantise", "store"):
         h.update((Path(__file__).parent / f"{module}.py").read_bytes())
 
@@ -398,15 +410,16 @@ def quantise_cached(
     name: str,
     cache: Path,
     progress: Callable[[str], None] = lambda _: None,
+    softmax: Sequence[str] = ("published",),
 ) -> ModelParams:
     """:func:`quantise`, its result kept below ``cache`` under the fingerprint of its input. A damaged file is made again."""
-    path = cache / f"{name}-{fingerprint(weights, calibration, name)[:16]}.npz"
+    path = cache / f"{name}-{fingerprint(weights, calibration, name, softmax)[:16]}.npz"
     if path.is_file():
         try:
             return store.load_params(path)
         except InputError:
             progress(f"{path} is damaged: quantising again")
-    params = quantise(weights, calibration, name, progress)
+    params = quantise(weights, calibration, name, progress, softmax)
     store.save_params(path, params)
     return params
 

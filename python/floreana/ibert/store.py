@@ -19,6 +19,8 @@ import numpy as np
 from floreana.errors import EnvironmentError_, InputError
 from floreana.ibert import ops
 from floreana.ibert.params import (
+    DEFERRED,
+    PUBLISHED,
     EncoderParams,
     GeluParams,
     LayerNormParams,
@@ -28,7 +30,7 @@ from floreana.ibert.params import (
     SoftmaxParams,
 )
 
-FORMAT = 1
+FORMAT = 2
 
 # how each field of EncoderParams is built: kind, then the channels of its rows and (linear only) of its columns
 _FIELDS: dict[str, tuple[str, str, str]] = {
@@ -71,11 +73,12 @@ _RANGES: dict[str, dict[str, tuple[int, int]]] = {
         "c": ops.INT32,
         "m": (0, ops.INT32[1]),
         "e": (ops.SOFTMAX_N, ops.E_MAX),
+        "mode": (PUBLISHED, DEFERRED),
     },
     "layer_norm": {"shift": (0, 31), "bias": ops.INT32},
     "gelu": {"b": (ops.signed(20)[0], 0), "c": ops.signed(40), "shift": ops.signed(24)},
 }
-_SCALARS = {"softmax": {"x0", "b", "c", "m", "e"}, "layer_norm": {"shift"}}
+_SCALARS = {"softmax": {"x0", "b", "c", "m", "e", "mode"}, "layer_norm": {"shift"}}
 
 
 def _arrays(hidden: int, ffn: int) -> Iterator[tuple[str, str, str, tuple[int, ...], tuple[int, int]]]:
@@ -114,6 +117,10 @@ def problems(params: ModelParams) -> list[str]:
                 found.append(f"{where}: shape {array.shape}, not {shape}")
             elif array.size and not limits[0] <= int(array.min()) <= int(array.max()) <= limits[1]:
                 found.append(f"{where}: {int(array.min())}..{int(array.max())} is outside {limits[0]}..{limits[1]}")
+    if not found:
+        for index, layer in enumerate(params.encoders):
+            if layer.softmax.mode == DEFERRED and (greatest := ops.greatest_exponential(layer.softmax)) != ops.UINT8[1]:
+                found.append(f"encoder {index}, softmax: the greatest exponential is {greatest}, a deferred softmax needs {ops.UINT8[1]}")
     return found
 
 

@@ -128,6 +128,7 @@ class Workload:
     calibration: list[list[int]]
     texts: list[str]
     ids: list[list[int]]
+    softmax: tuple[str, ...]  # of the encoders, or one for all
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +256,7 @@ def prepare(project: Project, plan: Plan, options: Options, tell: Callable[[str]
         texts = [f"{count} random tokens, seed {options.seed + i}" for i, count in enumerate(counts)]
         ids = [random_ids(options.seed + i, count, vocabulary) for i, count in enumerate(counts)]
     check_lengths(plan, texts, ids)
-    return Workload(weights, calibration, texts, ids)
+    return Workload(weights, calibration, texts, ids, kind.softmax)
 
 
 def unclean_signs(analysis: Analysis, outcome: Outcome, load: str) -> list[str]:
@@ -602,7 +603,7 @@ def simulate(options: Options, teller: Teller, version: str, hooks: Hooks | None
     with locked(folder):
         log = make_fresh(folder)
         teller.stage("quantising the model")
-        params = quantise_cached(workload.weights, workload.calibration, project.name, cache_folder(), teller.stage)
+        params = quantise_cached(workload.weights, workload.calibration, project.name, cache_folder(), teller.stage, workload.softmax)
         rows = [embed_rows(params, workload.weights, ids) for ids in workload.ids]
         before = time.monotonic() - begin
         ran = run_cluster(plan, params, rows, options, trouble, teller, hooks, log, hooks.builds or log.parent)

@@ -226,7 +226,7 @@ def fuzz(options: Options, frames: int, teller: Teller, hooks: Hooks | None = No
         log = make_fresh(folder)
         (folder / "fuzz.json").unlink(missing_ok=True)
         teller.stage("quantising the model")
-        params = quantise_cached(workload.weights, workload.calibration, project.name, cache_folder(), teller.stage)
+        params = quantise_cached(workload.weights, workload.calibration, project.name, cache_folder(), teller.stage, workload.softmax)
         rows = [embed_rows(params, workload.weights, ids) for ids in workload.ids]
 
         def besieged(job: Job) -> Job:

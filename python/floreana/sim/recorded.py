@@ -61,6 +61,11 @@ def choose(project: Project, plan: Plan, folder: Path, encoder: str | None) -> t
             "encoder and source synthetic, for example PROJECT=ibert_base_6 (a recording lacks the feed-forward matrices: nothing behind "
             "the first encoder could be compared)"
         )
+    if project.model.softmax != ("published",):
+        raise InputError(
+            f"project {project.name} has model.softmax {', '.join(project.model.softmax)}, recordings are of the published one; "
+            "leave it out"
+        )
     fit, others = [], []
     for path in find_vectors(folder, encoder):
         why = misfit(Vectors(path), plan)
