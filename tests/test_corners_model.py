@@ -21,7 +21,7 @@ from floreana.cluster.images import write_images
 from floreana.cluster.plan import make_plan
 from floreana.ibert import ops
 from floreana.ibert.model import encoder, linear_parts, model
-from floreana.ibert.params import GeluParams, LayerNormParams, LinearParams, RequantParams, SoftmaxParams
+from floreana.ibert.params import GeluParams, LayerNormParams, LinearParams, RequantParams
 
 
 def requant(corner: str) -> None:
@@ -106,8 +106,8 @@ def test_linear_most_negative_inputs() -> None:
     assert got.tolist() == [[LOW32 + (k << 14), -k * 127 * 128, LOW32]] * 2
 
 
-def attention(case: Attention, softmax: SoftmaxParams = cases.POWER) -> None:
-    got = ops.attention(case.q, case.k, case.v, softmax, cases.same_requant(64, *case.rq), heads=1)
+def attention(case: Attention) -> None:
+    got = ops.attention(case.q, case.k, case.v, case.softmax, cases.same_requant(64, *case.rq), heads=1)
     assert got.tolist() == case.want.tolist()
 
 
@@ -148,6 +148,24 @@ def test_all_scores_equal(n: int) -> None:
 
 def test_attention_most_negative_inputs() -> None:
     attention(cases.most_negative_attention())
+
+
+def test_deferred_one_token() -> None:
+    assert ops.greatest_exponential(cases.LATE) == 255
+    attention(cases.deferred_one_token())
+
+
+@pytest.mark.parametrize("n", [3, 8, 9])
+def test_deferred_mean(n: int) -> None:
+    attention(cases.deferred_mean(n))
+
+
+def test_deferred_sum_of_zero() -> None:
+    attention(cases.deferred_sum_of_zero())
+
+
+def test_deferred_most_negative() -> None:
+    attention(cases.deferred_most_negative())
 
 
 def test_rows_in_every_order() -> None:

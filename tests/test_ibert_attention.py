@@ -50,7 +50,8 @@ def test_ibert_attention() -> None:
 
 @pytest.mark.parametrize("shape", [PAIR, ODD, WIDE], ids=["pair", "odd", "wide"])
 def test_ibert_attention_other_shapes(shape: dict[str, int]) -> None:
-    attention(shape, tests=["basic", "streams/pattern=4", "next_encoder", "drops", "rate", "flush_cuts_a_message", "flush_in_traffic"])
+    some = ["basic", "streams/pattern=4", "modes_take_turns", "next_encoder", "drops", "rate", "flush_cuts_a_message", "flush_in_traffic"]
+    attention(shape, tests=some)
 
 
 @pytest.mark.parametrize("head_dim", [64, 32])
@@ -66,7 +67,7 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         ("basic",),
     ),
     "clamp at 31 x0": ("ibert_attention_exp", "- {4'd0, entry[15:0], 1'b0};", "- {5'd0, entry[15:0]};", ("corners",)),
-    "probability wraps at 256": ("ibert_prob", "(prod_p2[47:32] != 16'd0)", "1'b0", ("corners",)),
+    "probability wraps at 256": ("ibert_prob", "(prod_p2[A_W+31:32] != {A_W{1'b0}})", "1'b0", ("corners",)),
     "factor wraps at 2**32": ("ibert_recip", "| {W{quo[LOG]}}", "| {W{1'b0}}", ("corners",)),
     "served before V is in": ("ibert_attention_bank", " && v_cnt_reg == need_reg;", ";", ("waiting_is_counted",)),
     "half rows survive reset": (
@@ -104,6 +105,18 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     ),
     "counts survive a flush": ("ibert_attention_rows", ".clear(flush && flush_of == g / 2)", ".clear(1'b0)", ("flush_empties_the_queue",)),
     "K and V are activity for ever": ("ibert_attention_bank", "        used_reg  <= 1'b0;\n", "", ("basic",)),
+    "a deferred exponential wraps": ("ibert_attention_exp", "&& wide[15:8] != 8'd0)", "&& 1'b0)", ("corners_deferred",)),
+    "the factor of the next job": ("ibert_attention_context", "hold_f_reg <= cap_f_reg;", "hold_f_reg <= f_reg;", ("basic_deferred",)),
+    "a mean rounded towards zero": (
+        "ibert_prob",
+        "prod_p2[A_W+32:16];",
+        "prod_p2[A_W+32:16] + {{(A_W+16){1'b0}}, prod_p2[A_W+32]};",
+        ("corners_deferred",),
+    ),
+    "multipliers taken a cycle early": ("ibert_attention_context", "SWITCH  = 5'd22;", "SWITCH  = 5'd21;", ("modes_take_turns",)),
+    "the mode of another job": ("ibert_attention_exp", "modes_reg[head_reg];", "modes_reg[head_reg + 2'd1];", ("modes_take_turns",)),
+    "constants before their products": ("ibert_attention_context", "valid_n1 ? par_n1 :", "valid_n1 ? par_x :", ("basic_deferred",)),
+    "a borrowed one is forgotten": ("ibert_attention_sums", "+ hi + one;", "+ hi;", ("basic",)),
     "output FIFO overrun": ("ibert_attention", "promised_next < OUT_N", "promised_next < OUT_N + 4", ("blocked",)),
 }
 

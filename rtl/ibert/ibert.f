@@ -31,6 +31,7 @@ rtl/ibert/ibert_attention_in.v
 rtl/ibert/ibert_attention_bank.v
 rtl/ibert/ibert_attention_rows.v
 rtl/ibert/ibert_attention_score.v
+rtl/ibert/ibert_attention_sums.v
 rtl/ibert/ibert_attention_exp.v
 rtl/ibert/ibert_attention_context.v
 rtl/ibert/ibert_attention.v

@@ -2,6 +2,7 @@
 // Kernel `attention`: integer softmax attention of the heads of one node, row by row, no padding.
 //
 //   s = q.k;  p = softmax(s) (I-BERT, 0..255);  o = sum p*v;  y = requant(o) to int8      per 64-byte head beat of a row
+//   mode 1 of the context, normalisation deferred: e8 = exp(s), 0..255;  o = (sum e8*v * floor(2^32 / sum e8)) >> 16;  y = requant(o)
 // (equations, rounding and bounds: ibert_dot, ibert_exp, ibert_attention_exp, ibert_attention_context)
 //
 // A head beat holds 64/HEAD_DIM heads side by side; both are computed in the same cycles. Rows of a (slot, bank) are served once all K and V
@@ -12,8 +13,10 @@
 // Stages (a job = one head beat, n keys), each taking the next job while the one after works on the last:
 //   scores n cycles | exponentials n | division 19 | context n | requantisation 16 | output FIFO 8 beats
 // Rate: one job per max(n, 18) cycles (18: the division).  Budget: a job's scores follow 6 cycles behind its last key,
-// exponentials 15, f 20, sums 6, output beat 22, FIFO and skid 3; last input beat to first key 6; a cycle to take a job in each of two stages:
-// 3n + 77 cycles from the completing beat to the first output beat. Back-pressure stops new context jobs only; nothing in flight is lost.
+// exponentials 15, f 20, sums 6, output beat 22 (24 in mode 1), FIFO and skid 3; last input beat to first key 6; a cycle to take a job in each
+// of two stages: 3n + 77 cycles from the completing beat to the first output beat, 3n + 79 in mode 1. The rate is the same in both modes; a job
+// of mode 0 that follows one of mode 1 starts its context 23 cycles behind the last key of that (they share multipliers).
+// Back-pressure stops new context jobs only; nothing in flight is lost.
 // Stores: 3 x 512 bits x 2**(SLOT_W+1+ROW_W) * HEAD_BEATS words; scores of two jobs, exponentials of four.
 //
 // Generations: cur of a slot is 0 after reset. A message whose generation is 1 to 7 newer (mod 16) makes it cur; one that is older is
@@ -25,7 +28,7 @@
 //
 // It does not: check that slices come once, mask, pad, or split rows over nodes.
 //
-// Configuration: 0 EDGE, 1 CONTEXT {msg_base 8, req_base 12, e 7, m 32, c 32, b 20, x0 16 = -x0, beats 4, bank 1}, 2 MESSAGE, 3 OWNER,
+// Configuration: 0 EDGE, 1 CONTEXT {mode 1, msg_base 8, req_base 12, e 7, m 32, c 32, b 20, x0 16 = -x0, beats 4, bank 1}, 2 MESSAGE, 3 OWNER,
 // 4 REQUANT {off 9, e 7, m 32} per channel. A context with beats > HEAD_BEATS never completes a row.
 // sts_count, 32 bits each, from bit 0: messages in, beats in, dropped by edge, by row or slot, by slice, rows served, cycles with a job in
 // flight, cycles a complete Q row waited for K or V, cycles a finished softmax waited for room in the output FIFO, messages dropped as stale.
@@ -171,6 +174,7 @@ ibert_attention_score #(.HEADS(HEADS), .ROW_W(ROW_W), .SB_W(SB_W), .BEAT_AW(BEAT
 wire                ex_valid, ex_take, ex_rd_en;
 wire [JOB_W-1:0]    ex_job;
 wire [32*HEADS-1:0] ex_f;
+wire                ex_mode;
 wire [ROW_W-1:0]    ex_rd_index;
 wire [16*HEADS-1:0] ex_data;
 
@@ -178,9 +182,9 @@ ibert_attention_exp #(.HEADS(HEADS), .ROW_W(ROW_W), .CTX_N(CTX_N), .JOB_W(JOB_W)
     .clk(clk), .rst(rst),
     .s_valid(sc_valid), .s_job(sc_job), .s_max(sc_max), .s_take(sc_take),
     .rd_en(sc_rd_en), .rd_index(sc_rd_index), .rd_scores(sc_scores),
-    .m_valid(ex_valid), .m_job(ex_job), .m_f(ex_f), .m_take(ex_take),
+    .m_valid(ex_valid), .m_job(ex_job), .m_f(ex_f), .m_mode(ex_mode), .m_take(ex_take),
     .ea_rd_en(ex_rd_en), .ea_rd_index(ex_rd_index), .ea_rd_data(ex_data),
-    .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_data(cfg_data[131:0])
+    .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_data(cfg_data[132:0])
 );
 
 reg              room_reg;
@@ -193,7 +197,7 @@ ibert_attention_context #(
     .HEADS(HEADS), .ROW_W(ROW_W), .SB_W(SB_W), .BEAT_AW(BEAT_AW), .ADDR_W(ADDR_W), .CTX_N(CTX_N), .REQ_WORDS(REQ_WORDS), .JOB_W(JOB_W)
 ) u_context (
     .clk(clk), .rst(rst),
-    .s_valid(ex_valid), .s_job(ex_job), .s_f(ex_f), .s_room(room_reg), .s_take(ex_take),
+    .s_valid(ex_valid), .s_job(ex_job), .s_f(ex_f), .s_mode(ex_mode), .s_room(room_reg), .s_take(ex_take),
     .ea_rd_en(ex_rd_en), .ea_rd_index(ex_rd_index), .ea_rd_data(ex_data),
     .v_rd_en(st_rd_en[2]), .v_rd_addr(st_rd_addr[2*ADDR_W +: ADDR_W]), .v_rd_data(st_rd_data[1024 +: 512]),
     .m_valid(y_valid), .m_data(y_data), .m_msg(y_msg), .m_job(y_job),
@@ -266,7 +270,7 @@ assign sts_count  = count_reg;
 assign sts_active = active_reg;
 
 // the promises keep the FIFO from ever being full
-wire unused = &{1'b0, fifo_ready, fifo_level, y_sb[0], cfg_data[511:132]};
+wire unused = &{1'b0, fifo_ready, fifo_level, y_sb[0], cfg_data[511:133]};
 
 endmodule
 

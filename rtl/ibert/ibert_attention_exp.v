@@ -2,6 +2,7 @@
 // Exponential stage of ibert_attention: exponentials of a job's scores, their sum, its reciprocal.
 //
 //   ea[k][h] = ibert_exp(s[k][h] - max[h]),   sum[h] = sum over k of ea[k][h]  (32 bits unsigned; 0 <= sum < 2^(15+ROW_W))
+//   mode 1 (deferred): ea = min(ea, 255), which is the requantisation to unsigned 8 bits; sum < 2^(8+ROW_W)
 //   f[h] = min(floor(2^32 / sum[h]), 2^32 - 1);   sum = 0 gives f = 0 (ibert_recip)
 //
 // One key a cycle; the division (19 cycles, one divider a head) overlaps the next jobs. Exponentials are stored in a ring of four, so that
@@ -33,6 +34,7 @@ module ibert_attention_exp #(
     output wire                m_valid,
     output wire [JOB_W-1:0]    m_job,
     output wire [32*HEADS-1:0] m_f,
+    output wire                m_mode,   // of the context
     input  wire                m_take,
     input  wire                ea_rd_en,
     input  wire [ROW_W-1:0]    ea_rd_index,
@@ -40,7 +42,7 @@ module ibert_attention_exp #(
 
     input  wire                cfg_we,
     input  wire [27:0]         cfg_addr,
-    input  wire [131:0]        cfg_data
+    input  wire [132:0]        cfg_data
 );
 
 localparam CTX_AW = (CTX_N > 1) ? $clog2(CTX_N) : 1;
@@ -56,7 +58,8 @@ reg [2:0]          stored_reg;   // jobs begun and not yet taken, 0..4
 reg [1:0]          in_buf_reg;   // where the next job goes; pointers of the ring wrap by themselves
 reg [4*JOB_W-1:0]  jobs_reg;
 reg [32*HEADS-1:0] max_reg, max_p1;
-reg [106:0]        par_reg;      // e 7, m 32, c 32, b 20, x0 16
+reg [3:0]          modes_reg;
+reg [107:0]        par_reg;      // mode 1, e 7, m 32, c 32, b 20, x0 16
 reg [20:0]         lim_reg;
 
 wire        ea_valid, ea_last;
@@ -68,10 +71,10 @@ assign s_take   = take;
 assign rd_en    = act_reg;
 assign rd_index = k_reg;
 
-wire [106:0] entry;
-axis_lutram #(.DATA_W(107), .DEPTH(CTX_N)) u_context (
+wire [107:0] entry;
+axis_lutram #(.DATA_W(108), .DEPTH(CTX_N)) u_context (
     .clk(clk),
-    .wr_en(cfg_we && cfg_addr[27:24] == 4'd1 && {8'd0, cfg_addr[23:0]} < CTX_N), .wr_addr(cfg_addr[CTX_AW-1:0]), .wr_data(cfg_data[111:5]),
+    .wr_en(cfg_we && cfg_addr[27:24] == 4'd1 && {8'd0, cfg_addr[23:0]} < CTX_N), .wr_addr(cfg_addr[CTX_AW-1:0]), .wr_data({cfg_data[132], cfg_data[111:5]}),
     .rd_addr(ctx_new[CTX_AW-1:0]), .rd_data(entry)
 );
 
@@ -93,6 +96,7 @@ always @(posedge clk) begin
         lim_reg    <= {entry[15:0], 5'd0} - {4'd0, entry[15:0], 1'b0};   // 30 * x0
         in_buf_reg <= in_buf_reg + 2'd1;
         jobs_reg[JOB_W*in_buf_reg +: JOB_W] <= s_job;
+        modes_reg[in_buf_reg] <= entry[107];
     end
     stored_reg <= stored_reg + {2'b0, take} - {2'b0, m_take};
     flying_reg <= flying_reg + {2'b0, take} - {2'b0, ea_valid && ea_last};
@@ -122,11 +126,13 @@ assign ea_last  = last_sr[LAT];
 genvar h;
 generate
 for (h = 0; h < HEADS; h = h + 1) begin : g_exp
+    wire [15:0] wide;
     ibert_exp u_exp (
         .clk(clk), .rst(rst), .s_valid(valid_p1), .s_score(rd_scores[32*h +: 32]), .s_max(max_p1[32*h +: 32]),
         .x0n(par_reg[15:0]), .lim(lim_reg), .b(par_reg[35:16]), .c(par_reg[67:36]), .m(par_reg[99:68]), .e(par_reg[106:100]),
-        .m_valid(ea_valids[h]), .m_ea(ea[16*h +: 16])
+        .m_valid(ea_valids[h]), .m_ea(wide)
     );
+    assign ea[16*h +: 16] = (par_reg[107] && wide[15:8] != 8'd0) ? 16'd255 : wide;
     assign sum_next[32*h +: 32] = (ea_first ? 32'd0 : sum_reg[32*h +: 32]) + {{16{ea[16*h+15]}}, ea[16*h +: 16]};
 end
 endgenerate
@@ -194,6 +200,7 @@ axis_ram #(.DATA_W(16*HEADS), .DEPTH(4 << ROW_W)) u_ea (
 assign m_valid = ready_reg != 3'd0;
 assign m_job   = jobs_reg[JOB_W*head_reg +: JOB_W];
 assign m_f     = fs_reg[32*HEADS*head_reg +: 32*HEADS];
+assign m_mode  = modes_reg[head_reg];
 
 wire unused_cfg = &{1'b0, cfg_data[131:112], cfg_data[4:0]};
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from floreana.ibert.params import IntArray, RequantParams, SoftmaxParams
+from floreana.ibert.params import DEFERRED, IntArray, RequantParams, SoftmaxParams
 
 LOW56, HIGH56 = -(1 << 55), (1 << 55) - 1
 LOW32, HIGH32 = -(1 << 31), (1 << 31) - 1
@@ -75,6 +75,9 @@ GELU: dict[str, list[tuple[int, int, int, int, int]]] = {
 
 # the greatest exponential is exactly 2**14: alone it gives (2**14 * 2**18) >> 24 = 256 before saturation
 POWER = SoftmaxParams(x0=-6931, b=27073, c=1 << 28, m=1 << 30, e=74)
+# deferred: exactly 255; and exponentials that are all 0
+LATE = SoftmaxParams(x0=-6931, b=27073, c=1 << 28, m=255 << 22, e=80, mode=DEFERRED)
+NONE = SoftmaxParams(x0=-6931, b=27073, c=1 << 28, m=0, e=80, mode=DEFERRED)
 
 
 def same_requant(channels: int, m: int, e: int, off: int) -> RequantParams:
@@ -83,10 +86,12 @@ def same_requant(channels: int, m: int, e: int, off: int) -> RequantParams:
 
 
 class Attention:
-    """One head's q, k, v (n, 64), context requant, and the context expected."""
+    """One head's q, k, v (n, 64), context requant, the context expected, and the softmax."""
 
-    def __init__(self, q: IntArray, k: IntArray, v: IntArray, rq: tuple[int, int, int], want: IntArray) -> None:
-        self.q, self.k, self.v, self.rq, self.want = q, k, v, rq, want
+    def __init__(
+        self, q: IntArray, k: IntArray, v: IntArray, rq: tuple[int, int, int], want: IntArray, softmax: SoftmaxParams = POWER
+    ) -> None:
+        self.q, self.k, self.v, self.rq, self.want, self.softmax = q, k, v, rq, want, softmax
 
 
 def _full(n: int, value: int) -> IntArray:
@@ -112,6 +117,29 @@ def all_scores_equal(n: int) -> Attention:
     total = {8: 256, 3: 255, 9: 252}[n]
     k = np.random.default_rng(n).integers(-128, 128, (n, 64))
     return Attention(_full(n, 0), k, _full(n, 1), (1, 0, -256), _full(n, total - 256))
+
+
+def deferred_one_token() -> Attention:
+    """All of it: (255*v * floor(2**32 / 255)) >> 16 is 65,536*v, one less where v > 0, and v again over 65,536."""
+    v = np.arange(-128, 128, 4, dtype=np.int64)[None]
+    return Attention(_full(1, 77), _full(1, -5), v, (1, 16, 0), v, LATE)
+
+
+def deferred_mean(n: int) -> Attention:
+    """q = 0: the mean of v = 0, 2, 4 ... is n - 1, of which no key's share is floored away (n = 9 loses 4 of 256 published)."""
+    k = np.random.default_rng(n).integers(-128, 128, (n, 64))
+    v = np.repeat(np.arange(0, 2 * n, 2, dtype=np.int64)[:, None], 64, axis=1)
+    return Attention(_full(n, 0), k, v, (1, 16, 0), _full(n, n - 1), LATE)
+
+
+def deferred_sum_of_zero() -> Attention:
+    """Every exponential 0: factor 0, mean 0, and the offset is what is left."""
+    return Attention(_full(3, 5), _full(3, 7), _full(3, 127), (HIGH32, 0, -9), _full(3, -9), NONE)
+
+
+def deferred_most_negative() -> Attention:
+    """-128 everywhere: |sum * factor| near 2**39, the mean -2**23 within a few units, over 65,536 -128."""
+    return Attention(_full(16, -128), _full(16, -128), _full(16, -128), (1, 16, 0), _full(16, -128), LATE)
 
 
 def most_negative_attention() -> Attention:

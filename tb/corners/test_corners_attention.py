@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 from typing import Any
 
 import cocotb
@@ -19,8 +20,8 @@ from floreana_tb import stalls
 CONTEXT = Context(0, 0, 1, cases.POWER, 0, 0)
 
 
-async def start(dut: Any, rq: tuple[int, int, int] | None = None, pattern: stalls.Pattern | None = None) -> Env:
-    tables = make_tables([CONTEXT], cocotb.RANDOM_SEED)
+async def start(dut: Any, rq: tuple[int, int, int] | None = None, pattern: stalls.Pattern | None = None, context: Context = CONTEXT) -> Env:
+    tables = make_tables([context], cocotb.RANDOM_SEED)
     if rq is not None:
         tables.requant = cases.same_requant(len(tables.requant.m), *rq)
     bench = Env(dut, tables, pattern)
@@ -32,8 +33,9 @@ async def run(dut: Any, case: Attention) -> None:
     """One head of which the context is known."""
     assert env.HEAD_DIM == 64
     rng = random.Random(cocotb.RANDOM_SEED)
-    bench = await start(dut, case.rq)
-    await bench.send(Rows(CONTEXT, 0, 3, case.q, case.k, case.v).messages(rng))
+    context = replace(CONTEXT, softmax=case.softmax)
+    bench = await start(dut, case.rq, context=context)
+    await bench.send(Rows(context, 0, 3, case.q, case.k, case.v).messages(rng))
     await bench.finish(len(case.q))
     got = {header.row: np.frombuffer(payload, np.int8).tolist() for header, payload in bench.sink.received}
     assert got == dict(enumerate(case.want.tolist()))
@@ -58,6 +60,27 @@ async def all_scores_equal(dut: Any, n: int) -> None:
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def attention_most_negative_inputs(dut: Any) -> None:
     await run(dut, cases.most_negative_attention())
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def deferred_one_token(dut: Any) -> None:
+    await run(dut, cases.deferred_one_token())
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.parametrize(n=[3, 8, 9])
+async def deferred_mean(dut: Any, n: int) -> None:
+    await run(dut, cases.deferred_mean(n))
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def deferred_sum_of_zero(dut: Any) -> None:
+    await run(dut, cases.deferred_sum_of_zero())
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def deferred_most_negative(dut: Any) -> None:
+    await run(dut, cases.deferred_most_negative())
 
 
 @cocotb.test(timeout_time=5, timeout_unit="ms")

@@ -20,7 +20,7 @@ from cocotb.triggers import RisingEdge
 from floreana.cluster import layout
 from floreana.cluster.layout import Header, pack
 from floreana.ibert import ops
-from floreana.ibert.params import IntArray, RequantParams, SoftmaxParams
+from floreana.ibert.params import DEFERRED, IntArray, RequantParams, SoftmaxParams
 from floreana_tb import clocks, generations
 from floreana_tb.stalls import Pattern
 from floreana_tb.streams import ConfigBus, MessageSink, MessageSource, Monitor, Scoreboard
@@ -55,6 +55,9 @@ BOUND = SoftmaxParams(x0=-65535, b=-(1 << 19), c=(1 << 31) - 1, m=(1 << 31) - 1,
 CLAMPED = SoftmaxParams(x0=-1, b=1000, c=(1 << 31) - 1, m=(1 << 31) - 1, e=50)
 SATURATED = SoftmaxParams(x0=-1, b=(1 << 19) - 1, c=(1 << 31) - 1, m=(1 << 31) - 1, e=30)
 NEGATIVE = SoftmaxParams(x0=-65535, b=(1 << 19) - 1, c=-(1 << 31), m=1 << 30, e=60)
+# normalisation deferred: greatest exponential 255
+LATE = SoftmaxParams(x0=-6931, b=27073, c=279_200_000, m=1_028_311_161, e=80, mode=DEFERRED)
+LATE_COARSE = SoftmaxParams(x0=-2100, b=8204, c=25_638_000, m=699_899_749, e=76, mode=DEFERRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,9 @@ def make_tables(contexts: Iterable[Context], seed: int) -> Tables:
         off=np.array([rng.choice([0, 0, rng.randint(-256, 255)]) for _ in range(channels)], np.int64),
     )
     tables = Tables({c.index: c for c in contexts}, requant, [rng.randrange(256) for _ in range(ROWS)])
+    for ctx in tables.contexts.values():
+        if ctx.softmax.mode == DEFERRED:  # sums of weights are 2**16, not 2**8
+            requant.e[64 * ctx.req_base : 64 * (ctx.req_base + ctx.beats)] += 8
     for ctx in tables.contexts.values():
         for beat in range(ctx.beats):
             tables.messages[(ctx.msg_base + beat) & 255] = {

@@ -15,7 +15,7 @@ from attention_env import HEAD_BEATS, ROWS, SLOTS, Context, Env, Rows, make_tabl
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from floreana.cluster import layout
-from floreana.ibert.params import SoftmaxParams
+from floreana.ibert.params import DEFERRED, SoftmaxParams
 from floreana_tb import clocks, stalls
 from floreana_tb.generations import Gate
 
@@ -63,11 +63,32 @@ async def basic(dut: Any) -> None:
 
 
 @cocotb.test(timeout_time=5, timeout_unit="ms")
+async def basic_deferred(dut: Any) -> None:
+    """One sequence with normalisation deferred, rows in order."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    ctx = contexts(env.LATE)[0]
+    bench = Env(dut, make_tables([ctx], rng.getrandbits(32)))
+    await bench.start()
+    await bench.send(random_sequence(ctx, 0, 7, rng).messages(rng, split=False))
+    await bench.finish(7 * ctx.beats)
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
 @cocotb.parametrize(pattern=sorted(stalls.PATTERNS))
 async def streams(dut: Any, pattern: str) -> None:
     """All slots and both banks at once, shuffled slices, several sequences each, two sets of constants, every stall pattern."""
+    await chains(dut, pattern, contexts())
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+@cocotb.parametrize(pattern=sorted(stalls.PATTERNS))
+async def streams_of_both_modes(dut: Any, pattern: str) -> None:
+    """The same with one context deferred; without stalls, both."""
+    await chains(dut, pattern, contexts(env.LATE, env.LATE_COARSE if pattern == "none" else env.COARSE))
+
+
+async def chains(dut: Any, pattern: str, both: tuple[Context, Context]) -> None:
     rng = random.Random(f"{cocotb.RANDOM_SEED}{pattern}")
-    both = contexts()
     bench = Env(dut, make_tables(both, rng.getrandbits(32)), stalls.PATTERNS[pattern](rng.randrange(1000)))
     await bench.start()
 
@@ -151,8 +172,19 @@ CORNERS = {
 @cocotb.parametrize(constants=sorted(CORNERS))
 async def corners(dut: Any, constants: str) -> None:
     """Equal scores, one dominant score, extreme operands and a lone key, under constants at their bounds."""
+    await corner(dut, constants, CORNERS[constants])
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+@cocotb.parametrize(constants=sorted([*CORNERS, "late"]))
+async def corners_deferred(dut: Any, constants: str) -> None:
+    """The same deferred, sums of 0 and 1 and exponentials beyond 8 bits among them."""
+    await corner(dut, constants, env.LATE if constants == "late" else replace(CORNERS[constants], mode=DEFERRED))
+
+
+async def corner(dut: Any, constants: str, softmax: SoftmaxParams) -> None:
     rng = random.Random(f"{cocotb.RANDOM_SEED}{constants}")
-    ctx = contexts(CORNERS[constants])[0]
+    ctx = contexts(softmax)[0]
     bench = Env(dut, make_tables([ctx], rng.getrandbits(32)))
     await bench.start()
     n, h = min(ROWS, 9), 64 * ctx.beats
@@ -458,10 +490,11 @@ async def flow(bench: Env, sequence: Rows, rng: random.Random) -> tuple[int, lis
 
 
 @cocotb.test(timeout_time=5, timeout_unit="ms")
-async def rate(dut: Any) -> None:
+@cocotb.parametrize(mode=[0, 1])
+async def rate(dut: Any, mode: int) -> None:
     """Cycles between head beats: at most max(N, 17) + 16 always, N where N hides the division; latency within its budget."""
     rng = random.Random(cocotb.RANDOM_SEED)
-    ctx = contexts()[0]
+    ctx = contexts(env.LATE if mode else env.PLAIN)[0]
     bench = Env(dut, make_tables([ctx], rng.getrandbits(32)))
     await bench.start()
     lengths = sorted({1, 2, min(ROWS, 8), min(ROWS, 16), min(ROWS, 17), min(ROWS, 40), ROWS})
@@ -473,7 +506,25 @@ async def rate(dut: Any) -> None:
         mean = sum(gaps) / len(gaps) if gaps else 0.0
         print(f"rate: N {n}: latency {latency}, interval mean {mean:.2f} worst {worst}", flush=True)
         assert worst <= max(n, 17) + 16, f"N {n}: {worst} cycles between head beats"
-        assert latency <= 3 * n + 77, f"N {n}: latency {latency}"
+        assert latency <= 3 * n + (79 if mode else 77), f"N {n}: latency {latency}"
         if n >= 40:
             assert worst == n, f"N {n}: {worst} cycles between head beats, nothing hides there"
     await bench.finish(sum(lengths) * ctx.beats)
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+async def modes_take_turns(dut: Any) -> None:
+    """Sequences of one row, deferred in bank 0 and not in bank 1, as fast as they come: jobs of both modes wait for the multipliers."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    both = contexts(env.LATE)
+    bench = Env(dut, make_tables(both, rng.getrandbits(32)))
+    await bench.start()
+    for trial in range(12):
+        rows = [random_sequence(ctx, slot, 1 + trial % 3, rng) for slot in range(SLOTS) for ctx in both]
+        messages = [m for sequence in rows for m in sequence.messages(rng)]
+        messages.sort(key=lambda m: m[0].edge & 3, reverse=True)  # queries last: all are ready at once
+        before = len(bench.sink.received)
+        for header, payload in messages:
+            bench.source.send(header, payload)
+        await bench.sink.wait(before + sum(sequence.n * sequence.ctx.beats for sequence in rows))
+    await bench.finish(24 * SLOTS)

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import cocotb
-from ibert_attention.attention_env import HEAD_BEATS, POWER, ROWS, Context, Env, make_tables, random_sequence
+from ibert_attention.attention_env import HEAD_BEATS, LATE, POWER, ROWS, Context, Env, make_tables, random_sequence
 
 from floreana_tb.trace import Trace
 
@@ -22,10 +23,12 @@ def ends(cycles: list[int], n: int) -> list[int]:
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
-async def stages(dut: Any) -> None:
+@cocotb.parametrize(mode=[0, 1])
+async def stages(dut: Any, mode: int) -> None:
     """Sequences so long that nothing waits for the division, and a single row."""
     rng = random.Random(cocotb.RANDOM_SEED)
-    bench = Env(dut, make_tables([CONTEXT], cocotb.RANDOM_SEED))
+    context = replace(CONTEXT, softmax=LATE) if mode else CONTEXT
+    bench = Env(dut, make_tables([context], cocotb.RANDOM_SEED))
     await bench.start()
     trace = Trace(
         dut.clk, beat=dut.s_axis_tvalid, write=dut.u_in.wr_en, message=dut.u_in.c_valid, job=dut.u_rows.job_valid,
@@ -35,7 +38,7 @@ async def stages(dut: Any) -> None:
     )  # fmt: skip
     for n in (1, 20):
         assert n <= ROWS
-        messages = random_sequence(CONTEXT, 0, n, rng).messages(rng, split=False)
+        messages = random_sequence(context, 0, n, rng).messages(rng, split=False)
         messages.sort(key=lambda m: m[0].edge & 3)  # V last: its last message completes everything
         trace.clear()
         before = len(bench.sink.received)
@@ -56,11 +59,12 @@ async def stages(dut: Any) -> None:
         # exponentials: 15 cycles and the division's 20 from the last score
         scores = ends(trace["score_read"], n)
         assert trace["exp"][0] == scores[0] + 15 + 20
-        # context: 6 cycles from the last key to the sums, 22 to the beat; two through the FIFO, one through the skid buffer
+        # context: 6 cycles from the last key to the sums, 22 to the beat, deferred 24; two through the FIFO, one through the skid buffer
+        late = 2 * mode
         sums = ends(trace["ea_read"], n)
-        trace.demand("result", [cycle + 6 + 22 for cycle in sums])
+        trace.demand("result", [cycle + 6 + 22 + late for cycle in sums])
         assert trace["out"][0] == trace["result"][0] + 3
-        assert trace["out"][0] - trace["beat"][-1] == 3 * n + 77
+        assert trace["out"][0] - trace["beat"][-1] == 3 * n + 77 + late
         if n == 20:
             assert trace["key"][-1] - trace["key"][0] == jobs * n - 1, "idle cycle between jobs"
             trace.demand("score_take", [cycle + 6 for cycle in keys])

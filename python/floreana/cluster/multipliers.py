@@ -3,8 +3,8 @@
 
 Counted are all products of signed numbers in the RTL: those of the model's arithmetic. A slice multiplies 27 by 18 bits signed; wider
 products take as many slices as tiles. Two int8 products with a factor in common share a slice: the array's (an input times two outputs)
-and the context's (a probability times two columns of V). Scores have no common factor: a slice each. Not counted are the unsigned
-products of indices in addresses (row times beats of a row, at most 20 by 7 bits): a few adders in logic.
+and the context's (a probability times two columns of V, packed as one product of 27 by 9 bits). Scores have no common factor: a slice
+each. Not counted are the unsigned products of indices in addresses (row times beats of a row, at most 20 by 7 bits): a few adders in logic.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def multipliers(shape: Mapping[str, int]) -> list[Multipliers]:
     """Every signed multiplier of a node of that shape."""
     heads = 64 // shape["HEAD_DIM"]  # side by side in a beat
     post, norm = shape["POST_LANES"], shape["NORM_LANES"]
+    total = shape["ROW_W"] + 16  # bits of the sum of 2**ROW_W products of 9 by 8
     return [
         Multipliers("linear: array, x*w", shape["K_LANES"] * shape["OUT_N"], 8, 8, pairs=True),
         Multipliers("linear: GELU, square", post, 21, 21),
@@ -55,9 +56,9 @@ def multipliers(shape: Mapping[str, int]) -> list[Multipliers]:
         Multipliers("attention: scores, q*k", 64, 8, 8),
         Multipliers("attention: exponential", heads, 17, 21),
         Multipliers("attention: requant of the exponential", heads, 37, 32),
-        Multipliers("attention: probability, ea*f", heads, 16, 33),
-        Multipliers("attention: context, p*v", 64, 9, 8, pairs=True),
-        Multipliers("attention: requant of the context", 4, 32, 32),
+        Multipliers("attention: probability ea*f, mean of values acc*f", 4, total, 33),
+        Multipliers("attention: context, two p*v", 32, 9, 27),
+        Multipliers("attention: requant of the context", 4, max(total, 24), 32),
         Multipliers("add_norm: requant of the sum", norm, 32, 32),
         Multipliers("add_norm: requant of the residual", norm, RES_W, 32),
         Multipliers("add_norm: square", norm, 25, 25),

@@ -15,17 +15,18 @@ from floreana.spec.blocks import flag, ranged, signed, unsigned
 
 
 @block
-def prob(clk: Any, rst: Any, s_valid: Any, s_ea: Any, s_f: Any, m_valid: Any, m_p: Any) -> Any:
-    """m_p = min(max((s_ea * s_f) >> 24, 0), 255), 3 cycles later."""
-    bound = 1 << 47  # |ea * f|
+def prob(clk: Any, rst: Any, s_valid: Any, s_a: Any, s_f: Any, m_o: Any, m_valid: Any, m_p: Any) -> Any:
+    """m_p = min(max((s_a * s_f) >> 24, 0), 255), 3 cycles later; m_o = (s_a * s_f) >> 16, 2 cycles later."""
+    a_w = len(s_a)
+    bound = 1 << (a_w + 31)  # |a * f|
     prod_p1, prod_p2, p_p3 = ranged(-bound, bound), ranged(-bound, bound), unsigned(8)
     v1, v2, v3 = flag(), flag(), flag()
 
     @always(clk.posedge)
     def pipeline() -> None:
-        share = intbv(0, min=-(1 << 23), max=(1 << 23) + 1)
+        share = intbv(0, min=-(1 << (a_w + 7)), max=(1 << (a_w + 7)) + 1)
         if s_valid:
-            prod_p1.next = s_ea * s_f
+            prod_p1.next = s_a * s_f
         if v1:
             prod_p2.next = prod_p1
         if v2:
@@ -47,6 +48,7 @@ def prob(clk: Any, rst: Any, s_valid: Any, s_ea: Any, s_f: Any, m_valid: Any, m_
 
     @always_comb
     def outputs() -> None:
+        m_o.next = prod_p2 >> 16
         m_valid.next = v3
         m_p.next = p_p3
 

@@ -22,38 +22,83 @@ def _natural(rng: random.Random, bits: int) -> int:
     return rng.randrange(1 << bits) >> rng.randrange(bits)
 
 
-# ------------------------------------------------------------------ softmax: one probability
+# ------------------------------------------------------------------ softmax: one probability, or one mean of values
 
 
 def _prob_operands(rng: random.Random, count: int, p: Mapping[str, int]) -> Streams:
     rows: list[Values] = []
     for _ in range(count):
-        ea, f = some(rng, 16), _natural(rng, 32)
-        if ea > 0 and rng.random() < 0.5:  # near 0, 255 and 256, where the answer turns
-            f = min((1 << 32) - 1, max(0, (rng.choice((0, 1, 255, 256)) << 24) // ea + rng.randrange(-1, 2)))
-        rows.append({"s_ea": ea, "s_f": f})
+        a, f = some(rng, p["A_W"]), _natural(rng, 32)
+        if a > 0 and rng.random() < 0.5:  # near 0, 255 and 256, where the answer turns
+            f = min((1 << 32) - 1, max(0, (rng.choice((0, 1, 255, 256)) << 24) // a + rng.randrange(-1, 2)))
+        rows.append({"s_a": a, "s_f": f})
     yield {}, rows
+
+
+def _prob_expect(v: Values, p: Mapping[str, int]) -> Values:
+    return {"m_p": int(ops.saturate(np.asarray(v["s_a"] * v["s_f"] >> 24, np.int64), ops.UINT8))}
 
 
 PROB = Unit(
     name="prob",
     module="ibert_prob",
     block=blocks_norm.prob,
-    inputs=lambda p: dict(s_valid=flag(), s_ea=signed(16), s_f=unsigned(32)),
-    outputs=lambda p: dict(m_valid=flag(), m_p=unsigned(8)),
-    full={},
-    proofs=({},),
+    inputs=lambda p: dict(s_valid=flag(), s_a=signed(p["A_W"]), s_f=unsigned(32)),
+    outputs=lambda p: dict(m_o=signed(p["A_W"] + 17), m_valid=flag(), m_p=unsigned(8)),
+    full=dict(A_W=16),
+    proofs=(dict(A_W=16), dict(A_W=23)),
     operands=_prob_operands,
-    expect=lambda v, p: {"m_p": int(ops.saturate(np.asarray(v["s_ea"] * v["s_f"] >> 24, np.int64), ops.UINT8))},
+    expect=_prob_expect,
     bugs=(
-        ("(prod_p2[47:32] != 16'd0)", "(prod_p2[47:33] != 15'd0)"),
-        ("prod_p2[48] ? 8'd0 : ", ""),
+        ("(prod_p2[A_W+31:32] != {A_W{1'b0}})", "(prod_p2[A_W+31:33] != {A_W-1{1'b0}})"),
+        ("prod_p2[A_W+32] ? 8'd0 : ", ""),
         ("$signed({1'b0, s_f})", "$signed({s_f[31], s_f})"),
-        ("prod_p2 <= prod_p1;", "prod_p2 <= s_ea * f;"),
+        ("prod_p2 <= prod_p1;", "prod_p2 <= s_a * f;"),
     ),
     depth=lambda p: 4,
     valid_in="s_valid",
     valid_out="m_valid",
+    at={"m_o": 2},
+)
+
+
+def _mean_of_values_operands(rng: random.Random, count: int, p: Mapping[str, int]) -> Streams:
+    """Sums of values -128..127 with weights that sum to ``total``, and the factor of that."""
+    rows: list[Values] = []
+    for _ in range(count):
+        total = rng.choice((0, 1, 2, 254, 255, 256, 255 << 7, rng.randrange(255, 255 << 7)))
+        a = rng.choice((-128 * total, 127 * total, rng.randrange(-128 * total, 127 * total + 1)))
+        rows.append({"s_valid": 1, "s_a": a, "s_f": min((1 << 32) // total, (1 << 32) - 1) if total else 0})
+    yield {}, rows
+
+
+def _mean_of_values_expect(v: Values, p: Mapping[str, int]) -> Values:
+    mean = v["s_a"] * v["s_f"] >> 16  # as floreana.ibert.ops.head_context computes it
+    if not -(1 << 23) <= mean < 1 << 23:
+        raise ValueError(f"{mean} does not fit 24 bits")
+    return {"m_o": mean, "m_valid": 1, **_prob_expect(v, p)}
+
+
+MEAN_OF_VALUES = Unit(
+    name="mean_of_values",
+    module="ibert_prob",
+    block=blocks_norm.prob,
+    inputs=PROB.inputs,
+    outputs=PROB.outputs,
+    full=dict(A_W=23),
+    proofs=(dict(A_W=28),),
+    operands=_mean_of_values_operands,
+    expect=_mean_of_values_expect,
+    bugs=(
+        ("prod_p2[A_W+32:16];", "prod_p2[A_W+32:16] + 1;"),
+        ("prod_p2[A_W+32:16];", "prod_p1[A_W+32:16];"),
+        ("if (valid_p1) prod_p2", "if (s_valid) prod_p2"),
+    ),
+    depth=lambda p: 4,
+    valid_out="m_valid",
+    hold=5,
+    enables=dict(s_valid=0),
+    at={"m_o": 2},
 )
 
 # ------------------------------------------------------------------ factors of a row
@@ -274,4 +319,4 @@ DOT = Unit(
     valid_out="m_valid",
 )
 
-UNITS = (PROB, SOFTMAX_FACTOR, NORM_FACTOR, MEAN, VARIANCE, SIGMA, DOT)
+UNITS = (PROB, MEAN_OF_VALUES, SOFTMAX_FACTOR, NORM_FACTOR, MEAN, VARIANCE, SIGMA, DOT)
