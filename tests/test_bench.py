@@ -344,6 +344,10 @@ def test_tables_go_between_their_marks(tmp_path: Path, monkeypatch: pytest.Monke
     once = path.read_text(encoding="utf-8")
     assert "| 1,300 | 1,080 | reached, bit-exact | 201,094 |" in once and once.count("| tokens | cycles |") == 1
     bench_tables.record_document(path, content, data)
+    assert path.read_text(encoding="utf-8") == once and "![" not in once
+    bench_tables.record_document(path, content, data, {"tokens"})
+    assert path.read_text(encoding="utf-8").count("(plots/tokens.svg)") == 1
+    bench_tables.record_document(path, content, data)
     assert path.read_text(encoding="utf-8") == once
     path.write_text(once.replace("<!-- end tokens -->", ""), encoding="utf-8")
     with pytest.raises(InputError, match="<!-- bench tokens -->"):

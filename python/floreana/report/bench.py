@@ -205,7 +205,7 @@ def measure_figures(runner: Runner, data: BenchData, names: Sequence[str]) -> li
             entry["completions"] = completions(record["content"]["sentences"])
         unclean = record.get("unclean")
         entry |= {"measured": round(value, 6), "reached": target.reached(value) and unclean is None, "exact": True}
-        entry |= {"verdict": target.verdict(value) + (f"; NOT CLEAN: {unclean}" if unclean else "")}
+        entry |= {"verdict": target.verdict(value) + (f"; NOT CLEAN: {unclean.split(';')[0]}" if unclean else "")}
         out.append(entry)
     return out
 
@@ -278,7 +278,7 @@ def bench(options: BenchOptions, teller: Teller, version: str, console: Console)
         (docs / "plots").mkdir(exist_ok=True)
         for plot in plots:
             shutil.copyfile(plot, docs / "plots" / plot.name)
-        record_document(docs / "bench.md", content, data)
+        record_document(docs / "bench.md", content, data, {plot.stem for plot in plots})
         console.print(f"recorded in {docs / 'bench.md'} and {docs / 'plots'}", highlight=False, soft_wrap=True)
     bad = [entry["name"] for entry in content.get("figures", []) if entry["reached"] is False]
     if bad:

@@ -15,7 +15,7 @@ from floreana.errors import InputError
 from floreana.report.bench_data import BenchData, Peer
 
 CLOCK_HZ = 200_000_000
-CAUSES = {"busy": "busy", "idle_row": "no row is ready", "idle_output": "output is behind"}
+CAUSES = {"busy": "busy", "idle_row": "no row is ready", "idle_output": "output is behind", "idle_switch": "context is being read"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,15 +198,17 @@ def grids(content: Mapping[str, Any], data: BenchData) -> list[Grid]:
     return out
 
 
-def record_document(path: Path, content: Mapping[str, Any], data: BenchData) -> None:
-    """Put the tables between their marks in a Markdown document. InputError where a mark is missing."""
+def record_document(path: Path, content: Mapping[str, Any], data: BenchData, plots: Iterable[str] = ()) -> None:
+    """Put the tables between their marks in a Markdown document, plots of their names below. InputError where a mark is missing."""
     text = path.read_text(encoding="utf-8")
     for grid in grids(content, data):
         begin, end = f"<!-- bench {grid.name} -->\n", f"<!-- end {grid.name} -->\n"
         pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.S)
         if len(pattern.findall(text)) != 1:
             raise InputError(f"{path} must hold {begin.strip()} and, below, {end.strip()} once each; restore it")
-        text = pattern.sub(lambda _, b=begin, g=grid, e=end: f"{b}{g.markdown()}{e}", text)  # type: ignore[misc]
+        image = f"\n![{grid.title}](plots/{grid.name}.svg)\n" if grid.name in plots else ""
+        section = f"{begin}{grid.markdown()}{image}{end}"
+        text = pattern.sub(lambda _, section=section: section, text)  # type: ignore[misc]
     path.write_text(text, encoding="utf-8")
 
 
