@@ -15,6 +15,8 @@ import pytest
 from rich.console import Console
 
 from floreana.cli import main
+from floreana.cluster.description import find_project, load_project
+from floreana.cluster.plan import make_plan
 from floreana.environment import project_root
 from floreana.errors import DiffersError, InputError
 from floreana.report import bench, bench_check, bench_runs, bench_tables
@@ -150,21 +152,26 @@ def test_load_of_a_port() -> None:
     assert first.sent_share == (1152 + 48) / (62.5 * 250) == second.received_share
 
 
+def _shape(words: int) -> dict[str, int]:
+    """A node of ibert_base_6 with so many words of weights."""
+    return {**make_plan(load_project(find_project("ibert_base_6"))).shape, "W_WORDS": words}
+
+
 def test_what_does_not_fit_the_part_is_marked() -> None:
-    shape = {"K_LANES": 64, "OUT_N": 48, "POST_LANES": 8, "NORM_LANES": 8, "HEAD_DIM": 64, "W_WORDS": 1024}
+    shape = _shape(1024)
     assert bench.weight_ramb36(shape) == 684
-    part = Part("XCZU19EG", 1968, 984)
+    part = Part("XCZU19EG", 10_000, 984)
     assert bench.misfits(part, shape) == []
     assert bench.misfits(part, {**shape, "W_WORDS": 1152}) == ["1,026 RAMB36 of weights, 984 exist"]
-    assert bench.misfits(Part("small", 1800, 984), shape)[0].endswith("DSP48E2, 1,800 exist")
+    assert bench.misfits(Part("small", 1000, 984), shape)[0].endswith("DSP48E2, 1,000 exist")
 
 
 def test_scaling_is_against_one_array_that_is_always_busy() -> None:
-    shape = {"K_LANES": 64, "OUT_N": 48, "POST_LANES": 8, "NORM_LANES": 8, "HEAD_DIM": 64, "W_WORDS": 448}
+    shape = _shape(448)
     record = {"content": {"cycles": 60_000}, "mac_bound": 49_664, "shape": shape}
-    row = bench.scaling_row(Part("p", 1968, 984), 6, 128, record, 2304.0, shape)
+    row = bench.scaling_row(Part("p", 10_000, 984), 6, 128, record, 2304.0, shape)
     assert (row["speedup"], row["efficiency"], row["misfits"]) == (4.915, 0.8192, [])
-    none = bench.scaling_row(Part("p", 1968, 984), 1, 128, None, 2304.0, shape)
+    none = bench.scaling_row(Part("p", 10_000, 984), 1, 128, None, 2304.0, shape)
     assert none["cycles"] is None and none["misfits"] == ["1,710 RAMB36 of weights, 984 exist"]
 
 
