@@ -19,6 +19,9 @@ MUTATIONS = {
         "ahead = d[8] ? (!d[7] || d[6:0] == 7'd0)",
         "ahead = d[8] ? (!d[7] || d[6:1] == 6'd0)",
         "rules_in_every_cycle"),
+    "a silence's timer sends again what was sent late in it": (
+        "(q_touched || !q_runs || q_begins)", "(q_touched || !q_runs)",
+        "sent_late_in_a_silence"),
     "a failed link fails again": (
         "(q_sent || q_waits || q_silent) && !q_failed",
         "(q_sent || q_waits || q_silent)",

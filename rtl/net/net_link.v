@@ -119,6 +119,7 @@ reg [PEERS_N-1:0] up_reg, ever_reg, failed_reg, hello_reg, helloack_reg;
 reg [PEERS_N-1:0] touched_reg;          // progress since the peer was visited
 reg [PEERS_N-1:0] heard_reg;            // a valid frame since then
 reg [PEERS_N-1:0] silent_reg;           // none for KEEP cycles
+reg [PEERS_N-1:0] busy_reg;             // (a) or (b) when the peer was visited
 
 wire              fail_turn = fail_valid_reg && !e1_valid_reg;
 wire              fail_go   = fail_turn && !touched_reg[fail_peer_reg];
@@ -181,8 +182,10 @@ wire q_touched = touched_reg[q_peer_reg];
 wire q_heard   = heard_reg[q_peer_reg];
 // while a link waits to fail nobody else is visited
 wire q_act     = q1_reg && !fail_valid_reg;
-wire q_restart = q_act && (q_touched || !q_runs);
-wire q_expire  = q_act && !q_touched && q_runs && q_late;
+// the timer begins with its reason: what is sent late in a silence is not sent again by the timer of the silence
+wire q_begins  = (q_sent || q_waits) && !busy_reg[q_peer_reg];
+wire q_restart = q_act && (q_touched || !q_runs || q_begins);
+wire q_expire  = q_act && !q_touched && q_runs && !q_begins && q_late;
 wire q_fails   = q_expire && q_counts && (q_count_reg + 24'd1 >= retries_reg || q_count_reg == 24'hffffff);
 wire q_again   = q_expire && q_counts && !q_fails && q_sent;
 wire q_hello   = q_expire && !q_fails && q_known && (q_waits || q_silent || !q_up);
@@ -258,6 +261,7 @@ always @(posedge clk) begin
             q_peer_reg <= q_peer_reg + 1'b1;
             touched_reg[q_peer_reg] <= 1'b0;
             heard_reg[q_peer_reg]   <= 1'b0;
+            busy_reg[q_peer_reg]    <= q_sent || q_waits;
             if (q_heard || keep_reg == 24'd0)           silent_reg[q_peer_reg] <= 1'b0;
             else if (q_quiet_reg >= {1'b0, keep_reg})   silent_reg[q_peer_reg] <= 1'b1;
         end
@@ -329,6 +333,7 @@ always @(posedge clk) begin
         touched_reg        <= {PEERS_N{1'b0}};
         heard_reg          <= {PEERS_N{1'b0}};
         silent_reg         <= {PEERS_N{1'b0}};
+        busy_reg           <= {PEERS_N{1'b0}};
         q1_reg             <= 1'b0;
         q_peer_reg         <= {PEER_W{1'b0}};
         now_reg            <= {TIME_W{1'b0}};

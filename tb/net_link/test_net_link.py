@@ -418,6 +418,27 @@ async def silence_is_noticed(dut: Any) -> None:
     assert bench.counts()[:2] == [3, 1]  # no second time
 
 
+@cocotb.test(timeout_time=800, timeout_unit="us")
+async def sent_late_in_a_silence(dut: Any) -> None:
+    """A message leaves after KEEP cycles of silence, just before the timer of the silence ends: it has RTO cycles of its own."""
+    bench = Bench(dut)
+    await bench.start(rto=200, retries=2, keep=1500)
+    await bench.make_up()
+    start = bench.cycle
+    await ClockCycles(dut.clk, 1500 + 150)
+    dut.outstanding.value = 1 << NODE
+    sent = bench.cycle
+    await ClockCycles(dut.clk, 150)  # both timers of the silence would be over
+    assert bench.cycle > start + 1500 + 200 + 4 * PEERS_N
+    assert bench.gobacks == [] and bench.counts()[:2] == [0, 0]
+    while not bench.gobacks:
+        await RisingEdge(dut.clk)
+    within(sent, 200, bench.gobacks[-1][0], rounds=2)
+    while not int(dut.failed.value):
+        await RisingEdge(dut.clk)
+    within(sent, 400, bench.cycle, rounds=3)
+
+
 @cocotb.test(timeout_time=200, timeout_unit="us")
 async def unknown_epoch_stays_unknown(dut: Any) -> None:
     """A link that fails before it knows its epoch asks for it still."""
