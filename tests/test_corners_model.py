@@ -160,6 +160,10 @@ def test_deferred_mean(n: int) -> None:
     attention(cases.deferred_mean(n))
 
 
+def test_deferred_floor() -> None:
+    attention(cases.deferred_floor())
+
+
 def test_deferred_sum_of_zero() -> None:
     attention(cases.deferred_sum_of_zero())
 

@@ -132,6 +132,13 @@ def deferred_mean(n: int) -> Attention:
     return Attention(_full(n, 0), k, v, (1, 16, 0), _full(n, n - 1), LATE)
 
 
+def deferred_floor() -> Attention:
+    """Exponentials 255, 1, 1 and v = 0, -1, 0: -1 * floor(2**32 / 257) is -255.003 * 65,536, floored to -256; the offset makes it -1."""
+    k, v = _full(3, -5), _full(3, 0)
+    k[0], v[1] = 4, -1
+    return Attention(_full(3, 100), k, v, (1, 0, 255), _full(3, -1), LATE)
+
+
 def deferred_sum_of_zero() -> Attention:
     """Every exponential 0: factor 0, mean 0, and the offset is what is left."""
     return Attention(_full(3, 5), _full(3, 7), _full(3, 127), (HIGH32, 0, -9), _full(3, -9), NONE)

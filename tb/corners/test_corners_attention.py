@@ -74,6 +74,11 @@ async def deferred_mean(dut: Any, n: int) -> None:
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
+async def deferred_floor(dut: Any) -> None:
+    await run(dut, cases.deferred_floor())
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def deferred_sum_of_zero(dut: Any) -> None:
     await run(dut, cases.deferred_sum_of_zero())
 
@@ -127,6 +132,7 @@ async def three_encoders_in_two_banks(dut: Any) -> None:
         messages = random_sequence(ctx, 0, n, rng).messages(rng)
         rng.shuffle(messages)
         queries = [message for message in messages if message[0].edge == ctx.edge(0)]
+        queries.sort(key=lambda m: m[0].row)  # rows are served in order
         now = [message for message in messages if message not in queries[n // 2 :]]
         both = late + now
         rng.shuffle(both)
