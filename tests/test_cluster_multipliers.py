@@ -70,7 +70,7 @@ def test_one_fpga_holds_a_node(name: str, dsp: int) -> None:
 def test_tiles_of_a_product() -> None:
     shape = {"K_LANES": 64, "OUT_N": 48, "POST_LANES": 1, "NORM_LANES": 1, "HEAD_DIM": 64, "ROW_W": 7}
     sizes = {each.where: each.dsp for each in multipliers(shape)}
-    assert sizes["linear: array, x*w"] == 64 * 48 // 2
+    assert sizes["linear: array, two x*w"] == 64 * 48 // 2
     assert sizes["linear: GELU, square"] == 2  # 21 x 21: one tile of 26, two of 17
     assert sizes["linear: requant"] == 4  # 48 x 32: two by two
     assert sizes["attention: exponential"] == 1  # 17 x 21

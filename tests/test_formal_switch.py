@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from formal import prove
 
-QUICK = [proof for proof in prove.proofs() if proof.quick and not proof.assertions]
+QUICK = [proof for proof in prove.proofs() if proof.quick and proof.name.startswith("switch_")]
 
 
 def test_the_quick_proofs_are_those_of_every_property() -> None:

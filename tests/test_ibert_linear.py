@@ -31,7 +31,7 @@ DEFAULT_TESTS = ["rows_of_a_node", "one_row", "extremes", "generations", "flush_
 def run(parameters: dict[str, int], **options: object) -> None:
     run_unit(
         "ibert_linear", "ibert_linear.test_ibert_linear", parameters=parameters,
-        extra_env={"LINEAR_PARAMETERS": json.dumps(parameters)}, **options,  # type: ignore[arg-type]
+        extra_env={"LINEAR_PARAMETERS": json.dumps({k: v for k, v in parameters.items() if k != "PACKED"})}, **options,  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def test_ibert_linear_shapes(parameters: dict[str, int]) -> None:
 
 
 def test_ibert_linear_verilator_default_size() -> None:
-    run({}, simulator="verilator", expected_tests=DEFAULT_TESTS, timeout_s=1500.0)
+    run({"PACKED": 0}, simulator="verilator", expected_tests=DEFAULT_TESTS, timeout_s=1500.0)  # as in the simulation of a cluster
 
 
 MUTATIONS = {
@@ -99,8 +99,26 @@ def test_ibert_mac(lanes: int) -> None:
     run_unit("ibert_mac", "ibert_mac.test_ibert_mac", parameters={"K_LANES": lanes})
 
 
-def test_ibert_mac_verilator() -> None:
-    run_unit("ibert_mac", "ibert_mac.test_ibert_mac", simulator="verilator")
+@pytest.mark.parametrize("packed", [0, 1])
+@pytest.mark.parametrize("lanes", [16, 64])
+def test_ibert_mac_pair(lanes: int, packed: int) -> None:
+    run_unit("ibert_mac_pair", "ibert_mac.test_ibert_mac", parameters={"K_LANES": lanes, "PACKED": packed})
+
+
+@pytest.mark.parametrize("module", ["ibert_mac", "ibert_mac_pair"])
+def test_ibert_mac_verilator(module: str) -> None:
+    run_unit(module, "ibert_mac.test_ibert_mac", simulator="verilator")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("sum[35:18] + {17'd0, sum[17]}", "sum[35:18]"), ("{{19{lower[7]}}, lower}", "{19'd0, lower}")],
+    ids=["no correction of the upper sum", "lower weight unsigned"],
+)
+def test_mutation_of_the_packed_products(old: str, new: str, tmp_path: Path) -> None:
+    mutated = mutate("ibert_mul_pair", old, new, tmp_path)
+    with pytest.raises(TestsFailed):
+        run_unit("ibert_mac_pair", "ibert_mac.test_ibert_mac", parameters={"K_LANES": 16}, sources=[mutated])
 
 
 @pytest.mark.parametrize("simulator", ["icarus", "verilator"])

@@ -72,7 +72,8 @@ def test_the_node_has_the_shape_of_the_plan_and_no_parameter_left() -> None:
     plan = _plan("minilm_6")
     text = render_tops(plan, hier=True)["minilm_6_node.v"]
     found = dict(re.findall(r"\.([A-Z_]+)\((\d+)\)", text))
-    assert {name: int(value) for name, value in found.items()} == plan.shape
+    assert {name: int(value) for name, value in found.items()} == {**plan.shape, "PACKED": 0}
+    assert ".PACKED(1)" in render_tops(plan, hier=True, packed=1)["minilm_6_node.v"]
     assert "parameter" not in text.split("module minilm_6_node (")[1] and "/*verilator hier_block*/" in text
     assert "hier_block" not in render_tops(plan, hier=False)["minilm_6_node.v"]
 

@@ -12,7 +12,9 @@ rtl/ibert/ibert_layernorm_lane.v
 rtl/ibert/ibert_layernorm.v
 rtl/ibert/ibert_add_norm_rx.v
 rtl/ibert/ibert_add_norm.v
+rtl/ibert/ibert_mul_pair.v
 rtl/ibert/ibert_mac.v
+rtl/ibert/ibert_mac_pair.v
 rtl/ibert/ibert_gelu.v
 rtl/ibert/ibert_post.v
 rtl/ibert/ibert_acc_fifo.v

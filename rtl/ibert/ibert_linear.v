@@ -48,7 +48,8 @@ module ibert_linear #(
     parameter ROW_W           = 7,     // rows of a slot = 2**ROW_W
     parameter SLOT_W          = 1,     // slots = 2**SLOT_W, 0..4
     parameter CTX_N           = 64,    // contexts, at most 64
-    parameter ACC_FIFO_GROUPS = 64     // groups per accumulator FIFO. Requires a power of two, at least 2
+    parameter ACC_FIFO_GROUPS = 64,    // groups per accumulator FIFO. Requires a power of two, at least 2
+    parameter PACKED          = 1      // 1: two products a DSP slice. 0: the form that simulates fast (ibert_mac_pair)
 ) (
     input  wire             clk,
     input  wire             rst,
@@ -181,7 +182,7 @@ endgenerate
 wire                grp_valid, grp_int8;
 wire [32*OUT_N-1:0] grp_data;
 
-ibert_linear_array #(.K_LANES(K_LANES), .OUT_N(OUT_N), .W_WORDS(W_WORDS), .BIAS_WORDS(BIAS_WORDS)) u_array (
+ibert_linear_array #(.K_LANES(K_LANES), .OUT_N(OUT_N), .W_WORDS(W_WORDS), .BIAS_WORDS(BIAS_WORDS), .PACKED(PACKED)) u_array (
     .clk(clk), .rst(rst),
     .word_valid(word_valid), .word_w_addr(word_w_addr), .word_b_addr(word_b_addr), .word_first(word_first), .word_last(word_last),
     .word_int8(word_int8), .x(x),

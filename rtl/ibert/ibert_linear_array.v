@@ -17,7 +17,8 @@ module ibert_linear_array #(
     parameter K_LANES    = 64,    // Requires 16, 32 or 64
     parameter OUT_N      = 48,    // outputs. Requires a multiple of 16, at most 64
     parameter W_WORDS    = 1024,  // weight words
-    parameter BIAS_WORDS = 256    // bias words
+    parameter BIAS_WORDS = 256,   // bias words
+    parameter PACKED     = 1      // 1: two products a DSP slice. 0: the form that simulates fast (ibert_mac_pair)
 ) (
     input  wire                 clk,
     input  wire                 rst,
@@ -88,16 +89,22 @@ for (s = 0; s < SEG_N; s = s + 1) begin : g_bias
         .rd_en(valid_reg[2] && first_reg[2]), .rd_addr(b_addr_p3[BA_W-1:0]), .rd_data(bias[512*s +: 512])
     );
 end
-for (o = 0; o < OUT_N; o = o + 1) begin : g_out
-    wire [8*K_LANES-1:0] w;
-    axis_ram #(.DATA_W(8*K_LANES), .DEPTH(W_WORDS), .FWD_EN(0), .STYLE("auto")) u_ram (
+for (o = 0; o < OUT_N; o = o + 2) begin : g_pair
+    wire [8*K_LANES-1:0] w0, w1;
+    axis_ram #(.DATA_W(8*K_LANES), .DEPTH(W_WORDS), .FWD_EN(0), .STYLE("auto")) u_ram0 (
         .clk(clk),
         .wr_en(w_we && cfg_addr[5:0] == o), .wr_addr(cfg_addr[6 +: WA_W]), .wr_data(cfg_data[8*K_LANES-1:0]),
-        .rd_en(word_valid), .rd_addr(word_w_addr[WA_W-1:0]), .rd_data(w)
+        .rd_en(word_valid), .rd_addr(word_w_addr[WA_W-1:0]), .rd_data(w0)
     );
-    ibert_mac #(.K_LANES(K_LANES)) u_mac (
+    axis_ram #(.DATA_W(8*K_LANES), .DEPTH(W_WORDS), .FWD_EN(0), .STYLE("auto")) u_ram1 (
+        .clk(clk),
+        .wr_en(w_we && cfg_addr[5:0] == o + 1), .wr_addr(cfg_addr[6 +: WA_W]), .wr_data(cfg_data[8*K_LANES-1:0]),
+        .rd_en(word_valid), .rd_addr(word_w_addr[WA_W-1:0]), .rd_data(w1)
+    );
+    ibert_mac_pair #(.K_LANES(K_LANES), .PACKED(PACKED)) u_mac (
         .clk(clk), .en_p1(valid_reg[0]), .en_p2(valid_reg[1]), .en_p3(valid_reg[2]), .en_p4(valid_reg[3]), .first_p4(first_reg[3]),
-        .x(x), .w(w), .bias(bias[32*o +: 32]), .acc(grp_data[32*o +: 32])
+        .x(x), .w0(w0), .w1(w1), .bias0(bias[32*o +: 32]), .bias1(bias[32*o+32 +: 32]),
+        .acc0(grp_data[32*o +: 32]), .acc1(grp_data[32*o+32 +: 32])
     );
 end
 endgenerate

@@ -40,7 +40,8 @@ module node_core #(
     parameter PEERS_N     = 64,     // net_eth: peers of a port. Requires a power of two, 2 to 64
     parameter TX_CELLS    = 128,    // net_eth: messages sent and not acknowledged, or waiting
     parameter RX_CELLS    = 256,    // net_eth: messages received and not yet handed on
-    parameter GATEWAY     = 0       // 1: this node is the gateway of its cluster. Requires 0 or 1
+    parameter GATEWAY     = 0,      // 1: this node is the gateway of its cluster. Requires 0 or 1
+    parameter PACKED      = 1       // ibert_linear: 1: two products a DSP slice, for synthesis. 0: the form that simulates fast
 ) (
     input  wire          clk,
     input  wire          rst,
@@ -185,7 +186,7 @@ node_manager #(.WORDS(WORDS), .DEPTH(32), .UNITS(UNITS), .SLOTS(1 << SLOT_W), .P
 
 ibert_linear #(
     .K_LANES(K_LANES), .OUT_N(OUT_N), .POST_LANES(POST_LANES), .W_WORDS(W_WORDS), .BIAS_WORDS(BIAS_WORDS), .POST_WORDS(POST_WORDS),
-    .STORE_BEATS(STORE_BEATS), .ROW_W(ROW_W), .SLOT_W(SLOT_W)
+    .STORE_BEATS(STORE_BEATS), .ROW_W(ROW_W), .SLOT_W(SLOT_W), .PACKED(PACKED)
 ) u_linear (
     .clk(clk), .rst(rst), .id_cluster(ident_reg[7:0]), .id_kernel(ident_reg[15:8]),
     .s_axis_tdata(w_tdata[1*512 +: 512]), .s_axis_tkeep(w_tkeep[1*64 +: 64]), .s_axis_tuser(w_tuser[1*80 +: 80]),

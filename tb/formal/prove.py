@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""`make formal`: formal proofs of the switch and of the transport (proofs.toml).
+"""`make formal`: formal proofs of the switch, of the transport and of the packed multipliers (proofs.toml).
 
   .venv/bin/python tb/formal/prove.py                   every proof, and every planted bug
   .venv/bin/python tb/formal/prove.py switch_turns      only proofs whose name is or begins with one of these
@@ -9,8 +9,8 @@
 
 Yosys (pyosys) makes an and-inverter graph of a proof's top and the hand-written modules, ABC, which comes with it, does the rest.
 Registers and memories without a reset start at 0. A proof holds for runs of any length (property-directed reachability), or, where it has
-a depth, for every run of that many cycles from the reset (bounded model checking). A planted bug must be refuted. Sizes are those of
-proofs.toml. See docs/formal.md.
+a depth, for every run of that many cycles from the reset (bounded model checking, or decision diagrams). A planted bug must be refuted.
+Sizes are those of proofs.toml. See docs/formal.md.
 
 Exit codes: 0 all as it must be, 1 not, 2 no such proof, 3 environment, 4 proofs.toml does not fit the sources.
 """
@@ -76,7 +76,7 @@ class Proof:
     """One property of ``top``: its output ``bad`` never rises, or (``assertions``) none of its assertions fails.
 
     ``cases`` are its parameter sets, ``seconds`` the limit of each, ``depth`` the cycles looked at (0: any number), ``quick_depth`` the
-    same in a quick run.
+    same in a quick run. ``diagram``: by a binary decision diagram of each cycle's output, for multipliers, which defeat the others.
     """
 
     name: str
@@ -89,6 +89,7 @@ class Proof:
     quick_depth: int
     quick: bool
     assertions: bool
+    diagram: bool
     patches: tuple[Change, ...]
     bugs: tuple[Change, ...]
 
@@ -137,6 +138,7 @@ def proofs(path: Path = HERE / "proofs.toml") -> list[Proof]:
             name=entry["name"], title=entry["title"], top=entry["top"], files=tuple(entry["files"]), cases=tuple(entry.get("cases", ({},))),
             seconds=entry["seconds"], depth=entry.get("depth", 0), quick_depth=entry.get("quick_depth", entry.get("depth", 0)),
             quick=entry.get("quick", False), assertions=entry.get("assertions", False),
+            diagram=entry.get("diagram", False),
             patches=tuple(_change(patch) for patch in found.get("patch", ()) if patch["name"] == entry.get("patches")),
             bugs=tuple(_change(bug) for bug in entry.get("bug", ())),
         )
@@ -200,13 +202,17 @@ def check(proof: Proof, case: Mapping[str, int], bug: Change | None = None, *, d
     reads = [f"read_verilog -defer {'-formal ' if proof.assertions else ''}{file}" for file in files]
     steps = _ASSERTIONS if proof.assertions else _OUTPUT
     yosys([*reads, f"hierarchy -check -top {proof.top}{given}", *steps, f"write_aiger -zinit {graph}"], folder, "graph", 120)
-    if cycles:
+    if proof.diagram:
+        engine = f"strash; frames -F {proof.depth} -i; strash; collapse -B 100000000; strash; orpos; sat"
+    elif cycles:
         # merging equal registers costs seconds and pays where many cycles are looked at
         merge = "scorr -F 2; " if proof.assertions and cycles > (60 if bug else 30) else ""
         engine = f"strash; {merge}bmc3 -T {proof.seconds} -F {cycles}"
     else:
         engine = f"scorr; dc2; scorr; pdr -T {proof.seconds}"
     text = abc(f"read_aiger {graph}; print_stats; {engine}; print_status", proof.seconds + 60)
+    if "network is combinational" in text:  # merging equal registers has left none: pdr says nothing then
+        text += abc(f"read_aiger {graph}; scorr; dc2; scorr; sat", proof.seconds + 60)
     (folder / "abc.log").write_text(text, encoding="utf-8")
     if text and not proof.assertions and not re.search(r"i/o = +\d+/ +1 ", text):
         raise ProofError(f"{graph} has not one output:\n{text[-1000:]}")
@@ -214,6 +220,9 @@ def check(proof: Proof, case: Mapping[str, int], bug: Change | None = None, *, d
     failed = re.search(r"was asserted in frame (\d+)", text)
     status = re.findall(r"^Status = (-?\d+) +Frames = (-?\d+)", text, re.MULTILINE)
     code, frames = (status[-1][0], int(status[-1][1])) if status else ("-1", 0)
+    if found := re.search(r"^(UN)?SATISFIABLE", text, re.MULTILINE):
+        good = "holds" if proof.diagram else "proven"
+        return Answer(good if found.group(1) else "refuted", seconds, proof.depth)
     if failed or code == "0":
         return Answer("refuted", seconds, int(failed.group(1)) if failed else frames)
     if code == "1":

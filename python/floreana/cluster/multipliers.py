@@ -49,7 +49,7 @@ def multipliers(shape: Mapping[str, int]) -> list[Multipliers]:
     post, norm = shape["POST_LANES"], shape["NORM_LANES"]
     total = shape["ROW_W"] + 16  # bits of the sum of 2**ROW_W products of 9 by 8
     return [
-        Multipliers("linear: array, x*w", shape["K_LANES"] * shape["OUT_N"], 8, 8, pairs=True),
+        Multipliers("linear: array, two x*w", shape["K_LANES"] * shape["OUT_N"] // 2, 8, 27),
         Multipliers("linear: GELU, square", post, 21, 21),
         Multipliers("linear: GELU, x*(g+shift)", post, 32, 28),
         Multipliers("linear: requant", post, 48, 32),

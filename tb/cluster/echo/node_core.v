@@ -14,7 +14,8 @@
 module node_core #(
     parameter DEPTH_W = 8,  // log2 of the beats kept
     parameter ETH_N   = 1,  // Ethernet ports. Requires 1
-    parameter PEERS_N = 2   // width of sts_failed
+    parameter PEERS_N = 2,  // width of sts_failed
+    parameter PACKED  = 0   // has no meaning here
 ) (
     input  wire               clk,
     input  wire               rst,
