@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-test sim plan verify bench bench-check bench-sim bench-net formal net-demo top fuzz vectors peer spec regress test lint clean distclean
+.PHONY: help env env-test sim plan verify bench bench-check bench-sim bench-net formal synth net-demo top fuzz vectors peer spec regress test lint clean distclean
 .NOTPARALLEL:
 
 # ---------------------------------------------------------------- variables that become options
@@ -48,6 +48,7 @@ help:
 	@echo '  make plan                      who computes what, and where it lies'
 	@echo '  make bench                     cycles, busy arrays, scaling, load of the wire (ONLY=name, RECORD=1, AGAIN=1)'
 	@echo '  make bench-check               cycles of small runs against the recorded ones (RECORD=1 records)'
+	@echo '  make synth                     resources and logic levels of a node by Yosys, against its FPGA (docs/resources.md)'
 	@echo '  make bench-sim                 speed of the simulation against its bare multipliers'
 	@echo '  make net-demo                  the cluster behind TAP devices: real ping, a sentence over a socket (as root; KEEP=1 stays)'
 	@echo '  make top                       live counters of all nodes of a running net-demo (as root; ONCE=1: one table)'
@@ -57,7 +58,7 @@ help:
 	@echo '  make peer                      the integer model against the published I-BERT code (TORCH_INDEX= names an index for torch)'
 	@echo '  make spec                      MyHDL specifications against the hand-written units'
 	@echo '  make bench-net                 latency, throughput and incast of the network between kernel ports'
-	@echo '  make formal                    formal proofs of the switch and of the transport (QUICK=1, ONLY=name)'
+	@echo '  make formal                    formal proofs of switch, transport, packed multipliers (QUICK=1, ONLY=name)'
 	@echo '  make regress                   the full matrix, in parallel (QUICK=1, LIST=1, ONLY=pattern, SEED=, SEEDS=, JOBS=)'
 	@echo
 	@echo '  make test                      all benches and Python tests (ARGS="-k skid" chooses)'
@@ -134,6 +135,10 @@ bench-net: env-test
 # Formal proofs of the switch and of the transport; ONLY=name for one or those that begin so, QUICK=1 for a few of them
 formal: env-test
 	@$(ALONE) $(PY) tb/formal/prove.py $(call arguments,JOBS) $(if $(QUICK),--quick) $(if $(ONLY),"$$FLOREANA_ONLY")
+
+# Resources and logic levels of a node by Yosys, against one FPGA (docs/resources.md); what was synthesised once is kept in build/synth
+synth: env-test
+	@$(FLOREANA) synth $(call arguments,PROJECT NODES OUT JOBS)
 
 # The full matrix (docs/regress.md): units x parameters x simulators x seeds, projects x token counts. QUICK=1, LIST=1, ONLY=pattern
 regress: env-test

@@ -60,7 +60,7 @@ def test_every_signed_multiplier_is_counted(head_dim: int) -> None:
     assert found == counted
 
 
-@pytest.mark.parametrize(("name", "dsp"), [("minilm_6", 1850), ("ibert_base_6", 1845), ("ibert_base_6_pipeline", 1845)])
+@pytest.mark.parametrize(("name", "dsp"), [("minilm_6", 1770), ("ibert_base_6", 1765), ("ibert_base_6_pipeline", 1765)])
 def test_one_fpga_holds_a_node(name: str, dsp: int) -> None:
     plan = make_plan(load_project(find_project(name)))
     assert dsp_count(plan.shape) == dsp <= DSP_LIMIT
@@ -76,4 +76,4 @@ def test_tiles_of_a_product() -> None:
     assert sizes["attention: exponential"] == 1  # 17 x 21
     assert sizes["attention: probability ea*f, mean of values acc*f"] == 4 * 2  # 23 x 33
     assert sizes["attention: requant of the context"] == 4 * 2  # 24 x 32
-    assert sizes["add_norm: requant of the residual"] == 2  # 8 x 32
+    assert sizes["add_norm: requant of the residual"] == sizes["attention: scores, q*k"] == 0  # of LUTs

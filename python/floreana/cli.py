@@ -48,6 +48,7 @@ first steps
   floreana verify build/minilm_6                compare the captured frames with the model once more
   floreana plan --project minilm_6              who computes what, and where it lies
   floreana bench                                cycles, busy arrays, load of the wire, beside what they are to reach
+  floreana synth                                DSP slices, memories, LUTs and logic levels of a node, by Yosys
   floreana bench-sim                            speed of the simulation against its bare multipliers
   floreana net-demo                             the cluster behind TAP devices: ping it, send it a sentence (as root)
   floreana top                                  counters of all nodes of a running net-demo
@@ -152,6 +153,11 @@ def _parser() -> argparse.ArgumentParser:
 
     plan = add("plan", "print where everything lies: nodes, contexts, edges, sizes")
     project_options(plan)
+
+    synth = add("synth", "resources and logic levels of a node, by Yosys, against one XCZU19EG (docs/resources.md)")
+    project_options(synth)
+    synth.set_defaults(project="ibert_base_6")
+    synth.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="modules at a time (default: all processors)")
 
     verify = add("verify", "recompute the model's side from a capture alone, and compare")
     verify.add_argument("folder", type=Path, help="what a run left, for example build/minilm_6")
@@ -438,6 +444,27 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _synth(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.cluster.description import find_project, load_project
+    from floreana.cluster.plan import make_plan
+    from floreana.project.synth import OVERESTIMATES, analyse, tables, write
+    from floreana.sim.flow import build_folder
+
+    project = load_project(find_project(arguments.project), nodes=arguments.nodes)
+    plan = make_plan(project)
+    folder = build_folder(project, arguments.out)
+    with _Screen(console) as screen:
+        report = analyse(plan.project, {**plan.shape, "PACKED": 1}, folder.parent / "synth", arguments.jobs, screen.note)
+    wide = console if console.width >= 150 else Console(width=150)
+    for table in tables(report):
+        wide.print(table)
+    console.print(OVERESTIMATES, highlight=False, markup=False)
+    for text in report.over:
+        console.print(f"over the limit: {text}", style="red", highlight=False)
+    console.print(f"written to {write(report, folder)}", highlight=False, soft_wrap=True)
+    return 1 if report.over else 0
+
+
 def _verify(arguments: argparse.Namespace, console: Console) -> int:
     from floreana.sim.flow import recorded_runs, verify
 
@@ -548,6 +575,7 @@ def _fuzz(arguments: argparse.Namespace, console: Console) -> int:
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "sim": _sim,
     "plan": _plan,
+    "synth": _synth,
     "verify": _verify,
     "bench": _bench,
     "bench-check": _bench_check,

@@ -214,7 +214,8 @@ module ibert_add_norm #(
 
   axis_ram #(
       .DATA_W(512),
-      .DEPTH (ACC_BEATS)
+      .DEPTH (ACC_BEATS),
+      .STYLE ("ultra")
   ) u_acc (
       .clk    (clk),
       .wr_en  (acc_wr_en),

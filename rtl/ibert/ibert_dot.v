@@ -4,11 +4,13 @@
 //   m_sum[h] = sum over i of s_a[h*64/HEADS + i] * s_b[h*64/HEADS + i]      |m_sum| <= 64 * 2^14 = 2^20
 //
 // Exact, nothing rounded. Latency 4 cycles, one beat a cycle, no stall; registers move only with valid data.
-// 32-bit lanes and sums of four at most before a register: the form that simulates fast.
+// 32-bit lanes and sums of four at most before a register: the form that simulates fast. No two of its products have a factor in
+// common, so that none could share a DSP slice: they are built of LUTs.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
 
+(* use_dsp = "no" *)
 module ibert_dot #(
     parameter HEADS = 1     // 1 or 2
 ) (

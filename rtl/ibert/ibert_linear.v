@@ -162,7 +162,7 @@ ibert_linear_seq #(
 wire [511:0]         store_rd;
 wire [8*K_LANES-1:0] x;
 
-axis_ram #(.DATA_W(512), .DEPTH(STORE_BEATS), .FWD_EN(0), .STYLE("auto")) u_store (
+axis_ram #(.DATA_W(512), .DEPTH(STORE_BEATS), .FWD_EN(0), .STYLE("ultra")) u_store (
     .clk(clk),
     .wr_en(store_we), .wr_addr(store_addr), .wr_data(store_data),
     .rd_en(word_valid), .rd_addr(word_store_addr), .rd_data(store_rd)

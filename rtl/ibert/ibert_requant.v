@@ -12,7 +12,8 @@
 
 module ibert_requant #(
     parameter IN_W  = 32,   // width of x. Requires 2 <= IN_W <= 56
-    parameter OUT_W = 8     // width of y. Requires 2 <= OUT_W <= IN_W + 32
+    parameter OUT_W = 8,    // width of y. Requires 2 <= OUT_W <= IN_W + 32
+    parameter DSP   = "yes" // use_dsp of the product: "no" builds it of LUTs
 ) (
     input  wire                    clk,
     input  wire                    rst,
@@ -52,6 +53,10 @@ reg signed [P_W-1:0]  floor_p3;
 reg                   inc_p3;
 reg signed [OUT_W-1:0] y_p4;
 
+(* use_dsp = DSP *)
+wire signed [P_W-1:0] prod;
+assign prod = x_p1 * m_p1;
+
 wire signed [P_W-1:0] half_units = prod_p2 >>> sh_p2;
 wire signed [P_W-1:0] floor_next = half_units >>> 1;
 wire        [P_W-1:0] back       = half_units << sh_p2;
@@ -71,7 +76,7 @@ always @(posedge clk) begin
         off_p1 <= s_off;
     end
     if (valid_p1) begin
-        prod_p2  <= x_p1 * m_p1;
+        prod_p2  <= prod;
         sh_p2    <= (e_p1 == 7'd0) ? 7'd0 : e_p1 - 7'd1;
         whole_p2 <= e_p1 == 7'd0;
         zero_p2  <= e_p1 >= P_W;

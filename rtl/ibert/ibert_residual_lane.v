@@ -46,7 +46,8 @@ module ibert_residual_lane #(
 
   ibert_requant #(
       .IN_W (RES_W),
-      .OUT_W(32)
+      .OUT_W(32),
+      .DSP  ("no")
   ) u_res (
       .clk    (clk),
       .rst    (rst),

@@ -80,7 +80,7 @@ axis_lutram #(.DATA_W(PEER_W + 148), .DEPTH(CELLS)) u_info (
 );
 
 // beats of a frame that is too long are not written
-axis_ram #(.DATA_W(512), .DEPTH(CELLS * BEATS), .FWD_EN(0), .STYLE("block")) u_cells (
+axis_ram #(.DATA_W(512), .DEPTH(CELLS * BEATS), .FWD_EN(0), .STYLE("ultra")) u_cells (
     .clk(clk),
     .wr_en(c_valid && !full && (!c_first || c_last) && c_beat <= 5'd16),
     .wr_addr({wr_ptr_reg[CELL_W-1:0], c_first ? 4'd0 : pay_beat}), .wr_data(c_first ? 512'd0 : c_data),

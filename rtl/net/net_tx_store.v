@@ -117,7 +117,7 @@ axis_lutram #(.DATA_W(91), .DEPTH(CELLS)) u_info (
     .rd_addr(info_cell), .rd_data({info_bytes, info_user})
 );
 
-axis_ram #(.DATA_W(512), .DEPTH(CELLS * BEATS), .FWD_EN(0), .STYLE("block")) u_cells (
+axis_ram #(.DATA_W(512), .DEPTH(CELLS * BEATS), .FWD_EN(0), .STYLE("ultra")) u_cells (
     .clk(clk),
     .wr_en(accept && !bad_reg), .wr_addr({cell_reg, beat_reg}), .wr_data(s_axis_tdata),
     .rd_en(rd_en), .rd_addr({rd_cell, rd_beat}), .rd_data(rd_data)

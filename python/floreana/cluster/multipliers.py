@@ -3,8 +3,8 @@
 
 Counted are all products of signed numbers in the RTL: those of the model's arithmetic. A slice multiplies 27 by 18 bits signed; wider
 products take as many slices as tiles. Two int8 products with a factor in common share a slice: the array's (an input times two outputs)
-and the context's (a probability times two columns of V, packed as one product of 27 by 9 bits). Scores have no common factor: a slice
-each. Not counted are the unsigned products of indices in addresses (row times beats of a row, at most 20 by 7 bits): a few adders in logic.
+and the context's (a probability times two columns of V), packed as one product of 27 by 8 or 9 bits. Scores have no common factor: they, and
+the requantisation of the residual, are built of LUTs (use_dsp = "no" in the RTL). Not counted are the unsigned products of indices in addresses (row times beats of a row, at most 20 by 7 bits): a few adders in logic.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ RES_W = 8  # bits of a residual element in ibert_add_norm
 
 @dataclass(frozen=True, slots=True)
 class Multipliers:
-    """``count`` multipliers of ``a`` by ``b`` bits, signed; ``pairs``: two of them share a DSP slice."""
+    """``count`` multipliers of ``a`` by ``b`` bits, signed; ``luts``: no DSP slice is used."""
 
     where: str
     count: int
     a: int
     b: int
-    pairs: bool = False
+    luts: bool = False
 
     @property
     def dsp(self) -> int:
         """DSP48E2 slices of all of them."""
-        return self.count // 2 if self.pairs else self.count * _tiles(self.a, self.b)
+        return 0 if self.luts else self.count * _tiles(self.a, self.b)
 
 
 def _tiles(a: int, b: int) -> int:
@@ -53,14 +53,14 @@ def multipliers(shape: Mapping[str, int]) -> list[Multipliers]:
         Multipliers("linear: GELU, square", post, 21, 21),
         Multipliers("linear: GELU, x*(g+shift)", post, 32, 28),
         Multipliers("linear: requant", post, 48, 32),
-        Multipliers("attention: scores, q*k", 64, 8, 8),
+        Multipliers("attention: scores, q*k", 64, 8, 8, luts=True),
         Multipliers("attention: exponential", heads, 17, 21),
         Multipliers("attention: requant of the exponential", heads, 37, 32),
         Multipliers("attention: probability ea*f, mean of values acc*f", 4, total, 33),
         Multipliers("attention: context, two p*v", 32, 9, 27),
         Multipliers("attention: requant of the context", 4, max(total, 24), 32),
         Multipliers("add_norm: requant of the sum", norm, 32, 32),
-        Multipliers("add_norm: requant of the residual", norm, RES_W, 32),
+        Multipliers("add_norm: requant of the residual", norm, RES_W, 32, luts=True),
         Multipliers("add_norm: square", norm, 25, 25),
         Multipliers("add_norm: v*f", norm, 25, 33),
         Multipliers("add_norm: requant", norm, 36, 32),
@@ -78,6 +78,6 @@ def multiplier_table(shape: Mapping[str, int]) -> Table:
     for column in ("where", "count", "bits", "DSP48E2"):
         table.add_column(column, justify="left" if column == "where" else "right")
     for each in multipliers(shape):
-        table.add_row(each.where, f"{each.count:,}", f"{each.a} x {each.b}", f"{each.dsp:,}{', two a slice' if each.pairs else ''}")
+        table.add_row(each.where, f"{each.count:,}", f"{each.a} x {each.b}", f"{'LUTs' if each.luts else f'{each.dsp:,}'}")
     table.add_row("all", "", "", f"{dsp_count(shape):,} of the {DSP_LIMIT:,} of an XCZU19EG", style="bold")
     return table
