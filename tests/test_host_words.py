@@ -66,7 +66,7 @@ def test_names_for_words_that_were_read() -> None:
     assert named == {"eth0.link.up_low": 11, "eth0.link.up_high": 22, "eth0.link.failed_low": 0xFFFF_FFFF, "eth0.link.failed_high": 1}
     assert words.peer_mask(named, "eth0.link.up") == {0, 1, 3, 33, 34, 36}
     assert words.peer_mask(named, "eth0.link.failed") == set(range(33))
-    assert words.name_words([5, 7], 45) == {"linear.stale": 5}
+    assert words.name_words([5, 7], 46) == {"linear.idle_switch": 5}
     with pytest.raises(ValueError, match="not all within"):
         words.name_words([0, 0], 239)
 

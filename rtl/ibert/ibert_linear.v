@@ -30,7 +30,8 @@
 //
 // sts_count, 32 bits each, wrapping, from bit 0: 0 messages in, 1 beats in, 2 messages dropped: unknown edge, 3 ... row or slot out of
 // range, 4 ... beat beyond the row, 5 ... not int8, not whole beats, 6 rows dropped: sent again while waiting, queue full, 7 array busy,
-// 8 array idle: no row ready, 9 array idle: output blocked, 10 rows sent, 11 messages out, 12 beats out, 13 messages dropped: stale.
+// 8 array idle: no row ready, 9 array idle: output blocked, 10 rows sent, 11 messages out, 12 beats out, 13 messages dropped: stale,
+// 14 array idle: a row is there, its context is being read.
 // EDGE entries never written are undefined until the loader writes them (LUT memory of an FPGA starts at 0, not valid).
 // Does not: look at msg_count (a row's end ends its messages), or detect a beat that comes twice.
 `resetall
@@ -79,7 +80,7 @@ module ibert_linear #(
     input  wire [3:0]       flush_gen,
     output wire             sts_flushing,
     output wire             sts_active,
-    output wire [14*32-1:0] sts_count
+    output wire [15*32-1:0] sts_count
 );
 
 localparam SA_W    = $clog2(STORE_BEATS);
@@ -143,7 +144,7 @@ wire [15:0]     word_w_addr;
 wire [13:0]     word_b_addr;
 wire            desc_valid_sum, desc_valid_int8, free_sum, free_int8;
 wire [59:0]     desc_data;
-wire            ev_busy, ev_no_row, ev_blocked;
+wire            ev_busy, ev_no_row, ev_blocked, ev_switch;
 
 ibert_linear_seq #(
     .K_LANES(K_LANES), .STORE_BEATS(STORE_BEATS), .ROW_W(ROW_W), .CTX_N(CTX_N), .ACC_FIFO_GROUPS(ACC_FIFO_GROUPS)
@@ -156,7 +157,7 @@ ibert_linear_seq #(
     .desc_valid_sum(desc_valid_sum), .desc_valid_int8(desc_valid_int8), .desc_data(desc_data),
     .free_sum(free_sum), .free_int8(free_int8),
     .cfg_we(cwe_reg), .cfg_addr(caddr_reg), .cfg_data(cdata_reg[105:0]),
-    .sts_busy(ev_busy), .sts_idle_no_row(ev_no_row), .sts_idle_blocked(ev_blocked)
+    .sts_busy(ev_busy), .sts_idle_no_row(ev_no_row), .sts_idle_blocked(ev_blocked), .sts_idle_switch(ev_switch)
 );
 
 wire [511:0]         store_rd;
@@ -272,12 +273,12 @@ assign sts_active = active_reg;
 
 // ---- counters --------------------------------------------------------------------------------------------------------------------
 wire        beat_out = m_axis_tvalid && m_axis_tready;
-wire [13:0] event_now = {ev_drop_stale, beat_out, beat_out && m_axis_tlast, row_sent, ev_blocked, ev_no_row, ev_busy,
+wire [14:0] event_now = {ev_switch, ev_drop_stale, beat_out, beat_out && m_axis_tlast, row_sent, ev_blocked, ev_no_row, ev_busy,
                          ev_drop_queue, ev_drop_format, ev_drop_slice, ev_drop_row, ev_drop_edge, ev_beat, ev_message};
 
 genvar n;
 generate
-for (n = 0; n < 14; n = n + 1) begin : g_count
+for (n = 0; n < 15; n = n + 1) begin : g_count
     reg [31:0] count_reg;
     always @(posedge clk) begin
         if (event_now[n]) count_reg <= count_reg + 32'd1;

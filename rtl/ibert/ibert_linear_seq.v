@@ -5,7 +5,7 @@
 //                                                weight word w_base + g*ksteps + k; bias word bias_base + g;  ksteps = in_beats*64/K_LANES
 //
 // Rows pass two registers (context read; base address) before the word counters. A row is taken from the queue only when the one at work is in its
-// last group (of its last four groups, where these are shorter than four words), so that a row of a higher priority waits for hardly more than
+// last group (where groups are shorter than four words, the last two, or four of one word), so that a row of a higher priority waits for hardly more than
 // the row at work. Latency 4 cycles from q_valid to the first word, then one word a cycle with no idle cycle between groups, rows and
 // contexts, as long as the group's accumulator FIFO has room. Room is counted by credits: one is spent when a group starts and comes
 // back by free_*; a word once issued never stalls. There are two FIFOs: mode 0 (partial sums) and modes 1, 2 (int8), so a credit each.
@@ -54,7 +54,8 @@ module ibert_linear_seq #(
 
     output wire                           sts_busy,
     output wire                           sts_idle_no_row,
-    output wire                           sts_idle_blocked
+    output wire                           sts_idle_blocked,
+    output wire                           sts_idle_switch   // a row is there, its context is being read
 );
 
 localparam SA_W   = $clog2(STORE_BEATS);
@@ -111,9 +112,9 @@ reg  [59:0]      desc_reg;
 reg  [CRED_W-1:0] cred_sum_reg, cred_int8_reg;
 
 // tiny: so few words that the next row must be on its way before this one is at work
-reg  tiny_s1, tiny_s2, tiny_reg, short_s1, short_s2, short_reg;
+reg  tiny_s1, tiny_s2, tiny_reg, short_s1, short_s2, short_reg, one_s1, one_s2, one_reg;
 wire short_in  = {25'd0, entry[22:16]} * PARTS < 4;
-wire near      = groups_reg == 8'd1 || (short_reg && groups_reg <= 8'd4);
+wire near      = groups_reg == 8'd1 || (short_reg && groups_reg == 8'd2) || (one_reg && groups_reg <= 8'd4);
 wire behind    = (active_reg && !near && !tiny_reg) || (valid_s2 && !tiny_s2) || (valid_s1 && !tiny_s1);
 
 wire room      = int8_reg ? cred_int8_reg != {CRED_W{1'b0}} : cred_sum_reg != {CRED_W{1'b0}};
@@ -134,7 +135,9 @@ assign desc_valid_int8 = spend_int8 && row_first_reg;
 assign desc_data       = desc_reg;
 
 assign sts_busy         = issue;
-assign sts_idle_no_row  = !active_reg;
+wire   coming           = q_valid || valid_s1 || valid_s2;
+assign sts_idle_no_row  = !active_reg && !coming;
+assign sts_idle_switch  = !active_reg && coming;
 assign sts_idle_blocked = active_reg && !issue;
 
 always @(posedge clk) begin
@@ -150,6 +153,7 @@ always @(posedge clk) begin
         msg_base_s1  <= entry[101:94];
         slotgen_s1   <= q_slotgen;
         short_s1     <= short_in;
+        one_s1       <= entry[22:16] == 7'd1 && PARTS == 1;
         tiny_s1      <= short_in && entry[37:30] < 8'd4;
         row_s1       <= q_row;
         last_s1      <= q_last;
@@ -159,6 +163,7 @@ always @(posedge clk) begin
         in_beats_s2 <= in_beats_s1;
         groups_s2   <= groups_s1;
         short_s2    <= short_s1;
+        one_s2      <= one_s1;
         tiny_s2     <= tiny_s1;
         w_base_s2   <= w_base_s1;
         b_base_s2   <= b_base_s1;
@@ -202,6 +207,7 @@ always @(posedge clk) begin
         row_first_reg <= 1'b1;
         groups_reg    <= groups_s2;
         short_reg     <= short_s2;
+        one_reg       <= one_s2;
         tiny_reg      <= tiny_s2;
         w_addr_reg    <= w_base_s2;
         b_addr_reg    <= b_base_s2;

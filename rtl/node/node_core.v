@@ -78,7 +78,7 @@ module node_core #(
 
 localparam PORTS   = 4 + ETH_N + GATEWAY;
 localparam UNITS   = 5 + ETH_N + GATEWAY;
-localparam LIN_N   = 14;    // counters of each unit
+localparam LIN_N   = 15;    // counters of each unit
 localparam ATT_N   = 10;
 localparam NORM_N  = 11;
 localparam MAN_N   = 16;

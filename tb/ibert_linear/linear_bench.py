@@ -39,6 +39,7 @@ COUNTERS = [
     "messages_out",
     "beats_out",
     "drop_stale",
+    "switch",
 ]
 
 

@@ -106,7 +106,7 @@ _LINEAR: tuple[tuple[str, Kind, str], ...] = (
     ("messages_out", "count", "messages sent"),
     ("beats_out", "count", "beats sent"),
     ("stale", "count", "messages of a stale generation (not lost: meant to be dropped)"),
-    _SPARE,
+    ("idle_switch", "count", "cycles idle: a row is there, its context is being read"),
     _SPARE,
 )
 
