@@ -45,6 +45,8 @@ CASES: Mapping[str, Case] = {
     "interval": Case(BASE, ",".join(["128"] * BACK_TO_BACK), in_flight=2),
     "array_busy": base_case(128),
     "minilm_32": Case("minilm_6", line=LENGTHS_LINE),
+    "base_128_deferred": Case("ibert_base_6_deferred", "128"),
+    "minilm_32_deferred": Case("minilm_6_deferred", line=LENGTHS_LINE),
     "base_12_encoders": Case("ibert_base_3x12", "128"),
     "speed": Case(BASE, "128", speed=True),
 }
