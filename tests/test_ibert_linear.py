@@ -12,7 +12,7 @@ from floreana_tb import BuildError, TestsFailed, mutate, run_unit
 
 SMALL = {
     "K_LANES": 64, "OUT_N": 16, "POST_LANES": 4, "W_WORDS": 128, "BIAS_WORDS": 64, "POST_WORDS": 128, "STORE_BEATS": 192,
-    "ROW_W": 2, "SLOT_W": 1, "CTX_N": 64, "ACC_FIFO_GROUPS": 8,
+    "ROW_W": 2, "SLOT_W": 1, "CTX_N": 64, "ACC_FIFO_GROUPS": 8, "PACKED": 0,
 }  # fmt: skip
 ODD = {**SMALL, "K_LANES": 16, "OUT_N": 32, "POST_LANES": 16, "W_WORDS": 200, "SLOT_W": 0, "ROW_W": 3, "CTX_N": 32}
 HALF = {**SMALL, "K_LANES": 32, "OUT_N": 48, "POST_LANES": 8, "W_WORDS": 200, "ACC_FIFO_GROUPS": 16}
@@ -37,6 +37,11 @@ def run(parameters: dict[str, int], **options: object) -> None:
 
 def test_ibert_linear() -> None:
     run(SMALL, expected_tests=[*SHAPE_TESTS, *SMALL_TESTS])
+
+
+def test_ibert_linear_packed() -> None:
+    """The array of packed products, which simulates slowly: its values."""
+    run({**SMALL, "PACKED": 1}, expected_tests=["one_row", "extremes"])
 
 
 @pytest.mark.parametrize("parameters", [ODD, HALF], ids=["16 lanes, one slot", "32 lanes"])
