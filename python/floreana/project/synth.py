@@ -15,12 +15,13 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ CUT = frozenset({
     "net_tx_queue", "net_tx_store", "net_tx_window", "node_boot", "node_config", "node_gateway", "node_manager",
 })  # fmt: skip
 WHOLE = frozenset({"ibert_residual_lane", "ibert_layernorm_lane", "ibert_mac_pair"})  # nothing is cut inside
+# cut here only: read and written at one address, this memory would become a single-port RAM512X1S, whose mapping Yosys 0.70 lacks for xcup
+ALSO = {"ibert_attention_rows": frozenset({"axis_lutram"})}
 
 Value = int | str
 Key = tuple[str, tuple[tuple[str, Value], ...]]
@@ -132,7 +135,7 @@ def reached(key: Key, cut: frozenset[str], known: Mapping[str, Path]) -> list[st
     return sorted(seen)
 
 
-def below(key: Key, cut: frozenset[str], known: Mapping[str, Path]) -> list[str]:
+def below(key: Key, known: Mapping[str, Path]) -> list[str]:
     """Files that Yosys must read for a part: it elaborates what is cut too, and drops it then."""
     return reached(key, frozenset(), known)
 
@@ -140,7 +143,11 @@ def below(key: Key, cut: frozenset[str], known: Mapping[str, Path]) -> list[str]
 def digest(key: Key, cut: frozenset[str], known: Mapping[str, Path]) -> str:
     """Hash of all that decides a part: tool, parameters, text of every module reached; of one that is cut its ports only."""
     sha = hashlib.sha256()
-    for part in (version("pyosys"), f"{RECIPE} {SYNTH}", repr(key)):
+    try:
+        tool = version("pyosys")
+    except PackageNotFoundError:
+        raise EnvironmentError_("pyosys (Yosys) is missing: make env-test") from None
+    for part in (tool, f"{RECIPE} {SYNTH}", repr(key)):
         sha.update(part.encode() + b"\0")
     for name in reached(key, cut, known):
         text = _COMMENT.sub(" ", known[name].read_text(encoding="utf-8"))
@@ -150,7 +157,7 @@ def digest(key: Key, cut: frozenset[str], known: Mapping[str, Path]) -> str:
 
 def cut_of(key: Key) -> frozenset[str]:
     """Modules that are black boxes inside a part."""
-    return frozenset() if key[0] in WHOLE else CUT - {key[0]}
+    return frozenset() if key[0] in WHOLE else (CUT | ALSO.get(key[0], frozenset())) - {key[0]}
 
 
 def compact(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,21 +187,21 @@ def synthesise(key: Key, cache: Path, tell: Callable[[str], None]) -> Part:
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
-        scratch = cache / f".{path.name}.{os.getpid()}"
-        job = {
-            "files": [str(known[name]) for name in below(key, cut, known)], "top": key[0], "parameters": dict(key[1]), "cut": sorted(cut),
-            "out": str(scratch),
-        }  # fmt: skip
-        command = [sys.executable, "-m", "floreana.project.synth_worker"]
-        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, check=False, env=env)
-        if done.returncode:
-            raise EnvironmentError_(f"Yosys cannot synthesise {key[0]}:\n{(done.stdout + done.stderr)[-2000:]}")
-        small = compact(json.loads(scratch.read_text(encoding="utf-8")))
-        scratch.write_bytes(gzip.compress(json.dumps(small).encode(), 3, mtime=0))
-        for old in cache.glob(f".{path.name}.{os.getpid()}.*"):
-            old.unlink()
-        scratch.rename(path)
+        with tempfile.TemporaryDirectory(prefix=".", dir=cache) as scratch:
+            out = Path(scratch) / "part.json"
+            job = {
+                "files": [str(known[name]) for name in below(key, known)], "top": key[0], "parameters": dict(key[1]), "cut": sorted(cut),
+                "out": str(out),
+            }  # fmt: skip
+            command = [sys.executable, "-m", "floreana.project.synth_worker"]
+            env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+            done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, check=False, env=env)
+            if done.returncode:
+                raise EnvironmentError_(f"Yosys cannot synthesise {shown(key)}:\n{(done.stdout + done.stderr)[-2000:]}")
+            small = compact(json.loads(out.read_text(encoding="utf-8")))
+            packed = out.with_suffix(".gz")
+            packed.write_bytes(gzip.compress(json.dumps(small).encode(), 3, mtime=0))
+            packed.rename(path)
         tell(f"{shown(key)}: {time.monotonic() - began:.0f} s")
     small = json.loads(gzip.decompress(path.read_bytes()))
     derived = {name: (base, tuple(sorted(parameters.items()))) for name, (base, parameters) in small["children"].items()}
