@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 
 from floreana import cli
-from floreana.project import synth
+from floreana.environment import find_tool, tool_environment
+from floreana.project import synth, synth_worker
 from floreana.project.synth import OWN, Key, Part, Paths, Report, Row
 
 CARRY = {"CI": "input", "CYINIT": "input", "DI": "input", "S": "input", "O": "output", "CO": "output"}
@@ -125,6 +127,50 @@ def test_small_units_through_yosys(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     # what was synthesised once is not again
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("Yosys ran again"))
     assert synthesised("ibert_requant", tmp_path, IN_W=8, OUT_W=32, DSP="no") == of_luts
+
+
+TILE_BENCH = """module bench;
+  integer k, seed;
+  reg signed [{a}:0] a;
+  reg signed [{b}:0] b;
+  wire signed [{y}:0] y, z;
+  gold u_gold (a, b, y);
+  top u_top (a, b, z);
+  initial begin
+    seed = 1;
+    for (k = 0; k < 2000; k = k + 1) begin
+      a = {{$random(seed), $random(seed)}};
+      b = {{$random(seed), $random(seed)}};
+      if (k < 4) a = {{k[0], {{{a}{{!k[0]}}}}}};
+      if (k < 4) b = {{k[1], {{{b}{{!k[1]}}}}}};
+      #1 if (y !== z) $display("WRONG %d %d %d %d", a, b, y, z);
+    end
+    $display("END");
+  end
+endmodule
+"""
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "y", "slices"), [(25, 33, 58, 2), (48, 32, 80, 4), (32, 27, 59, 2), (32, 28, 60, 4), (33, 23, 60, 2), (8, 32, 20, 2)]
+)
+def test_a_wide_product_is_cut_into_tiles_of_the_slice(a: int, b: int, y: int, slices: int, tmp_path: Path) -> None:
+    (tmp_path / "top.v").write_text(
+        f"module top (input signed [{a - 1}:0] a, input signed [{b - 1}:0] b, output signed [{y - 1}:0] y);\nassign y = a * b;\nendmodule\n"
+    )
+    script = f"read_verilog {tmp_path}/top.v\nprep\nrename top gold\nwrite_verilog -noattr {tmp_path}/gold.v\nrename gold top\n"
+    script += f"techmap -map {synth_worker.TILES}\nopt_clean\nwrite_verilog -noattr {tmp_path}/tiles.v\nstat -json\n"
+    (tmp_path / "run.ys").write_text(script)
+    command = [sys.executable, "-c", f"from pyosys import libyosys as y; y.Design().run_pass('script {tmp_path}/run.ys')"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert f'"$mul": {slices}' in told
+    (tmp_path / "bench.v").write_text(TILE_BENCH.format(a=a - 1, b=b - 1, y=y - 1))
+    env = tool_environment()
+    iverilog, vvp = find_tool("iverilog", env), find_tool("vvp", env)
+    assert iverilog is not None and vvp is not None
+    names = ["bench.v", "gold.v", "tiles.v"]
+    subprocess.run([iverilog, "-g2005", "-o", "sim", "-s", "bench", *names], cwd=tmp_path, env=env, check=True)
+    assert subprocess.run([vvp, "-n", "sim"], cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout == "END\n"
 
 
 def test_a_kept_part_depends_on_all_it_reaches_but_not_on_what_is_cut(tmp_path: Path) -> None:

@@ -347,7 +347,9 @@ module ibert_add_norm #(
   reg                copy_p1;        // a copied word comes out of the residual store
   reg                copy_last_p1;
   wire [      108:0] context;
-  wire [       15:0] row_addr = {{16 - RI_W{1'b0}}, index_reg} * {9'd0, beats_reg};
+  (* use_dsp = "no" *)
+  wire [       15:0] row_addr;
+  assign row_addr = {{16 - RI_W{1'b0}}, index_reg} * {9'd0, beats_reg};
 
   axis_lutram #(
       .DATA_W(109),

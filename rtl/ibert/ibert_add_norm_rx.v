@@ -245,7 +245,9 @@ module ibert_add_norm_rx #(
   // a part ends with its slice (16 beats) or with the row
   wire [  8:0] after_p2 = place_p2 + 9'd1;
   wire         short_p2 = is_part_p2 && count_p2 != 5'd15 && after_p2 != length_p2;
-  wire [ 15:0] row_addr_p2 = {{16 - RI_W{1'b0}}, index_p2} * {9'd0, beats_p2};
+  (* use_dsp = "no" *)
+  wire [ 15:0] row_addr_p2;
+  assign row_addr_p2 = {{16 - RI_W{1'b0}}, index_p2} * {9'd0, beats_p2};
   wire [ 15:0] acc_addr_p2 = acc_base_p2 + {row_addr_p2[13:0], 2'b00} + {7'd0, place_p2};
   wire [ 13:0] res_addr_p2 = res_base_p2 + row_addr_p2[13:0] + {5'd0, place_p2};
 

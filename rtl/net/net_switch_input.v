@@ -324,7 +324,7 @@ end
 
 // ---- cell memory; tuser and the length of a cell beside it
 
-axis_ram #(.DATA_W(DATA_W + KEEP_W), .DEPTH(CELLS * BEATS), .FWD_EN(0), .STYLE("block")) u_cells (
+axis_ram #(.DATA_W(DATA_W + KEEP_W), .DEPTH(CELLS * BEATS), .FWD_EN(0), .STYLE("ultra")) u_cells (
     .clk(clk),
     .wr_en(wr_en), .wr_addr({wr_cell, wr_beat}), .wr_data({s_axis_tkeep, s_axis_tdata}),
     .rd_en(issue), .rd_addr(start ? {start_cell, {BEAT_W{1'b0}}} : {run_cell_reg, run_beat_reg}), .rd_data({m_axis_tkeep, m_axis_tdata})

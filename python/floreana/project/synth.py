@@ -311,7 +311,7 @@ class Paths:
     def __init__(self, parts: Mapping[Key, Part], top: Key) -> None:
         self.names: dict[int, tuple[str, str]] = {}  # net -> path of its instance, name there
         self.driver: dict[int, tuple[str, list[tuple[int, int]], str]] = {}  # net -> kind, [(net, cost)], instance
-        self.ends: list[tuple[int, str, str]] = []  # net, instance, what takes it
+        self.ends: list[tuple[int, str, str, int]] = []  # net, instance, what takes it, net it is known by
         self.starts: dict[int, str] = {}
         self._next = 2
         self._place(parts, top, "", {})
@@ -346,7 +346,7 @@ class Paths:
                         if direction == "input":
                             self.starts[bits[bit]] = f"port {port}"
                         else:
-                            self.ends.append((bits[bit], path, f"port {port}"))
+                            self.ends.append((bits[bit], path, f"port {port}", bits[bit]))
         for name, (kind, connections, outputs) in small["cells"].items():
             nets = {port: [self._net(bits, bit) for bit in own] for port, own in connections.items()}
             if name in parts[key].children:
@@ -391,14 +391,14 @@ class Paths:
                 continue
             for net in nets[port]:
                 if net:
-                    self.ends.append((net, path, f"{cell}.{port}"))
+                    self.ends.append((net, path, f"{cell}.{port}", nets["Q"][0] if "Q" in nets else net))
 
     def longest(self) -> tuple[dict[int, int], dict[int, int]]:
         """Arrival of every net in eighths, and the net it comes from. A loop through logic is cut where it closes."""
         arrival: dict[int, int] = dict.fromkeys(self.starts, 0)
         before: dict[int, int] = {}  # 0: nothing before it
         open_nets: set[int] = set()
-        for goal in {net for net, _, _ in self.ends}:
+        for goal in {end[0] for end in self.ends}:
             stack = [goal]
             while stack:
                 net = stack[-1]
@@ -443,18 +443,18 @@ class Paths:
 def levels_by_unit(graph: Paths, unit: Callable[[str], str]) -> dict[str, tuple[int, tuple[str, str]]]:
     """Unit of the path's end -> levels, (start, end)."""
     arrival, before = graph.longest()
-    worst: dict[str, tuple[int, int, str]] = {}
-    for net, path, what in graph.ends:
+    worst: dict[str, tuple[int, int, str, int]] = {}
+    for net, path, what, known in graph.ends:
         count = -(-arrival.get(net, 0) // _LEVEL)
         name = unit(path)
-        if count > worst.get(name, (-1, 0, ""))[0]:
-            worst[name] = (count, net, what)
+        if count > worst.get(name, (-1, 0, "", 0))[0]:
+            worst[name] = (count, net, what, known)
     out = {}
-    for name, (count, net, what) in worst.items():
+    for name, (count, net, what, known) in worst.items():
         start = net
         while before.get(start):
             start = before[start]
-        out[name] = (count, (f"{graph.label(start)} ({graph.starts.get(start, 'undriven')})", f"{graph.label(net)} ({what})"))
+        out[name] = (count, (f"{graph.label(start)} ({graph.starts.get(start, 'undriven')})", f"{graph.label(known)} ({what})"))
     return out
 
 
