@@ -36,7 +36,7 @@ def test_softmax_of_the_model_is_its_units_in_a_row() -> None:
         scores = [rng.randrange(-40 * x0n, 1) for _ in range((1, 2, 17, 128)[case % 4])]
         ea = [answer(EXP, "m_ea", s_score=score, s_max=max(scores), x0n=x0n, lim=30 * x0n, **fixed) for score in scores]
         f = answer(SOFTMAX_FACTOR, "f", den=sum(ea))
-        got = [answer(PROB, "m_p", s_ea=one, s_f=f) for one in ea]
+        got = [answer(PROB, "m_p", s_a=one, s_f=f) for one in ea]
         assert got == ops.softmax(np.array(scores), SoftmaxParams(x0=-x0n, **fixed)).tolist()
         seen.update(got)
     assert {0, 255} < seen

@@ -60,7 +60,7 @@ REQUANT = Unit(
         ("(sticky || floor_next[0])", "(sticky || !floor_next[0])"),
         ("e_p1 >= P_W;", "e_p1 >= P_W - 2;"),
         ("(OUT_W-1){!sum[P_W-1]}", "(OUT_W-1){sum[P_W-1]}"),
-        ("prod_p2  <= x_p1 * m_p1;", "prod_p2  <= x_p1 * $signed({1'b0, m_p1});"),
+        ("assign prod = x_p1 * m_p1;", "assign prod = x_p1 * $signed({1'b0, m_p1});"),
         ("off_p2   <= off_p1;", "off_p2   <= s_off;"),
         ("if (valid_p2) begin", "if (valid_p1 || valid_p2) begin"),
     ),
