@@ -58,7 +58,7 @@ def test_minilm_6() -> None:
     model, build = project.model, project.build
     assert (model.hidden, model.heads, model.ffn, model.encoders) == (384, 12, 1536, 6)
     assert project.nodes == 6
-    assert (build.k_lanes, build.out_n, build.post_lanes, build.norm_lanes) == (64, 48, 8, 8)
+    assert (build.k_lanes, build.out_n, build.post_lanes, build.norm_lanes) == (64, 48, 8, 16)
     assert (build.max_tokens, build.slots) == (128, 2)
 
 

@@ -15,7 +15,7 @@
 //
 // Input: one beat a cycle always (tready falls only while the records are zeroed after reset, and during a flush). The LayerNorm pass reads the
 // accumulator store in cycles without a part beat. Output row rate: one per 2*H/LANES + 54 cycles (the first pass of a row
-// overlaps the others of the row before), latency 3*H/LANES + at most 120 cycles from the last part beat to the first output beat.
+// overlaps the second of the row before; the third needs its requants), latency 3*H/LANES + at most 120 cycles from the last part beat to the first output beat.
 //
 // Complete rows wait in a FIFO of 2^(SLOT_W+LROW_W+2) entries, one per record: a row of (region, rowindex) cannot complete again
 // before its result has left, so at most one entry per record waits. Were a plan to break that, the row is lost and counted.
@@ -44,7 +44,7 @@
 `default_nettype none
 
 module ibert_add_norm #(
-    parameter LANES      = 8,     // channels a cycle. Requires LANES to divide 16
+    parameter LANES      = 16,    // channels a cycle. Requires LANES to divide 16
     parameter ROW_W      = 7,     // rows of a slot = 2**ROW_W
     parameter SLOT_W     = 1,     // slots = 2**SLOT_W, 0 to 4
     parameter LROW_W     = 5,     // rows of a slot this node owns, at most 2**LROW_W
@@ -210,7 +210,8 @@ module ibert_add_norm #(
   // ---------------------------------------------------------------- stores
   wire                acc_req;
   wire [  ACC_AW-1:0] acc_req_addr;
-  wire                acc_gnt = !rx_acc_rd_en;
+  wire                norm_rq_wait;   // the third pass has the requants, or waits for them
+  wire                acc_gnt = !rx_acc_rd_en && !norm_rq_wait;
 
   axis_ram #(
       .DATA_W(512),
@@ -432,6 +433,47 @@ module ibert_add_norm #(
   wire              sum_res_en;
   wire [RES_AW-1:0] sum_res_addr;
 
+  // one requant a lane, for the accumulators of the first pass or the results of the third; the first pass reads no accumulator
+  // while the third has or awaits it
+  wire                sum_quiet;
+  wire                sum_rq_valid;
+  wire [32*LANES-1:0] sum_rq_acc;
+  wire [39*LANES-1:0] sum_rq_chan;
+  wire [32*LANES-1:0] sum_rq_q;
+  wire                sum_rq_done;
+  wire                norm_rq_valid;
+  wire [36*LANES-1:0] norm_rq_o;
+  wire [48*LANES-1:0] norm_rq_chan;
+  wire [ 8*LANES-1:0] norm_rq_out;
+  wire [   LANES-1:0] rq_done;
+  wire                unused_done = &{1'b0, rq_done};
+
+  generate
+    for (i = 0; i < LANES; i = i + 1) begin : g_requant
+      ibert_requant #(
+          .IN_W (36),
+          .OUT_W(32)
+      ) u_requant (
+          .clk    (clk),
+          .rst    (rst),
+          .s_valid(sum_rq_valid || norm_rq_valid),
+          .s_x    (norm_rq_valid ? norm_rq_o[36*i+:36] : {{4{sum_rq_acc[32*i+31]}}, sum_rq_acc[32*i+:32]}),
+          .s_m    (norm_rq_valid ? norm_rq_chan[48*i+:32] : sum_rq_chan[39*i+:32]),
+          .s_e    (norm_rq_valid ? norm_rq_chan[48*i+32+:7] : sum_rq_chan[39*i+32+:7]),
+          .s_off  (norm_rq_valid ? norm_rq_chan[48*i+39+:9] : 9'd0),
+          .m_valid(rq_done[i]),
+          .m_y    (sum_rq_q[32*i+:32])
+      );
+      ibert_sat #(
+          .IN_W (32),
+          .OUT_W(8)
+      ) u_sat (
+          .x(sum_rq_q[32*i+:32]),
+          .y(norm_rq_out[8*i+:8])
+      );
+    end
+  endgenerate
+
   ibert_residual_sum #(
       .LANES    (LANES),
       .RES_W    (RES_W),
@@ -451,6 +493,12 @@ module ibert_add_norm #(
       .s_chan_addr(chan_addr_in),
       .done       (sum_done),
       .mu         (sum_mu),
+      .quiet      (sum_quiet),
+      .rq_valid   (sum_rq_valid),
+      .rq_acc     (sum_rq_acc),
+      .rq_chan    (sum_rq_chan),
+      .rq_q       (sum_rq_q),
+      .rq_done    (sum_rq_done),
       .acc_req    (acc_req),
       .acc_addr   (acc_req_addr),
       .acc_gnt    (acc_gnt),
@@ -501,6 +549,13 @@ module ibert_add_norm #(
       .chan_en    (norm_chan_en),
       .chan_addr  (norm_chan_addr),
       .chan_data  (norm_chan_data),
+      .rq_wait    (norm_rq_wait),
+      .rq_free    (sum_quiet),
+      .rq_valid   (norm_rq_valid),
+      .rq_o       (norm_rq_o),
+      .rq_chan    (norm_rq_chan),
+      .rq_done    (rq_done[0] && !sum_rq_done),
+      .rq_out     (norm_rq_out),
       .out_room   (out_room),
       .out_we     (norm_out_we),
       .out_data   (norm_out_data),

@@ -6,8 +6,9 @@
 //   out = requant8( sat36( ((v*f) >> 1) + bias ); om, oe, ooff )
 //
 // `>>` is arithmetic (floor), the requant rounds half to even. LANES channels a cycle in each pass; y words and channel
-// words are read in order from memories of one cycle latency. The third pass starts when out_room says that a whole row fits
-// behind out_we, and does not stall. Output beat b holds channels 64*b .. 64*b+63, channel 64*b in the low byte.
+// words are read in order from memories of one cycle latency. The requant is the user's, one a lane, shared with another pass: rq_wait asks
+// for it from the end of the division until the last word is in, rq_free grants it; words go in with rq_valid and come back in order with
+// rq_done. The third pass starts when out_room says that a whole row fits behind out_we, and does not stall. Output beat b holds channels 64*b .. 64*b+63, channel 64*b in the low byte.
 // Rate: a row takes at most 2*H/LANES + 54 cycles from start to the next start (plus the wait for out_room).
 //
 // Does not: compute the mean (ibert_residual_sum), hold output beats, or accept a start unless idle.
@@ -38,6 +39,14 @@ module ibert_layernorm #(
     output wire                chan_en,
     output wire [ CHAN_AW-1:0] chan_addr,
     input  wire [80*LANES-1:0] chan_data,
+
+    output wire                rq_wait,
+    input  wire                rq_free,
+    output wire                rq_valid,
+    output wire [36*LANES-1:0] rq_o,
+    output wire [48*LANES-1:0] rq_chan,  // a lane: {ooff 9, oe 7, om 32}
+    input  wire                rq_done,
+    input  wire [ 8*LANES-1:0] rq_out,
 
     input  wire                out_room,
     output wire                out_we,
@@ -106,7 +115,7 @@ module ibert_layernorm #(
       S_DRAIN:  if (squared) state_next = S_ROOT;
       S_ROOT:   if (root_done) state_next = S_DIVIDE;
       S_DIVIDE: if (recip_done) state_next = S_ROOM;
-      S_ROOM:   if (out_room) state_next = S_SCALE;
+      S_ROOM:   if (out_room && rq_free) state_next = S_SCALE;
       S_SCALE:  if (index_last) state_next = S_FLUSH;
       default:  if (out_we && out_last) state_next = S_IDLE;
     endcase
@@ -143,31 +152,29 @@ module ibert_layernorm #(
 
   // lanes
   wire [32*LANES-1:0] lane_sq;
-  wire [   LANES-1:0] lane_valid;
-  wire [ 8*LANES-1:0] lane_out;
-  wire                unused_valid = &{1'b0, lane_valid};
+
+  assign rq_wait  = state_reg == S_ROOM || scale || sc_r1 || sc_r2 || sc_r3 || sc_r4 || sc_r5;
+  assign rq_valid = sc_r5;
 
   genvar i;
   generate
     for (i = 0; i < LANES; i = i + 1) begin : g_lane
       ibert_layernorm_lane u_lane (
           .clk    (clk),
-          .rst    (rst),
           .en_r1  (sq_r1 || sc_r1),
           .en_sq2 (sq_r2),
           .en_sq3 (sq_r3),
           .en_r2  (sc_r2),
           .en_r3  (sc_r3),
           .en_r4  (sc_r4),
-          .en_r5  (sc_r5),
           .y      (y_data[24*i+:24]),
           .mu     (mu_reg),
           .shift  (shift_reg),
           .f      (f_reg),
           .chan   (chan_data[80*i+:80]),
           .sq     (lane_sq[32*i+:32]),
-          .m_valid(lane_valid[i]),
-          .m_out  (lane_out[8*i+:8])
+          .o      (rq_o[36*i+:36]),
+          .o_chan (rq_chan[48*i+:48])
       );
     end
   endgenerate
@@ -248,9 +255,9 @@ module ibert_layernorm #(
   reg               full_reg;
 
   always @(posedge clk) begin
-    full_reg <= lane_valid[0] && place_reg == WORD_LAST;
-    if (lane_valid[0]) begin
-      pack_reg[8*LANES*place_reg+:8*LANES] <= lane_out;
+    full_reg <= rq_done && place_reg == WORD_LAST;
+    if (rq_done) begin
+      pack_reg[8*LANES*place_reg+:8*LANES] <= rq_out;
       place_reg <= place_reg + 1'b1;
     end
     if (start && idle) beats_reg <= s_beats;

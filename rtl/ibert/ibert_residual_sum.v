@@ -7,6 +7,8 @@
 //
 // LANES channels a cycle. The accumulator store is shared: acc_req asks for beat acc_addr, and the beat is read in a cycle
 // where acc_gnt answers; acc_data follows one cycle later. The residual and channel memories are read by nobody else.
+// The requant of acc is the user's, one a lane: accumulators go in with rq_valid, and are to come back as rq_q with the latency of
+// ibert_requant, 4 cycles. `quiet` says that none will go in but for beats yet to be granted.
 // y words leave in order with y_we. `done` pulses once mu is valid; mu holds until the next start.
 // Rate: a row takes at most H/LANES + ceil(SUM_W/2) + 12 cycles from start to done, plus the cycles in which acc_gnt was refused.
 //
@@ -36,6 +38,13 @@ module ibert_residual_sum #(
     input  wire [  CHAN_AW-1:0] s_chan_addr,
     output wire                 done,
     output wire signed [  23:0] mu,
+
+    output wire                 quiet,
+    output wire                 rq_valid,
+    output wire [ 32*LANES-1:0] rq_acc,
+    output wire [ 39*LANES-1:0] rq_chan,  // a lane: {e 7, m 32}
+    input  wire [ 32*LANES-1:0] rq_q,
+    output wire                 rq_done,  // rq_q is taken
 
     output wire                 acc_req,
     output wire [   ACC_AW-1:0] acc_addr,
@@ -146,17 +155,18 @@ module ibert_residual_sum #(
   genvar i;
   generate
     for (i = 0; i < LANES; i = i + 1) begin : g_lane
-      wire [      31:0] acc = acc_q2[32*(LANES*sub_q2+i)+:32];
-      wire [ RES_W-1:0] res = res_q2[RES_W*(LANES*sub_q2+i)+:RES_W];
+      wire [RES_W-1:0] res = res_q2[RES_W*(LANES*sub_q2+i)+:RES_W];
+      assign rq_acc[32*i+:32]  = acc_q2[32*(LANES*sub_q2+i)+:32];
+      assign rq_chan[39*i+:39] = chan_data[78*i+:39];
       ibert_residual_lane #(
           .RES_W(RES_W)
       ) u_lane (
           .clk    (clk),
           .rst    (rst),
           .s_valid(valid_q2),
-          .s_acc  (acc),
           .s_res  (res),
-          .s_chan (chan_data[78*i+:78]),
+          .s_chan (chan_data[78*i+39+:39]),
+          .s_acc_q(rq_q[32*i+:32]),
           .m_valid(lane_valid[i]),
           .m_y    (lane_y[24*i+:24])
       );
@@ -181,6 +191,10 @@ module ibert_residual_sum #(
       tree = tree + $signed({{TREE_W - 24{y_q7[24*k+23]}}, y_q7[24*k+:24]});
     end
   end
+
+  assign quiet    = !valid_q1 && !valid_q2;
+  assign rq_valid = valid_q2;
+  assign rq_done  = lane_valid[0];
 
   assign y_we   = valid_q7;
   assign y_addr = y_addr_reg;

@@ -30,7 +30,7 @@ module node_core #(
     parameter HEAD_DIM    = 32,     // ibert_attention: columns of a head
     parameter HEAD_BEATS  = 1,      // ibert_attention: most 64-byte beats of a row
     parameter REQ_WORDS   = 16,     // ibert_attention: context requant channels / 64
-    parameter NORM_LANES  = 8,      // ibert_add_norm: lanes
+    parameter NORM_LANES  = 16,     // ibert_add_norm: lanes
     parameter LROW_W      = 5,      // ibert_add_norm: local row bits
     parameter ACC_BEATS   = 2048,   // ibert_add_norm: accumulator beats of 16 int32
     parameter RES_WORDS   = 1024,   // ibert_add_norm: residual words of 64 elements

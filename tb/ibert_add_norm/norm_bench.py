@@ -39,7 +39,7 @@ class Shape:
     """Parameters the design was built with (tests/test_ibert_add_norm.py passes both) and the row length of the run."""
 
     hidden: int = field(default_factory=lambda: knob("HIDDEN", 128))
-    lanes: int = field(default_factory=lambda: knob("LANES", 8))
+    lanes: int = field(default_factory=lambda: knob("LANES", 16))
     row_w: int = field(default_factory=lambda: knob("ROW_W", 7))
     slot_w: int = field(default_factory=lambda: knob("SLOT_W", 1))
     lrow_w: int = field(default_factory=lambda: knob("LROW_W", 5))

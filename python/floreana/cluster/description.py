@@ -228,7 +228,7 @@ class BuildSection(_Section):
     k_lanes: Literal[16, 32, 64] = 64
     out_n: Literal[16, 32, 48, 64] = 48
     post_lanes: Literal[1, 2, 4, 8, 16] = 8
-    norm_lanes: Literal[1, 2, 4, 8, 16] = 8
+    norm_lanes: Literal[1, 2, 4, 8, 16] = 16
     max_tokens: int = Field(default=128, ge=1, le=512)
     slots: Literal[1, 2] = 2
     eth_ports: Literal[1, 2] | None = None  # what the topology needs

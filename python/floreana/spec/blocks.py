@@ -381,42 +381,36 @@ def exp(
 
 
 @block
-def residual_lane(clk: Any, rst: Any, s_valid: Any, s_acc: Any, s_res: Any, s_chan: Any, m_valid: Any, m_y: Any) -> Any:
-    """m_y = saturate(requant(s_acc; m, e) + requant(s_res; m1, e1)), s_chan = {e1 7, m1 32, e 7, m 32}, 4 cycles later."""
-    m, m1, e, e1, off = signed(32), signed(32), unsigned(7), unsigned(7), signed(9)
-    acc_q, res_q, total = signed(32), signed(32), signed(33)
-    unused_valid = flag()
+def residual_lane(clk: Any, rst: Any, s_valid: Any, s_res: Any, s_chan: Any, s_acc_q: Any, m_valid: Any, m_y: Any) -> Any:
+    """m_y = saturate(s_acc_q + requant(s_res; m1, e1)), s_chan = {e1 7, m1 32}, 4 cycles after s_res; s_acc_q comes with m_valid."""
+    m1, e1, off = signed(32), unsigned(7), signed(9)
+    res_q, total = signed(32), signed(33)
 
-    first = requant(clk, rst, s_valid, s_acc, m, e, off, m_valid, acc_q)
-    second = requant(clk, rst, s_valid, s_res, m1, e1, off, unused_valid, res_q)
+    residual = requant(clk, rst, s_valid, s_res, m1, e1, off, m_valid, res_q)
     limited = sat(total, m_y)
 
     @always_comb
     def fields() -> None:
-        m.next = s_chan[32:0].signed()
-        e.next = s_chan[39:32]
-        m1.next = s_chan[71:39].signed()
-        e1.next = s_chan[78:71]
+        m1.next = s_chan[32:0].signed()
+        e1.next = s_chan[39:32]
         off.next = 0
-        total.next = acc_q + res_q
+        total.next = s_acc_q + res_q
 
     return instances()
 
 
 @block
 def layernorm_lane(
-    clk: Any, rst: Any, en_r1: Any, en_sq2: Any, en_sq3: Any, en_r2: Any, en_r3: Any, en_r4: Any, en_r5: Any,
-    y: Any, mu: Any, shift: Any, f: Any, chan: Any, sq: Any, m_valid: Any, m_out: Any,
+    clk: Any, en_r1: Any, en_sq2: Any, en_sq3: Any, en_r2: Any, en_r3: Any, en_r4: Any,
+    y: Any, mu: Any, shift: Any, f: Any, chan: Any, sq: Any, o: Any, o_chan: Any,
 ) -> Any:  # fmt: skip
-    """sq = min(((y - mu) >> shift)**2, 2**32 - 1); m_out = requant(saturate((((y - mu) * f) >> 1) + bias))."""
-    v_r2, vs_r3 = ranged(-(1 << 24) + 1, (1 << 24) - 1), ranged(-(1 << 24) + 1, (1 << 24) - 1)
-    sq_r4 = ranged(0, 1 << 48)
+    """sq = min(((y - mu) >> shift)**2, 2**32 - 1); o = saturate((((y - mu) * f) >> 1) + bias), o_chan the rest of chan."""
+    v_r2 = ranged(-(1 << 24) + 1, (1 << 24) - 1)
+    mag_r3, sq_r4, big_r3, big_r4 = unsigned(16), unsigned(32), flag(), flag()
     prod_r3, prod_r4 = ranged(-(1 << 56), 1 << 56), ranged(-(1 << 56), 1 << 56)
-    wide, o_sat, o_r5 = ranged(-(1 << 57), (1 << 57) - 1), signed(36), signed(36)
-    om, oe, off = signed(32), unsigned(7), signed(9)
+    wide, o_sat = ranged(-(1 << 57), (1 << 57) - 1), signed(36)
 
     limited = sat(wide, o_sat)
-    requantised = requant(clk, rst, en_r5, o_r5, om, oe, off, m_valid, m_out)
 
     @always_comb
     def affine() -> None:
@@ -428,27 +422,28 @@ def layernorm_lane(
     def pipeline() -> None:
         if en_r1:
             v_r2.next = y - mu
+        magnitude = intbv(0, min=-(1 << 24), max=(1 << 24) + 1)
         if en_sq2:
-            vs_r3.next = v_r2 >> shift
+            magnitude[:] = v_r2 >> shift
+            if magnitude < 0:
+                magnitude[:] = -magnitude
+            big_r3.next = magnitude >= 1 << 16
+            mag_r3.next = magnitude[16:]
         if en_sq3:
-            sq_r4.next = vs_r3 * vs_r3
+            sq_r4.next = mag_r3 * mag_r3
+            big_r4.next = big_r3
         if en_r2:
             prod_r3.next = v_r2 * f
         if en_r3:
             prod_r4.next = prod_r3
         if en_r4:
-            o_r5.next = o_sat
-            om.next = chan[64:32].signed()
-            oe.next = chan[71:64]
-            off.next = chan[80:71].signed()
+            o.next = o_sat
+            o_chan.next = chan[80:32]
 
     @always_comb
     def outputs() -> None:
-        limit = intbv(0, min=0, max=(1 << 32) + 1)
-        limit[:] = 1
-        limit[:] = limit << 32
-        if sq_r4 >= limit:
-            sq.next = limit - 1
+        if big_r4:
+            sq.next = (1 << 32) - 1
         else:
             sq.next = sq_r4
 

@@ -37,7 +37,7 @@ def files(unit: Unit) -> list[Path]:
 def convert(unit: Unit, params: Mapping[str, int], folder: Path) -> Path:
     """The block as Verilog, module ``spec``."""
     folder.mkdir(parents=True, exist_ok=True)
-    clocks = dict(clk=_flag(), rst=_flag()) if unit.clocked else {}
+    clocks = {name: _flag() for name in unit.clocks}
     instance = unit.block(**clocks, **unit.inputs(params), **unit.outputs(params))
     # MyHDL prints and warns (of outputs that are read, of signals that only some widths need): the proof judges what came out
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -67,7 +67,7 @@ def task(unit: Unit, params: Mapping[str, int], folder: Path) -> Task:
             constant=unit.constant,
             valid_out=unit.valid_out,
         ),
-        clocked=unit.clocked,
+        clocks=unit.clocks,
         legal=unit.legal,
     )
 

@@ -92,7 +92,7 @@ class Task:
     inputs: tuple[Wire, ...]  # without clk and rst
     outputs: tuple[Wire, ...]
     shape: Shape
-    clocked: bool
+    clocks: tuple[str, ...]
     legal: Mapping[str, str]  # inputs that depend on others: Verilog of the value taken, from <input>_any and the others
 
 
@@ -268,7 +268,7 @@ def wrapper(task: Task, side: str, own: Sequence[Product], free: Sequence[Wire],
     inputs = [wire for wire in task.inputs if wire.name not in task.shape.enables]
     ports = [wire.declared("input", "_any") for wire in (*inputs, *free)] + [wire.declared("output") for wire in (*task.outputs, *operands)]
     body = [f"{wire.declared('wire')} = {task.legal.get(wire.name, wire.legal())};" for wire in (*inputs, *free)]
-    links = [".clk(1'b0)", ".rst(1'b0)"] if task.clocked else []
+    links = [f".{name}(1'b0)" for name in task.clocks]
     links += [f".{name}(1'b1)" for name in task.shape.enables] + [f".{wire.name}({wire.name})" for wire in (*inputs, *task.outputs)]
     for index, one in enumerate(own):
         body.append(f"wire [{len(one.result) - 1}:0] result_{index} = product_{index};")  # longer or shorter: as a signed number

@@ -32,7 +32,7 @@ class Unit:
     children: tuple[str, ...] = ()
     valid_in: str | None = None
     valid_out: str | None = None
-    clocked: bool = True
+    clocks: tuple[str, ...] = ("clk", "rst")  # those of the two that it has
     hold: int = 0  # cycles that operands stay where there is no valid
     iterative: bool = False
     constant: frozenset[str] = frozenset()  # inputs that do not change while anything is in flight

@@ -52,7 +52,7 @@ REQUANT = Unit(
     outputs=lambda p: dict(m_valid=flag(), m_y=signed(p["OUT_W"])),
     full=dict(IN_W=56, OUT_W=8),
     proofs=tuple(
-        dict(IN_W=in_w, OUT_W=out_w) for in_w, out_w in ((8, 8), (8, 32), (32, 8), (16, 8), (32, 32), (36, 8), (37, 16), (48, 8), (56, 8))
+        dict(IN_W=in_w, OUT_W=out_w) for in_w, out_w in ((8, 8), (8, 32), (32, 8), (16, 8), (32, 32), (36, 32), (37, 16), (48, 8), (56, 8))
     ),
     operands=_requant_operands,
     expect=lambda v, p: {"m_y": requantised(v["s_x"], v["s_m"], v["s_e"], v["s_off"], p["OUT_W"])},
@@ -94,7 +94,7 @@ SAT = Unit(
         ("fits ? x[OUT_W-1:0]", "fits ? {x[OUT_W-1:1], 1'b0}"),
     ),
     depth=lambda p: 0,
-    clocked=False,
+    clocks=(),
     hold=1,
 )
 
@@ -282,32 +282,30 @@ EXP = Unit(
 def _residual_operands(rng: random.Random, count: int, p: Mapping[str, int]) -> Streams:
     rows: list[Values] = []
     for _ in range(count):
-        a, r = _scale(rng, 32, 24), _scale(rng, p["RES_W"], 24)
-        chan = (a["s_m"] & 0xFFFFFFFF) | a["s_e"] << 32 | (r["s_m"] & 0xFFFFFFFF) << 39 | r["s_e"] << 71
-        rows.append({"s_acc": a["s_x"], "s_res": r["s_x"], "s_chan": chan})
+        r = _scale(rng, p["RES_W"], 24)
+        rows.append({"s_res": r["s_x"], "s_chan": (r["s_m"] & 0xFFFFFFFF) | r["s_e"] << 32, "s_acc_q": some(rng, 32)})
     yield {}, rows
 
 
 def _residual_expect(v: Values, p: Mapping[str, int]) -> Values:
     chan = v["s_chan"]
-    first = requantised(v["s_acc"], wrap(chan, 32), chan >> 32 & 127, 0, 32)
-    second = requantised(v["s_res"], wrap(chan >> 39, 32), chan >> 71, 0, 32)
-    return {"m_y": int(ops.saturate(np.asarray(first + second, np.int64), ops.INT24))}
+    residual = requantised(v["s_res"], wrap(chan, 32), chan >> 32, 0, 32)
+    return {"m_y": int(ops.saturate(np.asarray(v["s_acc_q"] + residual, np.int64), ops.INT24))}
 
 
 RESIDUAL_LANE = Unit(
     name="residual_lane",
     module="ibert_residual_lane",
     block=blocks.residual_lane,
-    inputs=lambda p: dict(s_valid=flag(), s_acc=signed(32), s_res=signed(p["RES_W"]), s_chan=unsigned(78)),
+    inputs=lambda p: dict(s_valid=flag(), s_res=signed(p["RES_W"]), s_chan=unsigned(39), s_acc_q=signed(32)),
     outputs=lambda p: dict(m_valid=flag(), m_y=signed(24)),
     full=dict(RES_W=16),
     proofs=(dict(RES_W=8), dict(RES_W=16)),
     operands=_residual_operands,
     expect=_residual_expect,
     bugs=(
-        ("$signed({acc_q[31], acc_q})", "$signed({1'b0, acc_q})"),
-        (".s_e    (s_chan[77:71])", ".s_e    (s_chan[76:70])"),
+        ("$signed({s_acc_q[31], s_acc_q})", "$signed({1'b0, s_acc_q})"),
+        (".s_e    (s_chan[38:32])", ".s_e    (s_chan[37:31])"),
         ("{x[IN_W-1], {(OUT_W - 1) {!x[IN_W-1]}}}", "{1'b0, {(OUT_W - 1) {1'b1}}}"),
         (".s_valid(s_valid),\n      .s_x    (s_res)", ".s_valid(m_valid),\n      .s_x    (s_res)"),
     ),
@@ -315,9 +313,10 @@ RESIDUAL_LANE = Unit(
     children=("ibert_requant", "ibert_sat"),
     valid_in="s_valid",
     valid_out="m_valid",
+    at=dict(s_acc_q=4),
 )
 
-_ENABLES = ("en_r1", "en_sq2", "en_sq3", "en_r2", "en_r3", "en_r4", "en_r5")
+_ENABLES = ("en_r1", "en_sq2", "en_sq3", "en_r2", "en_r3", "en_r4")
 
 
 def _lane_operands(rng: random.Random, count: int, p: Mapping[str, int]) -> Streams:
@@ -336,7 +335,7 @@ def _lane_expect(v: Values, p: Mapping[str, int]) -> Values:
     chan, v0 = v["chan"], v["y"] - v["mu"]
     squared = min((v0 >> v["shift"]) ** 2, ops.UINT32[1])
     o = ops.saturate(np.asarray(((v0 * v["f"]) >> 1) + wrap(chan, 32), np.int64), ops.INT36)
-    return {"sq": squared, "m_valid": 1, "m_out": requantised(int(o), wrap(chan >> 32, 32), chan >> 64 & 127, wrap(chan >> 71, 9), 8)}
+    return {"sq": squared, "o": int(o), "o_chan": chan >> 32}
 
 
 LAYERNORM_LANE = Unit(
@@ -346,7 +345,7 @@ LAYERNORM_LANE = Unit(
     inputs=lambda p: dict(
         **{name: flag() for name in _ENABLES}, y=signed(24), mu=signed(24), shift=unsigned(5), f=unsigned(32), chan=unsigned(80)
     ),
-    outputs=lambda p: dict(sq=unsigned(32), m_valid=flag(), m_out=signed(8)),
+    outputs=lambda p: dict(sq=unsigned(32), o=signed(36), o_chan=unsigned(48)),
     full={},
     proofs=({},),
     operands=_lane_operands,
@@ -354,18 +353,19 @@ LAYERNORM_LANE = Unit(
     bugs=(
         ("o_wide = (prod_r4 >>> 1) + bias", "o_wide = (prod_r4 >> 1) + bias"),
         ("v_r2 >>> shift", "v_r2 >> shift"),
-        ("sq_r4[49:32] != 18'd0", "sq_r4[49:33] != 17'd0"),
+        ("mag[24:16] != 9'd0", "mag[24:17] != 8'd0"),
+        ("vs[24] ? -vs : vs", "vs[24] ? ~vs : vs"),
         ("f_signed = $signed({1'b0, f})", "f_signed = $signed({f[31], f})"),
         ("prod_r4 <= prod_r3;", "prod_r4 <= v_r2 * f_signed;"),
         ("chan_r5 <= chan[79:32];\n    end", "end\n    chan_r5 <= chan[79:32];\n    if (en_r2) chan_r5 <= 48'd0;"),
         ("if (en_sq3)", "if (en_r2)"),
     ),
-    depth=lambda p: 9,
-    children=("ibert_requant", "ibert_sat"),
-    valid_out="m_valid",
-    hold=10,
+    depth=lambda p: 5,
+    children=("ibert_sat",),
+    clocks=("clk",),
+    hold=6,
     constant=frozenset(("mu", "shift", "f")),
-    enables=dict(en_r1=0, en_sq2=1, en_sq3=2, en_r2=1, en_r3=2, en_r4=3, en_r5=4),
+    enables=dict(en_r1=0, en_sq2=1, en_sq3=2, en_r2=1, en_r3=2, en_r4=3),
     at=dict(chan=3, sq=3),
 )
 

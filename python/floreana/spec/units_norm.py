@@ -231,7 +231,7 @@ VARIANCE = Unit(
         ("{1'b0, x} + ", "{1'b0, x[X_W-1:1], 1'b0} + "),
     ),
     depth=lambda p: 0,
-    clocked=False,
+    clocks=(),
     hold=1,
 )
 
@@ -265,7 +265,7 @@ SIGMA = Unit(
         ("shifted[46:32] != 15'd0", "shifted[45:32] != 14'd0"),
     ),
     depth=lambda p: 0,
-    clocked=False,
+    clocks=(),
     hold=1,
 )
 
