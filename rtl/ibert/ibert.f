@@ -8,6 +8,7 @@ rtl/ibert/ibert_sat_add.v
 rtl/ibert/ibert_sigma.v
 rtl/ibert/ibert_residual_lane.v
 rtl/ibert/ibert_residual_sum.v
+rtl/ibert/ibert_square_lane.v
 rtl/ibert/ibert_layernorm_lane.v
 rtl/ibert/ibert_layernorm.v
 rtl/ibert/ibert_add_norm_rx.v

@@ -303,28 +303,32 @@ module ibert_add_norm #(
     end
   endgenerate
 
-  // y words of two rows: one being summed, one being normalised
+  // y words of two rows: one being summed, one being normalised; even and odd words apart, read in pairs
   wire                y_we;
   wire [    YA_W-1:0] y_wr_addr;
   wire [24*LANES-1:0] y_wr_data;
   wire                y_en;
-  wire [    YA_W-1:0] y_rd_addr;
-  wire [24*LANES-1:0] y_rd_data;
+  wire [    YA_W-2:0] y_rd_addr;      // of a pair of words
+  wire [48*LANES-1:0] y_rd_data;
   reg                 half_reg;       // half of the row being summed
   reg                 norm_half_reg;
 
-  axis_ram #(
-      .DATA_W(24 * LANES),
-      .DEPTH (2 << YA_W)
-  ) u_y (
-      .clk    (clk),
-      .wr_en  (y_we),
-      .wr_addr({half_reg, y_wr_addr}),
-      .wr_data(y_wr_data),
-      .rd_en  (y_en),
-      .rd_addr({norm_half_reg, y_rd_addr}),
-      .rd_data(y_rd_data)
-  );
+  generate
+    for (i = 0; i < 2; i = i + 1) begin : g_y
+      axis_ram #(
+          .DATA_W(24 * LANES),
+          .DEPTH (1 << YA_W)
+      ) u_y (
+          .clk    (clk),
+          .wr_en  (y_we && y_wr_addr[0] == i),
+          .wr_addr({half_reg, y_wr_addr[YA_W-1:1]}),
+          .wr_data(y_wr_data),
+          .rd_en  (y_en),
+          .rd_addr({norm_half_reg, y_rd_addr}),
+          .rd_data(y_rd_data[24*LANES*i+:24*LANES])
+      );
+    end
+  endgenerate
 
   // ---------------------------------------------------------------- rows in turn: context, then copy or first pass, then hand over
   localparam [2:0] S_IDLE = 3'd0, S_ADDR = 3'd1, S_START = 3'd2, S_SUM = 3'd3, S_HAND = 3'd4, S_ROOM = 3'd5, S_COPY = 3'd6,

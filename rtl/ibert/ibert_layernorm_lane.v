@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One channel of LayerNorm's second and third pass.
+// One channel of LayerNorm's third pass, up to its requant.
 //
-//   v = y - mu                                   25 bits
-//   second pass: sq = min((v >> shift)^2, 2^32 - 1)
-//   third pass:  o  = sat36( ((v*f) >> 1) + bias )
+//   o = sat36( (((y - mu)*f) >> 1) + bias )
 //
-// `>>` is arithmetic (floor). One value a cycle, no stall. y is valid in stage r1; sq is valid 3 cycles later (r4), o with the
-// constants of its requant 4 cycles later (r5). The user drives the enable of each stage; chan {ooff 9, oe 7, om 32, bias 32} is to be
-// valid in stage r4. The square is of 16 bits, of LUTs: a greater magnitude saturates it. Does not: requantise, sum, hold mu, shift
-// and f (the user keeps them constant during a pass).
+// `>>` is arithmetic (floor). One value a cycle, no stall. y is valid in stage r1; o, with the constants of its requant, is 4 cycles later
+// (r5). The user drives the enable of each stage; chan {ooff 9, oe 7, om 32, bias 32} is to be valid in stage r4.
+// Does not: requantise, hold mu and f (the user keeps them constant during a pass).
 
 `resetall
 `timescale 1ns/1ps
@@ -17,38 +14,24 @@
 
 module ibert_layernorm_lane (
     input  wire               clk,
-    input  wire               en_r1,   // y valid
-    input  wire               en_sq2,  // second pass, stage r2
-    input  wire               en_sq3,  // second pass, stage r3
-    input  wire               en_r2,   // third pass, stage r2
+    input  wire               en_r1,  // y valid
+    input  wire               en_r2,
     input  wire               en_r3,
     input  wire               en_r4,
     input  wire signed [23:0] y,
     input  wire signed [23:0] mu,
-    input  wire        [ 4:0] shift,
     input  wire        [31:0] f,
     input  wire        [79:0] chan,
-    output wire        [31:0] sq,      // stage r4
-    output wire signed [35:0] o,       // stage r5
-    output wire        [47:0] o_chan   // stage r5: {ooff 9, oe 7, om 32}
+    output wire signed [35:0] o,      // stage r5
+    output wire        [47:0] o_chan  // stage r5: {ooff 9, oe 7, om 32}
 );
 
   reg signed [24:0] v_r2;
-  reg        [15:0] mag_r3;  // of v >> shift
-  reg               big_r3;  // it has more than 16 bits
-  reg        [31:0] sq_r4;
-  reg               big_r4;
   // |v*f| < 2^24 * 2^32
   reg signed [57:0] prod_r3;
   reg signed [57:0] prod_r4;
   reg signed [35:0] o_r5;
   reg        [47:0] chan_r5;
-
-  wire signed [24:0] vs = v_r2 >>> shift;
-  wire        [24:0] mag = vs[24] ? -vs : vs;
-  (* use_dsp = "no" *)
-  wire        [31:0] square;
-  assign square = mag_r3 * mag_r3;
 
   wire signed [32:0] f_signed = $signed({1'b0, f});
   wire signed [57:0] bias = $signed({{26{chan[31]}}, chan[31:0]});
@@ -65,8 +48,6 @@ module ibert_layernorm_lane (
 
   always @(posedge clk) begin
     if (en_r1) v_r2 <= $signed({y[23], y}) - $signed({mu[23], mu});
-    if (en_sq2) {big_r3, mag_r3} <= {mag[24:16] != 9'd0, mag[15:0]};
-    if (en_sq3) {big_r4, sq_r4} <= {big_r3, square};
     if (en_r2) prod_r3 <= v_r2 * f_signed;
     if (en_r3) prod_r4 <= prod_r3;
     if (en_r4) begin
@@ -75,7 +56,6 @@ module ibert_layernorm_lane (
     end
   end
 
-  assign sq     = big_r4 ? 32'hFFFFFFFF : sq_r4;
   assign o      = o_r5;
   assign o_chan = chan_r5;
 

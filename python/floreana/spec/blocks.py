@@ -400,13 +400,39 @@ def residual_lane(clk: Any, rst: Any, s_valid: Any, s_res: Any, s_chan: Any, s_a
 
 
 @block
-def layernorm_lane(
-    clk: Any, en_r1: Any, en_sq2: Any, en_sq3: Any, en_r2: Any, en_r3: Any, en_r4: Any,
-    y: Any, mu: Any, shift: Any, f: Any, chan: Any, sq: Any, o: Any, o_chan: Any,
+def square_lane(
+    clk: Any, en_r1: Any, en_r2: Any, en_r3: Any, en_r4: Any, y: Any, mu: Any, shift: Any, sq: Any, big: Any,
 ) -> Any:  # fmt: skip
-    """sq = min(((y - mu) >> shift)**2, 2**32 - 1); o = saturate((((y - mu) * f) >> 1) + bias), o_chan the rest of chan."""
+    """sq = ((y - mu) >> shift)**2 where the magnitude is below 2**16; big where it is not."""
+    v_r2, vs_r3 = ranged(-(1 << 24) + 1, (1 << 24) - 1), ranged(-(1 << 24) + 1, (1 << 24) - 1)
+    mag_r4, big_r4 = unsigned(16), flag()
+
+    @always(clk.posedge)
+    def pipeline() -> None:
+        magnitude = intbv(0, min=-(1 << 24), max=(1 << 24) + 1)
+        if en_r1:
+            v_r2.next = y - mu
+        if en_r2:
+            vs_r3.next = v_r2 >> shift
+        if en_r3:
+            magnitude[:] = vs_r3
+            if magnitude < 0:
+                magnitude[:] = -magnitude
+            big_r4.next = magnitude >= 1 << 16
+            mag_r4.next = magnitude[16:]
+        if en_r4:
+            sq.next = mag_r4 * mag_r4
+            big.next = big_r4
+
+    return instances()
+
+
+@block
+def layernorm_lane(
+    clk: Any, en_r1: Any, en_r2: Any, en_r3: Any, en_r4: Any, y: Any, mu: Any, f: Any, chan: Any, o: Any, o_chan: Any,
+) -> Any:  # fmt: skip
+    """o = saturate((((y - mu) * f) >> 1) + bias), o_chan the rest of chan."""
     v_r2 = ranged(-(1 << 24) + 1, (1 << 24) - 1)
-    mag_r3, sq_r4, big_r3, big_r4 = unsigned(16), unsigned(32), flag(), flag()
     prod_r3, prod_r4 = ranged(-(1 << 56), 1 << 56), ranged(-(1 << 56), 1 << 56)
     wide, o_sat = ranged(-(1 << 57), (1 << 57) - 1), signed(36)
 
@@ -422,16 +448,6 @@ def layernorm_lane(
     def pipeline() -> None:
         if en_r1:
             v_r2.next = y - mu
-        magnitude = intbv(0, min=-(1 << 24), max=(1 << 24) + 1)
-        if en_sq2:
-            magnitude[:] = v_r2 >> shift
-            if magnitude < 0:
-                magnitude[:] = -magnitude
-            big_r3.next = magnitude >= 1 << 16
-            mag_r3.next = magnitude[16:]
-        if en_sq3:
-            sq_r4.next = mag_r3 * mag_r3
-            big_r4.next = big_r3
         if en_r2:
             prod_r3.next = v_r2 * f
         if en_r3:
@@ -439,12 +455,5 @@ def layernorm_lane(
         if en_r4:
             o.next = o_sat
             o_chan.next = chan[80:32]
-
-    @always_comb
-    def outputs() -> None:
-        if big_r4:
-            sq.next = (1 << 32) - 1
-        else:
-            sq.next = sq_r4
 
     return instances()

@@ -316,26 +316,55 @@ RESIDUAL_LANE = Unit(
     at=dict(s_acc_q=4),
 )
 
-_ENABLES = ("en_r1", "en_sq2", "en_sq3", "en_r2", "en_r3", "en_r4")
+def _square_operands(rng: random.Random, count: int, p: Mapping[str, int]) -> Streams:
+    ones = dict.fromkeys(("en_r1", "en_r2", "en_r3", "en_r4"), 1)
+    yield {}, [{"y": some(rng, 24), "mu": some(rng, 24), "shift": rng.randrange(32), **ones} for _ in range(count)]
+
+
+def _square_expect(v: Values, p: Mapping[str, int]) -> Values:
+    square = ((v["y"] - v["mu"]) >> v["shift"]) ** 2
+    return {"big": 1} if square > ops.UINT32[1] else {"sq": square, "big": 0}
+
+
+SQUARE_LANE = Unit(
+    name="square_lane",
+    module="ibert_square_lane",
+    block=blocks.square_lane,
+    inputs=lambda p: dict(en_r1=flag(), en_r2=flag(), en_r3=flag(), en_r4=flag(), y=signed(24), mu=signed(24), shift=unsigned(5)),
+    outputs=lambda p: dict(sq=unsigned(32), big=flag()),
+    full={},
+    proofs=({},),
+    operands=_square_operands,
+    expect=_square_expect,
+    bugs=(
+        ("v_r2 >>> shift", "v_r2 >> shift"),
+        ("mag[24:16] != 9'd0", "mag[24:17] != 8'd0"),
+        ("vs_r3[24] ? -vs_r3 : vs_r3", "vs_r3[24] ? ~vs_r3 : vs_r3"),
+        ("{big_r4, square}", "{big_r4, square ^ {31'd0, en_r1}}"),
+        ("if (en_r3)", "if (en_r1)"),
+    ),
+    depth=lambda p: 5,
+    clocks=("clk",),
+    hold=6,
+    constant=frozenset(("mu", "shift")),
+    enables=dict(en_r1=0, en_r2=1, en_r3=2, en_r4=3),
+)
 
 
 def _lane_operands(rng: random.Random, count: int, p: Mapping[str, int]) -> Streams:
+    ones = dict.fromkeys(("en_r1", "en_r2", "en_r3", "en_r4"), 1)
     rows: list[Values] = []
     for _ in range(count):
         scale = _scale(rng, 36, 8)
         chan = (some(rng, 32) & 0xFFFFFFFF) | (scale["s_m"] & 0xFFFFFFFF) << 32 | scale["s_e"] << 64 | (scale["s_off"] & 511) << 71
         f = rng.choice((0, 1, (1 << 31) // rng.randrange(1, 1 << 20), (1 << 32) - 1))
-        rows.append(
-            {"y": some(rng, 24), "mu": some(rng, 24), "shift": rng.randrange(32), "f": f, "chan": chan, **dict.fromkeys(_ENABLES, 1)}
-        )
+        rows.append({"y": some(rng, 24), "mu": some(rng, 24), "f": f, "chan": chan, **ones})
     yield {}, rows
 
 
 def _lane_expect(v: Values, p: Mapping[str, int]) -> Values:
-    chan, v0 = v["chan"], v["y"] - v["mu"]
-    squared = min((v0 >> v["shift"]) ** 2, ops.UINT32[1])
-    o = ops.saturate(np.asarray(((v0 * v["f"]) >> 1) + wrap(chan, 32), np.int64), ops.INT36)
-    return {"sq": squared, "o": int(o), "o_chan": chan >> 32}
+    o = ops.saturate(np.asarray((((v["y"] - v["mu"]) * v["f"]) >> 1) + wrap(v["chan"], 32), np.int64), ops.INT36)
+    return {"o": int(o), "o_chan": v["chan"] >> 32}
 
 
 LAYERNORM_LANE = Unit(
@@ -343,30 +372,26 @@ LAYERNORM_LANE = Unit(
     module="ibert_layernorm_lane",
     block=blocks.layernorm_lane,
     inputs=lambda p: dict(
-        **{name: flag() for name in _ENABLES}, y=signed(24), mu=signed(24), shift=unsigned(5), f=unsigned(32), chan=unsigned(80)
+        en_r1=flag(), en_r2=flag(), en_r3=flag(), en_r4=flag(), y=signed(24), mu=signed(24), f=unsigned(32), chan=unsigned(80)
     ),
-    outputs=lambda p: dict(sq=unsigned(32), o=signed(36), o_chan=unsigned(48)),
+    outputs=lambda p: dict(o=signed(36), o_chan=unsigned(48)),
     full={},
     proofs=({},),
     operands=_lane_operands,
     expect=_lane_expect,
     bugs=(
         ("o_wide = (prod_r4 >>> 1) + bias", "o_wide = (prod_r4 >> 1) + bias"),
-        ("v_r2 >>> shift", "v_r2 >> shift"),
-        ("mag[24:16] != 9'd0", "mag[24:17] != 8'd0"),
-        ("vs[24] ? -vs : vs", "vs[24] ? ~vs : vs"),
         ("f_signed = $signed({1'b0, f})", "f_signed = $signed({f[31], f})"),
         ("prod_r4 <= prod_r3;", "prod_r4 <= v_r2 * f_signed;"),
         ("chan_r5 <= chan[79:32];\n    end", "end\n    chan_r5 <= chan[79:32];\n    if (en_r2) chan_r5 <= 48'd0;"),
-        ("if (en_sq3)", "if (en_r2)"),
     ),
     depth=lambda p: 5,
     children=("ibert_sat",),
     clocks=("clk",),
     hold=6,
-    constant=frozenset(("mu", "shift", "f")),
-    enables=dict(en_r1=0, en_sq2=1, en_sq3=2, en_r2=1, en_r3=2, en_r4=3),
-    at=dict(chan=3, sq=3),
+    constant=frozenset(("mu", "f")),
+    enables=dict(en_r1=0, en_r2=1, en_r3=2, en_r4=3),
+    at=dict(chan=3),
 )
 
-UNITS = (REQUANT, SAT, ISQRT, DIV, GELU, EXP, RESIDUAL_LANE, LAYERNORM_LANE, *NORM_UNITS)
+UNITS = (REQUANT, SAT, ISQRT, DIV, GELU, EXP, RESIDUAL_LANE, SQUARE_LANE, LAYERNORM_LANE, *NORM_UNITS)
