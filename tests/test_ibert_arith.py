@@ -38,7 +38,7 @@ def test_verilator(unit: str, parameters: dict[str, int]) -> None:
     ("unit", "old", "new"),
     [
         ("ibert_div", "ge_b = try_b >= {1'b0, den_reg}", "ge_b = try_b > {1'b0, den_reg}"),
-        ("ibert_isqrt", "ge = try_rem >= try_sub", "ge = try_rem > try_sub"),
+        ("ibert_isqrt", "ge_b = try_b >= sub_b", "ge_b = try_b > sub_b"),
         ("ibert_requant", "(sticky || floor_next[0])", "(sticky || !floor_next[0])"),
     ],
     ids=["div", "isqrt", "requant"],

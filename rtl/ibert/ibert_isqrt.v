@@ -4,8 +4,8 @@
 //
 //   root = floor(sqrt(num)):  root^2 <= num < (root+1)^2
 //
-// One result bit a cycle, digit by digit. With `start` in cycle 0 the answer and the one-cycle pulse `done` are there in
-// cycle W/2 + 1 (W/2 + 2 cycles counting both); `busy` is high in the cycles between. A start is taken whenever `busy` is
+// Two result bits a cycle, digit by digit. With `start` in cycle 0 the answer and the one-cycle pulse `done` are there in
+// cycle ceil(W/4) + 1 (ceil(W/4) + 2 cycles counting both); `busy` is high in the cycles between. A start is taken whenever `busy` is
 // low, the cycle of `done` included. `root` holds until the next start is taken.
 //
 // Does not: round, return the remainder, or stop early. Reset drops the root under way.
@@ -26,9 +26,11 @@ module ibert_isqrt #(
     output wire [W/2-1:0] root
 );
 
-  localparam ROOT_W = W / 2;
-  localparam CNT_W = $clog2(ROOT_W + 1);
-  localparam [CNT_W-1:0] STEPS = ROOT_W[CNT_W-1:0];
+  localparam STEP_N = (W + 3) / 4;
+  localparam PAD_W = 4 * STEP_N;  // zeros in front of an odd number of digits
+  localparam ROOT_W = 2 * STEP_N;
+  localparam CNT_W = $clog2(STEP_N + 1);
+  localparam [CNT_W-1:0] STEPS = STEP_N[CNT_W-1:0];
 
   generate
     if (W < 2 || W % 2 != 0) begin : g_err
@@ -39,16 +41,20 @@ module ibert_isqrt #(
   reg               busy_reg;
   reg               done_reg;
   reg  [ CNT_W-1:0] left_reg;
-  reg  [     W-1:0] num_reg;
+  reg  [ PAD_W-1:0] num_reg;
   reg  [ROOT_W-1:0] root_reg;
   // remainder <= 2*root before a step
   reg  [ROOT_W+1:0] rem_reg;
 
-  wire [ROOT_W+3:0] try_rem = {rem_reg, num_reg[W-1:W-2]};
-  wire [ROOT_W+3:0] try_sub = {2'b00, root_reg, 2'b01};
-  wire              ge = try_rem >= try_sub;
-  // try_sub < 2^(ROOT_W+2), and so is what is left in either case
-  wire [ROOT_W+1:0] rem_next = ge ? try_rem[ROOT_W+1:0] - try_sub[ROOT_W+1:0] : try_rem[ROOT_W+1:0];
+  // try_* < 2^(ROOT_W+2), and so is what is left in either case
+  wire [ROOT_W+3:0] try_a = {rem_reg, num_reg[PAD_W-1:PAD_W-2]};
+  wire [ROOT_W+3:0] sub_a = {2'b00, root_reg, 2'b01};
+  wire              ge_a = try_a >= sub_a;
+  wire [ROOT_W+1:0] rem_a = ge_a ? try_a[ROOT_W+1:0] - sub_a[ROOT_W+1:0] : try_a[ROOT_W+1:0];
+  wire [ROOT_W+3:0] try_b = {rem_a, num_reg[PAD_W-3:PAD_W-4]};
+  wire [ROOT_W+3:0] sub_b = {1'b0, root_reg, ge_a, 2'b01};
+  wire              ge_b = try_b >= sub_b;
+  wire [ROOT_W+1:0] rem_b = ge_b ? try_b[ROOT_W+1:0] - sub_b[ROOT_W+1:0] : try_b[ROOT_W+1:0];
   wire              take = start && !busy_reg;
 
   always @(posedge clk) begin
@@ -72,20 +78,21 @@ module ibert_isqrt #(
 
   always @(posedge clk) begin
     if (take) begin
-      num_reg  <= num;
+      num_reg        <= {PAD_W{1'b0}};
+      num_reg[W-1:0] <= num;
       root_reg <= {ROOT_W{1'b0}};
       rem_reg  <= {ROOT_W + 2{1'b0}};
     end else if (busy_reg) begin
-      num_reg     <= num_reg << 2;
-      root_reg    <= root_reg << 1;
-      root_reg[0] <= ge;
-      rem_reg     <= rem_next;
+      num_reg       <= num_reg << 4;
+      root_reg      <= root_reg << 2;
+      root_reg[1:0] <= {ge_a, ge_b};
+      rem_reg       <= rem_b;
     end
   end
 
   assign busy = busy_reg;
   assign done = done_reg;
-  assign root = root_reg;
+  assign root = root_reg[W/2-1:0];
 
 endmodule
 

@@ -136,19 +136,19 @@ def sat(x: Any, y: Any) -> Any:
 
 @block
 def isqrt(clk: Any, rst: Any, start: Any, num: Any, busy: Any, done: Any, root: Any) -> Any:
-    """root = the greatest integer whose square is at most num, W/2 + 1 cycles after start."""
-    steps = len(root)
-    left, answer, found, finished = ranged(0, steps), unsigned(steps), unsigned(steps), flag()
+    """root = the greatest integer whose square is at most num, ceil(W/4) + 1 cycles after start."""
+    bits, steps = len(root), (len(root) + 1) // 2
+    left, answer, found, finished = ranged(0, steps), unsigned(bits), unsigned(bits), flag()
 
     @always_comb
     def definition() -> None:
-        best = intbv(0)[steps:]
-        trial = intbv(0)[steps:]
-        square = intbv(0)[2 * steps :]
+        best = intbv(0)[bits:]
+        trial = intbv(0)[bits:]
+        square = intbv(0)[2 * bits :]
         best[:] = 0
-        for i in range(steps):
+        for i in range(bits):
             trial[:] = best
-            trial[steps - 1 - i] = True
+            trial[bits - 1 - i] = True
             square[:] = trial * trial
             if square <= num:
                 best[:] = trial

@@ -121,12 +121,12 @@ ISQRT = Unit(
     operands=_isqrt_operands,
     expect=lambda v, p: {"root": int(ops.isqrt(v["num"]))},
     bugs=(
-        ("ge = try_rem >= try_sub", "ge = try_rem > try_sub"),
-        ("try_sub = {2'b00, root_reg, 2'b01}", "try_sub = {2'b00, root_reg, 2'b00}"),
+        ("ge_a = try_a >= sub_a", "ge_a = try_a > sub_a"),
+        ("sub_b = {1'b0, root_reg, ge_a, 2'b01}", "sub_b = {1'b0, root_reg, ge_a, 2'b00}"),
         ("if (left_reg == 1)", "if (left_reg == 2)"),
         ("take = start && !busy_reg", "take = start"),
     ),
-    depth=lambda p: p["W"] // 2 + 3,
+    depth=lambda p: -(-p["W"] // 4) + 3,
     valid_in="start",
     valid_out="done",
     iterative=True,
@@ -315,6 +315,7 @@ RESIDUAL_LANE = Unit(
     valid_out="m_valid",
     at=dict(s_acc_q=4),
 )
+
 
 def _square_operands(rng: random.Random, count: int, p: Mapping[str, int]) -> Streams:
     ones = dict.fromkeys(("en_r1", "en_r2", "en_r3", "en_r4"), 1)
