@@ -87,7 +87,7 @@ MUTATIONS = {
                                  {"dominant_score_saturates_at_255", "one_token"}),
     "a mean rounded towards zero": ("attention", "ibert_prob", "prod_p2[A_W+32:16];",
                                     "prod_p2[A_W+32:16] + {{(A_W+16){1'b0}}, prod_p2[A_W+32]};", {"deferred_floor"}),
-    "floor instead of rounding": ("requant", "ibert_requant", "floor_p3 + inc_ext + off_ext", "floor_p3 + off_ext",
+    "floor instead of rounding": ("requant", "ibert_requant", "off_p3, inc}", "off_p3, 1'b0}",
                                   {"requant_ties_positive", "requant_ties_negative", "requant_shift_eighty"}),
     "sign is always one": ("gelu", "ibert_gelu", "if (negative) poly = -poly;", "if (1'b0)     poly = -poly;", {"gelu_at_zero"}),
 }  # fmt: skip

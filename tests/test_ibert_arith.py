@@ -39,7 +39,7 @@ def test_verilator(unit: str, parameters: dict[str, int]) -> None:
     [
         ("ibert_div", "ge_b = try_b >= {1'b0, den_reg}", "ge_b = try_b > {1'b0, den_reg}"),
         ("ibert_isqrt", "ge_b = try_b >= sub_b", "ge_b = try_b > sub_b"),
-        ("ibert_requant", "(sticky || floor_next[0])", "(sticky || !floor_next[0])"),
+        ("ibert_requant", "!= 2'd0 || floor[0])", "!= 2'd0 || !floor[0])"),
     ],
     ids=["div", "isqrt", "requant"],
 )
