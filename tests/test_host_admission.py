@@ -408,6 +408,8 @@ def test_a_wrong_configuration_is_named() -> None:
     direct = EntryPlan(ENTRY, EDGE, 1, DIRECT_EDGE, ROW_EDGE, LINEAR, (0, 1, 2))
     with pytest.raises(ValueError, match=r"hops lacks kernels \[2, 3\]: everyone whom a row is sent to"):
         replace(CONFIG, entry=direct)
+    with pytest.raises(ValueError, match=r"entry.direct = 2: nodes \[0\] own such rows and are none of its takers \(1, 2\)"):
+        replace(CONFIG, entry=replace(direct, direct=2, takers=(1, 2)), hops=dict.fromkeys((2, 3, 129), 0))
 
 
 # ------------------------------------------------------------------------------------------------------- a chain of clusters

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How rows enter a cluster: what the host sends for each row. Part of the plan (plan.json) and of all that the host is told of it."""
+"""How rows enter a cluster: what the host sends for each row (docs/mapping.md, section 3.3).
+
+Part of the plan (plan.json) and of all that the host is told of it.
+"""
 
 from __future__ import annotations
 

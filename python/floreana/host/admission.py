@@ -78,6 +78,9 @@ class AdmissionConfig:
         missing = sorted(self.entry.kernels(self.owners) - set(self.hops))
         if missing:
             wrong.append(f"hops lacks kernels {missing}: everyone whom a row is sent to needs a next hop")
+        alone = sorted(set(self.owners[: self.entry.direct]) - set(self.entry.takers))
+        if alone:
+            wrong.append(f"entry.direct = {self.entry.direct}: nodes {alone} own such rows and are none of its takers {self.entry.takers}")
         if wrong:
             raise ValueError("; ".join(wrong))
 
