@@ -502,23 +502,23 @@ class Cluster:
         self.random.shuffle(tokens)
         for slot, row in tokens:
             payload = sequences[slot][row].astype(np.int8).tobytes()
-            owner = plan.owners[row]
-            header = lay.Header(
-                dst_cluster=plan.cluster,
-                dst_kernel=plan.entry.kernel_base + owner,
-                edge=plan.entry.edge,
-                src_cluster=plan.cluster,
-                src_kernel=255,
-                slot=slot,
-                generation=0,
-                row=row,
-                offset=0,
-                type=lay.TYPE_INT8,
-                last=row == len(sequences[slot]) - 1,
-            )
-            (peer,) = (bit for bit in range(64) if plan.host.peers[header.dst_kernel] >> bit & 1)
-            entry = plan.host.peer[peer]
-            self.send((len(self.nodes), lay.PORT_ETH), peer, {"mac": entry.mac, "ip": entry.ip}, header, payload)
+            for kernel, edge in plan.entry.copies(row, plan.owners[row]):
+                header = lay.Header(
+                    dst_cluster=plan.cluster,
+                    dst_kernel=kernel,
+                    edge=edge,
+                    src_cluster=plan.cluster,
+                    src_kernel=255,
+                    slot=slot,
+                    generation=0,
+                    row=row,
+                    offset=0,
+                    type=lay.TYPE_INT8,
+                    last=row == len(sequences[slot]) - 1,
+                )
+                (peer,) = (bit for bit in range(64) if plan.host.peers[kernel] >> bit & 1)
+                entry = plan.host.peer[peer]
+                self.send((len(self.nodes), lay.PORT_ETH), peer, {"mac": entry.mac, "ip": entry.ip}, header, payload)
         kernels = [kernel for node in self.nodes for kernel in node.kernels.values()]
         starved = self.seed % len(kernels)  # works only when hardly anything else can
         speed: dict[Path_ | int, float] = {starved: 1e-6}  # of a path or a kernel, over a decade
@@ -588,10 +588,11 @@ def check_log(plan: Plan, traces: dict[int, list[EncoderTrace]], log: list[tuple
     # columns that a producer makes and a receiver takes; whole rows and sums go to one place, named by the messages themselves
     makers = {"q": "qkv", "k": "qkv", "v": "qkv", "context": "attention", "ffn1": "ffn1"}
     expected: Counter[tuple[int, int, int, int, int]] = Counter()
-    places = {(number, node): kernel for _, number, _, node, kernel in sent}
+    direct = {(number, row) for number in (plan.entry.row_edge,) for row in range(plan.entry.direct)}  # the owner hands it to itself
+    places = {(number, node): kernel for _, number, row, node, kernel in sent if (number, row) not in direct}
     for slot, encoders in traces.items():
         for number, edge in plan.edges.items():
-            if number == plan.entry.edge:
+            if number in (plan.entry.edge, plan.entry.direct_edge):
                 continue  # from the host
             team = {node for name in ("qkv", "attention", "out", "ffn1", "ffn2") for node in plan.holders(name, edge.encoder)}
             # rows of the encoder before come to a group's ENTRY on the first of two edges, and leave it on the second
@@ -614,7 +615,8 @@ def check_log(plan: Plan, traces: dict[int, list[EncoderTrace]], log: list[tuple
                         node = plan.owner("ln2", row, edge.encoder - 1)
                     else:
                         node = plan.owner("ln2" if edge.tensor == "ln2" else "ln1", row, edge.encoder)
-                    expected[slot, number, row, node, places.get((number, node), 0)] = plan.hidden
+                    place = plan.nodes[node].kernels["linear"] if (number, row) in direct else places.get((number, node), 0)
+                    expected[slot, number, row, node, place] = plan.hidden
     fault(sent != expected, f"messages differ: {sorted((sent - expected) + (expected - sent))[:4]}")
     return len(log)
 

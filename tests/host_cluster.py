@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A cluster in Python for the tests of the host: nodes with a transport, a manager and one kernel, behind a channel that may be bad.
 
-The kernel of a node stores its rows of a sequence. When all nodes have all rows of it, every node sends its rows back, each byte
-exclusive-or 0x5A, cut into pieces, after random delays. Generations, flushes and managers work as those of the RTL. Nodes hang on one
-network (star) or one behind the other (line).
+The kernel of a node stores its rows of a sequence, and with ``direct`` rows a second one the copies of those that others own. When all
+nodes have all rows of it, every node sends its rows back, each byte exclusive-or 0x5A, cut into pieces, after random delays.
+Generations, flushes and managers work as those of the RTL. Nodes hang on one network (star) or one behind the other (line).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from floreana.cluster.entry import EntryPlan
 from floreana.cluster.layout import TYPE_CONTROL, TYPE_INT8, Header
 from floreana.host import words
 from floreana.host.admission import Admission, AdmissionConfig
@@ -21,6 +22,7 @@ from floreana.host.frame import Station
 from floreana.host.manager import ManagerAddress, ManagerClient, ManagerConfig
 
 ENTRY, EDGE, HOST_KERNEL, MANAGER_BASE = 129, 7, 255, 193
+LINEAR, DIRECT_EDGE, ROW_EDGE = 1, 8, 10
 TIMERS = Timers(ack_delay=16, rto=400, retries=8, keep=3000, nack_hold=100)
 TABLES = {0x1000 + k: bytes([k]) * 64 for k in range(40)}  # what a node needs before its kernel works
 Key = tuple[int, int]  # slot, generation
@@ -46,6 +48,11 @@ class Plan:
     slots: int = 2
     row_bytes: int = 192
     max_tokens: int = 24
+    direct: int = 0
+
+    @property
+    def entry(self) -> EntryPlan:
+        return EntryPlan(ENTRY, EDGE, self.direct, DIRECT_EDGE, ROW_EDGE, LINEAR, tuple(range(self.nodes)))
 
     @property
     def host(self) -> int:
@@ -71,8 +78,9 @@ class Plan:
         """The node a message for ``kernel`` goes to; ``local`` where it is kernel 0."""
         if kernel == HOST_KERNEL:
             return self.host
-        if ENTRY <= kernel < ENTRY + self.nodes:
-            return kernel - ENTRY
+        for base in (LINEAR, ENTRY):
+            if base <= kernel < base + self.nodes:
+                return kernel - base
         return local if kernel == 0 else kernel - MANAGER_BASE
 
 
@@ -81,6 +89,7 @@ class Shared:
     """What the nodes of a cluster tell each other, past the network: rows by (slot, generation)."""
 
     rows: dict[Key, dict[int, tuple[int, bytes]]] = field(default_factory=dict)  # row -> node, data
+    copies: dict[Key, dict[tuple[int, int], bytes]] = field(default_factory=dict)  # (row, node that does not own it) -> data
     total: dict[Key, int] = field(default_factory=dict)
     sinks: list[Callable[[int, Key, dict[int, tuple[int, bytes]]], None]] = field(default_factory=list)  # told of whole sequences
 
@@ -142,7 +151,7 @@ class Node:
             self.push(now + 5, header, item.payload)
         elif header.type == TYPE_CONTROL:
             self.manager(now, header, item.payload)
-        elif header.type == TYPE_INT8 and header.edge == EDGE:
+        elif header.type == TYPE_INT8:
             self.row(now, header, item.payload)
 
     def word(self, index: int) -> int:
@@ -203,6 +212,9 @@ class Node:
         for key, rows in self.shared.rows.items():
             if which(key):
                 self.shared.rows[key] = {row: item for row, item in rows.items() if item[0] != self.number}
+        for key, copies in self.shared.copies.items():
+            if which(key):
+                self.shared.copies[key] = {place: data for place, data in copies.items() if place[1] != self.number}
 
     def row(self, now: int, header: Header, payload: bytes) -> None:
         if self.tables != TABLES:
@@ -215,14 +227,22 @@ class Node:
         if ahead:
             self.cur[header.slot] = header.generation
             self.forget(lambda key: key[0] == header.slot and key[1] != header.generation)
-        key = header.slot, header.generation
-        rows = self.shared.rows.setdefault(key, {})
-        assert header.row not in rows, f"node {self.number} got row {header.row} of {key} twice"
-        rows[header.row] = self.number, payload
+        key, plan = (header.slot, header.generation), self.plan
+        rows, copies = self.shared.rows.setdefault(key, {}), self.shared.copies.setdefault(key, {})
+        if header.dst_kernel == LINEAR + self.number:
+            assert header.edge == ROW_EDGE and header.row < plan.direct and header.row % plan.nodes != self.number
+            assert (header.row, self.number) not in copies, f"node {self.number} got a copy of row {header.row} of {key} twice"
+            copies[header.row, self.number] = payload
+        else:
+            assert header.edge == (DIRECT_EDGE if header.row < plan.direct else EDGE)
+            assert header.row not in rows, f"node {self.number} got row {header.row} of {key} twice"
+            rows[header.row] = self.number, payload
         if header.last:
             self.shared.total[key] = header.row + 1
-        if len(rows) == self.shared.total.get(key):
-            del self.shared.rows[key], self.shared.total[key]
+        total = self.shared.total.get(key)
+        if total is not None and len(rows) == total and len(copies) == min(plan.direct, total) * (plan.nodes - 1):
+            assert all(data == rows[row][1] for (row, _), data in copies.items())
+            del self.shared.rows[key], self.shared.copies[key], self.shared.total[key]
             for sink in self.shared.sinks:
                 sink(now, key, rows)
 
@@ -264,10 +284,9 @@ class Cluster:
         config = AdmissionConfig(
             host=plan.host,
             cluster=0,
-            entry_kernel=ENTRY,
-            entry_edge=EDGE,
+            entry=plan.entry,
             owners=tuple(t % plan.nodes for t in range(plan.max_tokens)),
-            hops={ENTRY + n: plan.hop(plan.host, n) for n in range(plan.nodes)},
+            hops={base + n: plan.hop(plan.host, n) for base in (LINEAR, ENTRY) for n in range(plan.nodes)},
             row_bytes=plan.row_bytes,
             max_tokens=plan.max_tokens,
             slots=plan.slots,

@@ -227,6 +227,16 @@ def test_pipeline_in_any_order(tmp_path: Path) -> None:
         run_and_compare(case, seed)
 
 
+@pytest.mark.parametrize("direct", [0, 1, 2, 3, 99])
+def test_direct_rows_in_any_order(direct: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every kernel starved once, above all an owner's add_norm: parts of all others may come long before the row that it keeps."""
+    monkeypatch.setattr("floreana.cluster.plan.DIRECT_ROWS", direct)
+    case = prepare(project("direct", 3, (192, 3, 192, 2), k_lanes=16, out_n=64, max_tokens=4), tmp_path, {0: 4, 1: 1}, seed=14)
+    assert case.plan.entry.direct == min(direct, 4)
+    for seed in range(9):
+        assert run_and_compare(case, seed).frames == 5 * (1 + 2 * 2 * 2 + 2 * 2 * 2 + 1)  # as many with any number of direct rows
+
+
 def test_any_order_of_delivery(tmp_path: Path) -> None:
     case = prepare(tiny(2), tmp_path, {0: 4}, seed=3)
     logs = set()
@@ -256,12 +266,17 @@ FLIPS = {
     "linear context w_base": (1, L, lay.MEM_CONTEXT, 2, 16 + 7 + 3 + 2 + 2 + 8 + 10),
     "attention context x0": (1, A, lay.MEM_CONTEXT, 1, 5 + 8),
     "attention context bank": (1, A, lay.MEM_CONTEXT, 1, 0),
-    "add_norm context shift": (0, N, lay.MEM_CONTEXT, 1, 1 + 7 + 7 + 3 + 2 + 16 + 14 + 1 + 14 + 14 + 13 + 3),
-    "add_norm context keep": (0, N, lay.MEM_CONTEXT, 2, 1 + 7 + 7 + 3 + 2 + 16 + 14),
+    "add_norm context shift": (0, N, lay.MEM_CONTEXT, 2, 1 + 7 + 7 + 3 + 2 + 16 + 14 + 1 + 14 + 14 + 13 + 3),
+    "add_norm context keep": (0, N, lay.MEM_CONTEXT, 3, 1 + 7 + 7 + 3 + 2 + 16 + 14),
     "linear message edge": (0, L, lay.MEM_MESSAGE, 0, 16),
     "linear message by_owner": (0, L, lay.MEM_MESSAGE, 3, 24),
     "attention message kernel": (1, A, lay.MEM_MESSAGE, 0, 8),
-    "add_norm message offset": (1, N, lay.MEM_MESSAGE, 1, 25 + 4),
+    "add_norm message offset": (1, N, lay.MEM_MESSAGE, 2, 25 + 4),
+    "direct row edge ctx": (0, N, lay.MEM_EDGE, 20, 0),  # ENTRY would hand it to all, who have it
+    "direct row context mode": (0, N, lay.MEM_CONTEXT, 1, 0),
+    "direct row residual": (0, N, lay.MEM_CONTEXT, 1, 1 + 7 + 7 + 3 + 2 + 16),
+    "direct row message kernel": (0, N, lay.MEM_MESSAGE, 1, 8),
+    "direct row message edge": (0, N, lay.MEM_MESSAGE, 1, 16 + 3),
     "owner": (0, L, lay.MEM_OWNER, 2, 0),
     "local row": (0, N, lay.MEM_LOCAL_ROW, 0, 0),
     "weight of q": (0, L, lay.MEM_WEIGHT, 0, 2),

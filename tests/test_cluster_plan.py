@@ -20,11 +20,11 @@ from floreana.cluster.description import (
     find_project,
     load_project,
 )
+from floreana.cluster.entry import EntryPlan
 from floreana.cluster.plan import (
     CONTEXT_LAYOUTS,
     Allocator,
     EdgePlan,
-    EntryPlan,
     GatewayPlan,
     PeerEntry,
     Plan,
@@ -93,7 +93,8 @@ def test_tiny_2_golden() -> None:
     }
     assert plan.owners == (0, 1) * 8
     assert plan.local_rows == (0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7)
-    assert (plan.entry.kernel_base, plan.entry.edge) == (129, 0)
+    assert plan.entry == EntryPlan(129, 0, 1, 20, 1, 1, (0, 1))
+    assert [plan.entry.copies(t, plan.owners[t]) for t in range(3)] == [((129, 20), (2, 1)), ((130, 0),), ((129, 0),)]
     assert (plan.host.node, plan.host.mac, plan.host.ip) == (2, 0x02F10E000002, 0x0A110003)
     assert [(edge.encoder, edge.tensor) for _, edge in sorted(plan.edges.items())] == [
         (0, "entry"),
@@ -102,6 +103,7 @@ def test_tiny_2_golden() -> None:
         (1, "entry"),
         *((1, tensor) for tensor in ("q", "k", "v", "context", "out_part", "ln1", "ffn1", "ffn2_part")),
         (1, "ln2"),
+        (0, "entry"),
     ]
     node = plan.nodes[1]
     assert (node.name, node.mac, node.ip) == ("node1", 0x02F10E000001, 0x0A110002)
@@ -129,11 +131,12 @@ def test_tiny_2_golden() -> None:
         "msg_base": 0,
         "msg_count": 1,
     }
+    assert node.context("direct", 0).fields == node.context("entry", 0).fields | {"msg_base": 1}
     norm = {name: node.context(name, encoder).fields for name, encoder in (("ln1", 1), ("ln2", 0))}
     assert [norm["ln1"][key] for key in ("parts", "slices", "region", "acc_base", "res_base")] == [2, 1, 0, 0, 0]
-    assert [norm["ln1"][key] for key in ("keep", "keep_base", "chan_base", "msg_base")] == [1, 32, 64, 3]
+    assert [norm["ln1"][key] for key in ("keep", "keep_base", "chan_base", "msg_base")] == [1, 32, 64, 4]
     assert [norm["ln2"][key] for key in ("parts", "slices", "region", "acc_base", "res_base")] == [2, 1, 1, 128, 32]
-    assert [norm["ln2"][key] for key in ("keep", "keep_base", "chan_base", "msg_base")] == [1, 0, 32, 2]
+    assert [norm["ln2"][key] for key in ("keep", "keep_base", "chan_base", "msg_base")] == [1, 0, 32, 3]
     assert node.context("ln2", 1).fields["keep"] == 0
     assert {number: (edge.ctx, edge.role) for number, edge in node.edges["linear"].items()} == {
         1: (0, 0),
@@ -155,10 +158,11 @@ def test_tiny_2_golden() -> None:
     }
     assert {number: (edge.ctx, edge.role) for number, edge in node.edges["add_norm"].items()} == {
         0: (0, 0),
-        6: (1, 1),
-        9: (2, 1),
-        15: (3, 1),
-        18: (4, 1),
+        6: (2, 1),
+        9: (3, 1),
+        15: (4, 1),
+        18: (5, 1),
+        20: (1, 0),
     }
     assert [tuple(getattr(m, f.name) for f in fields(m)) for m in node.messages["linear"][:6]] == [
         (0, 66, 2, 0, 0, 0, 1),
@@ -174,6 +178,7 @@ def test_tiny_2_golden() -> None:
     ]
     assert [tuple(getattr(m, f.name) for f in fields(m)) for m in node.messages["add_norm"]] == [
         (0, 224, 1, 0, 0, 0, 2),
+        (0, 2, 1, 0, 0, 0, 2),
         (0, 224, 7, 0, 0, 0, 2),
         (0, 224, 10, 0, 0, 0, 2),
         (0, 224, 16, 0, 0, 0, 2),
@@ -221,7 +226,7 @@ def test_rules_of_every_plan(name: str) -> None:
     assert len({(plan.owners[t], plan.local_rows[t]) for t in rows}) == len(rows)
     assert max(plan.local_rows) < 1 << plan.shape["LROW_W"]
     used = Counter(edge for node in plan.nodes for entries in node.messages.values() for edge in {m.edge for m in entries})
-    assert set(used) == set(plan.edges) - {plan.entry.edge}, "every edge but the host's is sent on"
+    assert set(used) == set(plan.edges) - {plan.entry.edge, plan.entry.direct_edge}, "every edge but the host's two is sent on"
     for node in plan.nodes:
         for kernel, entries in node.messages.items():
             assert len(entries) <= 256
@@ -328,7 +333,7 @@ TOO_LARGE: dict[str, tuple[tuple[int, int, int, int], int, dict[str, int], list[
         [
             "linear contexts: 17 qkv + 17 out + 17 ffn1 + 17 ffn2 = 68 needed, 64 exist (4 an encoder); at most 16 enc",
             "attention contexts: 17 attention = 17 needed, 16 exist (1 an encoder); at most 16 encoders",
-            "add_norm contexts: 1 entry + 17 ln1 + 17 ln2 = 35 needed, 32 exist (1, and 2 an encoder); at most 15 enc",
+            "add_norm contexts: 1 entry + 17 ln1 + 17 ln2 = 35 needed, 32 exist (1 or 2, and 2 an encoder); at most 15 enc",
         ],
     ),
     "add_norm contexts": ((64, 2, 64, 16), 1, {}, ["1 entry + 16 ln1 + 16 ln2 = 33 needed, 32 exist"]),
@@ -438,7 +443,9 @@ def test_two_clusters_are_chained_through_a_gateway() -> None:
     assert (two.nodes, two.encoders, two.owners[:4], two.gateway) == ((2, 3), (1,), (2, 3, 2, 3), 2)
     assert plan.shape["GATEWAY"] == 1 and "GATEWAY" not in shipped("tiny_2").shape
     (arrives,) = (number for number, edge in plan.edges.items() if edge == EdgePlan(0, "ln2"))
-    assert two.entry == EntryPlan(129, arrives + 1) and plan.edges[arrives + 1] == plan.edges[arrives + 2] == EdgePlan(1, "entry")
+    # rows that the host sends direct have an edge of their own; a gateway sends none
+    assert one.entry == EntryPlan(129, 0, 1, arrives + 1, 1, 1, (0, 1)) and plan.edges[arrives + 1] == EdgePlan(0, "entry")
+    assert two.entry == EntryPlan(129, arrives + 2) and plan.edges[arrives + 2] == plan.edges[arrives + 3] == EdgePlan(1, "entry")
     # rows leave the first cluster for the second one's gateway, those of the second for the host
     for node in plan.nodes:
         last = node.context("ln2", node.cluster)
@@ -447,7 +454,7 @@ def test_two_clusters_are_chained_through_a_gateway() -> None:
         assert (message.dst_cluster, message.dst_kernel, message.edge, message.beats) == away
         assert {context.encoder for context in node.contexts} == {node.cluster}
         assert {message.dst_cluster for table in node.messages.values() for message in table} <= {0, 1}
-    assert plan.nodes[2].gateway == (GatewayPlan(129, arrives, arrives + 1, 1, 0, 255),)
+    assert plan.nodes[2].gateway == (GatewayPlan(129, arrives, arrives + 2, 1, 0, 255),)
     assert [len(node.gateway) for node in plan.nodes] == [0, 0, 1, 0]
     # 256 + c is another cluster: the second one is its gateway's node, the first one the host; the gateway is the switch's last port
     eth, gateway = 1 << lay.PORT_ETH, 1 << lay.PORT_ETH + 1
@@ -460,6 +467,78 @@ def test_two_clusters_are_chained_through_a_gateway() -> None:
     assert plan.host.peers[257] == 1 << 2 and {130, 196} <= set(plan.host.peers) and 131 not in plan.host.peers
     assert plan.owner("ln2", 3, 0) == 1 and plan.owner("ln2", 3, 1) == 3
     assert plan_from_json(plan.to_json()) == plan
+
+
+@pytest.mark.parametrize("name", ["tiny_2", "minilm_6", "tiny_2x2", "bert_base_12"])
+@pytest.mark.parametrize("rows", [0, 1, 2, 3])
+def test_direct_rows(name: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second ENTRY beside the first: the same place for the row, which it hands to its own node only; the host serves the others."""
+    monkeypatch.setattr("floreana.cluster.plan.DIRECT_ROWS", rows)
+    plan = PLANS[name]() if name in PLANS else shipped(name)
+    entry, nodes = plan.entry, plan.clusters[0].nodes
+    assert (entry.kernel_base, entry.edge, entry.direct) == (129, 0, rows)
+    assert plan_from_json(plan.to_json()) == plan
+    if not rows:
+        assert entry == EntryPlan(129, 0) and entry.edges == {0} and not plan.holders("direct")
+        assert [edge for edge in plan.edges.values() if edge == EdgePlan(0, "entry")] == [EdgePlan(0, "entry")] * 2
+        return
+    assert entry.edges == {0, 1, entry.direct_edge} and [plan.edges[number] for number in entry.edges] == [EdgePlan(0, "entry")] * 3
+    assert plan.holders("direct") == nodes
+    for row in range(5):
+        owner = plan.owners[row]
+        others = [(1 + node, 1) for node in nodes if node != owner]
+        direct = row < rows
+        assert entry.copies(row, owner) == ((129 + owner, entry.direct_edge if direct else 0), *(others if direct else ()))
+        for kernel, edge in entry.copies(row, owner):
+            kind, node = ("linear", kernel - 1) if kernel < 65 else ("add_norm", kernel - 129)
+            assert edge in plan.nodes[node].edges[kind] and plan.host.peers[kernel] == 1 << node
+    for node in nodes:
+        by_name = {which: plan.nodes[node].context(which, 0) for which in ("entry", "direct", "ln1", "qkv")}
+        assert [plan.nodes[node].edges["add_norm"][number].ctx for number in (0, entry.direct_edge)] == [
+            by_name["entry"].index,
+            by_name["direct"].index,
+        ]
+        for number in (0, entry.direct_edge):
+            assert plan.nodes[node].edges["add_norm"][number].role == lay.ROLE_DATA
+        a, b = (dict(by_name[which].fields) for which in ("entry", "direct"))
+        sent = [plan.nodes[node].messages["add_norm"][f.pop("msg_base") :][: f["msg_count"]] for f in (a, b)]
+        assert a == b and a["mode"] == lay.NORM_ENTRY and a["res_base"] == by_name["ln1"].fields["res_base"]
+        assert [{(m.dst_kernel, m.edge, m.by_owner) for m in run} for run in sent] == [{(224, 1, 0)}, {(1 + node, 1, 0)}]
+        assert [(m.offset, m.beats) for m in sent[0]] == [(m.offset, m.beats) for m in sent[1]]
+        assert plan.nodes[node].edges["linear"][1].ctx == by_name["qkv"].index
+        assert max(c.index for c in plan.nodes[node].contexts if c.kernel == "add_norm") < 32
+
+
+def placed(place: dict[str, str], nodes: str, topology: str = "star") -> Plan:
+    mapping = {"strategy": "pipeline", "place": {operator: list(names) for operator, names in place.items()}} if place else {}
+    cluster = {"nodes": list(nodes), "topology": topology}
+    changes = {"cluster": ClusterSection.model_validate(cluster), "mapping": MappingSection.model_validate(mapping)}
+    return make_plan(synthetic(256, 4, 256, 2, 1, max_tokens=8).model_copy(update=changes))
+
+
+def test_who_gets_no_direct_rows() -> None:
+    """One mapping in which they would be safe and useful, and one for each reason why not."""
+    beside = {"qkv": "ab", "attention": "ba", "out": "ab", "ln1": "ab", "ffn1": "cd", "ffn2": "cd", "ln2": "ab"}
+    assert placed(beside, "abcd").entry.copies(0, 0) == ((129, 21 - 1), (2, 1))
+    for place, nodes in (
+        (beside | {"ln1": "a", "ln2": "b"}, "abcd"),  # a LayerNorm apart from the other
+        (beside | {"ln1": "cd", "ln2": "cd"}, "abcd"),  # no `linear` of Q, K, V beside ENTRY
+        (beside | {"ln1": "bc", "ln2": "bc"}, "abcd"),  # ... beside one of them
+        (beside | {"qkv": "a", "ln1": "a", "ln2": "a"}, "abcd"),  # one taker
+    ):
+        plan = placed(place, nodes)
+        assert plan.entry == EntryPlan(129, 0) and not plan.holders("direct"), place
+    for topology, rows in (("star", 1), ("line", 0), ("ring", 0)):
+        assert placed({}, "abcd", topology).entry.direct == rows
+    assert shipped("tiny_2", 1).entry == shipped("ibert_base_6_pipeline").entry == EntryPlan(129, 0)
+    groups = synthetic(128, 2, 256, 2, 4)
+    plan = make_plan(groups.model_copy(update={"mapping": MappingSection.model_validate({"groups": 2})}))
+    assert plan.entry.takers == plan.holders("direct") == (0, 1) and plan.holders("entry", 1) == (2, 3)
+
+
+def test_fifteen_encoders_still_fit() -> None:
+    plan = make_plan(synthetic(128, 2, 128, 15, 2))
+    assert plan.entry.direct == 1 and sum(c.kernel == "add_norm" for c in plan.nodes[0].contexts) == 32
 
 
 def test_three_clusters_tell_each_other() -> None:
@@ -507,6 +586,8 @@ def test_render() -> None:
     assert "02:f1:0e:00:00:05" in text
     assert "10.17.0.7" in text
     assert "128 tokens at most; the multipliers alone need 600 cycles a token, 76,800 for 128" in text
+    assert "the host sends row 0 of a sequence to all 6 nodes at once, the others to their owners" in text
+    assert "the host sends" not in render(shipped("minilm_6", 1))
     assert "…" not in text, "nothing is cut off"
     assert max(map(len, text.splitlines())) <= 110
 

@@ -8,8 +8,9 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from host_cluster import EDGE, ENTRY, TABLES, TIMERS, Cluster, Plan, answer
+from host_cluster import DIRECT_EDGE, EDGE, ENTRY, LINEAR, ROW_EDGE, TABLES, TIMERS, Cluster, Plan, answer
 
+from floreana.cluster.entry import EntryPlan
 from floreana.cluster.layout import TYPE_CONTROL, TYPE_INT8, Header
 from floreana.errors import InputError
 from floreana.host import words
@@ -236,7 +237,7 @@ def test_two_clusters_in_a_chain() -> None:
 def test_a_long_run_of_everything(seed: int) -> None:
     """Loss and overtaking all the time; restarts and cuts at random."""
     rng = random.Random(100 + seed)
-    plan = Plan(nodes=rng.randint(2, 4), line=seed % 2 == 1, slots=rng.randint(1, 3))
+    plan = Plan(nodes=rng.randint(2, 4), line=seed % 2 == 1, slots=rng.randint(1, 3), direct=seed // 2 % 4)
     cluster = Cluster(plan, seed, loss=0.01, delay=(10, 40), patience=300_000, outstanding=rng.choice([1, 2]))
     inputs = sequences(rng, 25, plan, 12)
     for rows in inputs:
@@ -274,7 +275,7 @@ QUIET_LONG = 2 * TIMERS.retries * TIMERS.rto
 
 
 CONFIG = AdmissionConfig(
-    host=1, cluster=0, entry_kernel=ENTRY, entry_edge=EDGE, owners=(0,) * 4, hops={ENTRY: 0}, row_bytes=1216, max_tokens=4, slots=2
+    host=1, cluster=0, entry=EntryPlan(ENTRY, EDGE), owners=(0,) * 4, hops={ENTRY: 0}, row_bytes=1216, max_tokens=4, slots=2
 )
 
 
@@ -331,6 +332,36 @@ def test_what_was_not_sent_yet_is_not_sent_after_a_fault() -> None:
     assert [h.type for _, h, _ in wire.sent] == [TYPE_INT8, TYPE_INT8, TYPE_CONTROL] and admission.waiting == 1
 
 
+@pytest.mark.parametrize("direct", [0, 1, 2, 5])
+def test_direct_rows_go_to_their_owner_first_and_then_to_everyone_else(direct: int) -> None:
+    """All rows in order; each of the first ones whole to the owner's ENTRY, then whole to the `linear` kernels of the other nodes."""
+    wire = Wire()
+    entry = EntryPlan(ENTRY, EDGE, direct, DIRECT_EDGE, ROW_EDGE, LINEAR, (0, 1, 2)) if direct else EntryPlan(ENTRY, EDGE)
+    hops = {base + node: node for base in (LINEAR, ENTRY) for node in range(3)}
+    admission = Admission(replace(CONFIG, entry=entry, owners=(0, 1, 2, 0), hops=hops), wire)
+    rows = [random.Random(row).randbytes(1216) for row in range(3)]
+    admission.submit(rows)
+    admission.poll(5)
+    want = {  # row -> (next hop, kernel, edge)
+        0: [(0, 129, 8), (1, 2, 10), (2, 3, 10)] if direct > 0 else [(0, 129, 7)],
+        1: [(1, 130, 8), (0, 1, 10), (2, 3, 10)] if direct > 1 else [(1, 130, 7)],
+        2: [(2, 131, 8), (0, 1, 10), (1, 2, 10)] if direct > 2 else [(2, 131, 7)],
+    }
+    assert [(h.row, peer, h.dst_kernel, h.edge, 4 * h.offset, p, h.last) for peer, h, p in wire.sent] == [
+        (row, *place, at, rows[row][at : at + 1024], row == 2) for row in range(3) for place in want[row] for at in (0, 1024)
+    ]
+    assert {(h.type, h.src_kernel, h.slot, h.generation) for _, h, _ in wire.sent} == {(TYPE_INT8, 255, 0, 0)}
+
+
+def test_a_direct_row_may_be_the_only_one() -> None:
+    wire = Wire()
+    plan = Plan(direct=2)
+    admission = Admission(Cluster(plan, 1).admission.config, wire)
+    admission.submit([bytes(192)])
+    admission.poll(0)
+    assert [(h.dst_kernel, h.edge, h.last) for _, h, _ in wire.sent] == [(129, 8, True), (2, 10, True), (3, 10, True)]
+
+
 def test_a_generation_that_comes_round_again_is_no_longer_stale() -> None:
     wire = Wire()
     admission = Admission(replace(CONFIG, slots=1), wire)
@@ -374,6 +405,11 @@ def test_a_wrong_configuration_is_named() -> None:
         replace(CONFIG, row_bytes=100, max_tokens=5)
     with pytest.raises(ValueError, match=r"hops lacks kernels \[129\]"):
         replace(CONFIG, hops={})
+    direct = EntryPlan(ENTRY, EDGE, 1, DIRECT_EDGE, ROW_EDGE, LINEAR, (0, 1, 2))
+    with pytest.raises(ValueError, match=r"hops lacks kernels \[2, 3\]: everyone whom a row is sent to"):
+        replace(CONFIG, entry=direct)
+    with pytest.raises(ValueError, match=r"entry.direct = 2: nodes \[0\] own such rows and are none of its takers \(1, 2\)"):
+        replace(CONFIG, entry=replace(direct, direct=2, takers=(1, 2)), hops=dict.fromkeys((2, 3, 129), 0))
 
 
 # ------------------------------------------------------------------------------------------------------- a chain of clusters

@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 from host_cluster import EDGE, ENTRY, TABLES, Node, Plan, Shared, answer
 
+from floreana.cluster.entry import EntryPlan
 from floreana.cluster.layout import TYPE_INT8, Header
 from floreana.errors import EnvironmentError_
 from floreana.host.admission import Admission, AdmissionConfig
@@ -157,8 +158,7 @@ def test_a_cluster_over_sockets(stack: ExitStack) -> None:
         AdmissionConfig(
             host=3,
             cluster=0,
-            entry_kernel=ENTRY,
-            entry_edge=EDGE,
+            entry=EntryPlan(ENTRY, EDGE),
             owners=tuple(t % 3 for t in range(24)),
             hops={ENTRY + node: node for node in range(3)},
             row_bytes=192,

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from floreana.cluster.entry import EntryPlan
 from floreana.cluster.layout import Header
 from floreana.environment import project_root
 from floreana.errors import EnvironmentError_, FloreanaError
@@ -78,8 +79,7 @@ class Echo:
             timers=Timers(),
             peers_n=4,
             cluster=0,
-            entry_kernel=129,
-            entry_edge=3,
+            entry=EntryPlan(129, 3),
             owners=tuple(t % NODES for t in range(16)),
             row_bytes=ROW_BYTES,
             slots=2,

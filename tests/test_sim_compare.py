@@ -36,9 +36,8 @@ def case() -> tuple[Plan, ModelParams]:
 
 
 def _edge(plan: Plan, encoder: int, tensor: str) -> int:
-    return next(
-        number for number, edge in plan.edges.items() if (edge.encoder, edge.tensor) == (encoder, tensor) and number != plan.entry.edge
-    )
+    host = (plan.entry.edge, plan.entry.direct_edge)
+    return next(n for n, edge in plan.edges.items() if (edge.encoder, edge.tensor) == (encoder, tensor) and n not in host)
 
 
 def _rows(seed: int) -> IntArray:
@@ -54,6 +53,7 @@ class _Wire:
         self.records: list[Record] = []
         self.sequence: dict[tuple[int, int], int] = {}
         self.stop = 1 << 30  # nothing is sent from that cycle on
+        self.times: dict[int, int] = {}  # kernel -> how often row 0 is sent to it, if not once
         for source in range(3):
             for target in {0, 1, 2} - {source}:
                 self.control(source, target, HELLO_ACK, 0, 10 * source + target)
@@ -84,10 +84,10 @@ class _Wire:
         trace = model(params, rows, parts=2)
         for t, row in enumerate(rows):
             owner = plan.owners[t]
-            kernel = plan.entry.kernel_base + owner
-            self.send(
-                2, owner, header(kernel, HOST_KERNEL, plan.entry.edge, t, TYPE_INT8), row.astype(np.int8).tobytes(), start + 2 + 10 * t
-            )
+            for place, (kernel, edge) in enumerate(plan.entry.copies(t, owner)):
+                to, at = (1 - owner if place else owner), start + 2 + 10 * t + 4 * place
+                for again in range(1 if t else self.times.get(kernel, 1)):
+                    self.send(2, to, header(kernel, HOST_KERNEL, edge, t, TYPE_INT8), row.astype(np.int8).tobytes(), at + 2 * again)
         for e, tensors in enumerate(trace):
             at = start + 500 + 1000 * e
             for t in range(len(rows)):
@@ -139,9 +139,9 @@ def test_a_right_capture_is_equal_and_its_cycles_are_read_off(case: tuple[Plan, 
         assert sentence.cycles_per_encoder == [902, 1900 + 2 + 220 - 902] and sentence.cycles == 2122
         assert [np.array_equal(a, b) for a, b in zip(sentence.rtl, sentence.model, strict=True)] == [True, True]
     outbound = [r for r in records if r.outbound]
-    assert analysis.frames == len(outbound) == 6 + 2 * (N + 2 * 4 * N)
+    assert analysis.frames == len(outbound) == 6 + 2 * (N + 1 + 2 * 4 * N)  # row 0 is sent direct to both nodes
     assert analysis.wire_bytes == sum(len(r.data) for r in outbound)
-    assert analysis.values == 2 * 2 * N * (128 + 2 * 4 * 128)
+    assert analysis.values == 2 * 2 * ((N + 1) * 128 + N * 2 * 4 * 128)
 
 
 @pytest.mark.parametrize(
@@ -220,6 +220,88 @@ def test_wrong_headers_are_differences(case: tuple[Plan, ModelParams]) -> None:
         assert first is not None and word in str(first), (word, str(first))
 
 
+def _copies(plan: Plan, records: list[Record]) -> list[int]:
+    """Places of the host's outbound copies of row 0: the owner's, then the other node's."""
+    return [
+        i for i, r in enumerate(records) if r.port == 2 and r.outbound and not r.data[42] & 31 and r.data[61] == 0
+        and r.data[56] in (plan.entry.direct_edge, plan.entry.row_edge)
+    ]  # fmt: skip
+
+
+def test_every_copy_of_a_direct_row_is_looked_for(case: tuple[Plan, ModelParams]) -> None:
+    plan, params = case
+    for kernel in (129, 2):
+        wire = _Wire(plan)
+        wire.times[kernel] = 0
+        wire.sentence(params, _rows(0), BEGIN, 0)
+        assert len(_copies(plan, wire.records)) == 1
+        first = analyse(plan, params, wire.sorted()).first
+        assert first is not None and first.source == "host (number 255)" and first.what == f"never sent to kernel {kernel}", str(first)
+        assert (first.encoder, first.row, first.column) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("kernel", [129, 2])
+def test_a_copy_of_a_direct_row_that_is_sent_twice_is_a_difference(case: tuple[Plan, ModelParams], kernel: int) -> None:
+    plan, params = case
+    text = "host (number 255) (entry), row 0, column 0: the message was made twice"
+    wire = _Wire(plan)
+    wire.times[kernel] = 2
+    wire.sentence(params, _rows(0), BEGIN, 0)
+    analysis = analyse(plan, params, wire.sorted())
+    assert len(analysis.sentences) == 1 and text in str(analysis.first)
+    late = _Wire(plan)  # when all others are out
+    late.sentence(params, _rows(0), BEGIN, 0)
+    frame = next(f for f in (parse(late.records[i].data) for i in _copies(plan, late.records)) if f.header.dst_kernel == kernel)
+    late.send(2, 0 if kernel == 129 else 1, frame.header, frame.payload, BEGIN + 3000)
+    analysis = analyse(plan, params, late.sorted())
+    assert len(analysis.sentences) == 1 and text in str(analysis.first)
+
+
+@pytest.mark.parametrize(("node", "kernel"), [(0, 1), (1, 66), (1, 130)])
+def test_a_copy_of_a_direct_row_for_another_kernel_is_a_difference(case: tuple[Plan, ModelParams], node: int, kernel: int) -> None:
+    """Above all for the owner's own `linear`, which must get it from ENTRY."""
+    plan, params = case
+    wire = _Wire(plan)
+    wire.sentence(params, _rows(0), BEGIN, 0)
+    frame = parse(wire.records[_copies(plan, wire.records)[1]].data)
+    wire.send(2, node, replace(frame.header, dst_kernel=kernel), frame.payload, BEGIN + 60)
+    assert "no such message is in the plan" in str(analyse(plan, params, wire.sorted()).first)
+
+
+def test_each_copy_of_a_direct_row_is_compared(case: tuple[Plan, ModelParams]) -> None:
+    plan, params = case
+    records = _capture(plan, params)
+    sent = records[_copies(plan, records)[1]]
+    for index, place in ((i, 64 + 9) for i, r in enumerate(records) if r.data == sent.data):  # as it left, as it arrived
+        data = bytearray(records[index].data)
+        data[place] ^= 4
+        wrong = [*records[:index], replace(records[index], data=bytes(data)), *records[index + 1 :]]
+        first = analyse(plan, params, wrong).first
+        assert first is not None and "host (number 255) (entry), row 0, column 9: got" in str(first)
+
+
+def test_a_row_that_is_not_direct_goes_to_its_owner_only(case: tuple[Plan, ModelParams]) -> None:
+    plan, params = case
+    wire = _Wire(plan)
+    wire.sentence(params, _rows(0), BEGIN, 0)
+    frame = parse(wire.records[_copies(plan, wire.records)[1]].data)
+    payload = _rows(0)[2].astype(np.int8).tobytes()
+    wire.send(2, 1, replace(frame.header, row=2, last=True), payload, BEGIN + 60)
+    assert "no such message is in the plan" in str(analyse(plan, params, wire.sorted()).first)
+    wire.send(2, 1, replace(frame.header, row=2, edge=7), payload, BEGIN + 70)
+    with pytest.raises(InputError, match="the host sent a frame on edge 7, not 0 or 1 or 20"):
+        analyse(plan, params, wire.sorted())
+
+
+def test_a_generation_that_comes_round_again_is_another_attempt(case: tuple[Plan, ModelParams]) -> None:
+    plan, params = case
+    wire = _Wire(plan)
+    for use, generation in enumerate((0, 1, 0)):
+        wire.sentence(params, _rows(use), BEGIN + END * use, 0, generation)
+    analysis = analyse(plan, params, wire.sorted())
+    assert analysis.differences == [] and [s.generation for s in analysis.sentences] == [0, 1, 0]
+
+
 def test_a_part_of_a_word_is_a_difference(case: tuple[Plan, ModelParams]) -> None:
     """A whole frame of ours whose sums are cut inside one of 32 bits."""
     plan, params = case
@@ -235,11 +317,12 @@ def test_a_part_of_a_word_is_a_difference(case: tuple[Plan, ModelParams]) -> Non
 
 
 def test_what_the_nodes_sent_is_kept(case: tuple[Plan, ModelParams]) -> None:
-    """Rows of partial sums of both nodes, each only for the rows that the other one owns; nothing of the host."""
+    """Rows of partial sums of both nodes, each only for the rows that the other one owns; of the host the row it sent in a node's stead."""
     plan, params = case
     analysis = analyse(plan, params, _capture(plan, params, 2))
     trace = model(params, _rows(1), parts=2)
-    assert (0, 0, "entry", None) not in analysis.wire
+    entry = analysis.wire[1, 0, "entry", None]
+    assert entry.seen[0].all() and not entry.seen[1:].any() and np.array_equal(entry.values[0], _rows(1)[0])
     for e in range(2):
         ln1, ln2 = analysis.wire[1, e, "ln1", None], analysis.wire[1, e, "ln2", None]
         assert ln1.seen.all() and np.array_equal(ln1.values, trace[e].ln1) and np.array_equal(ln2.values, trace[e].ln2)

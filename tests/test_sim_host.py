@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from floreana.cluster.entry import EntryPlan
 from floreana.cluster.layout import TYPE_CONTROL, Header
 from floreana.host import words
 from floreana.host.endpoint import Endpoint, EndpointConfig, PeerConfig, Timers
@@ -166,8 +167,7 @@ def _run(
             clusters=(0,) * NODES,
             eth_n=1,
             cluster=0,
-            entry_kernel=ENTRY_KERNEL,
-            entry_edge=ENTRY_EDGE,
+            entry=EntryPlan(ENTRY_KERNEL, ENTRY_EDGE),
             owners=tuple(t % NODES for t in range(16)),
             row_bytes=ROW_BYTES,
             slots=SLOTS,

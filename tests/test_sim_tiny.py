@@ -380,6 +380,39 @@ def test_a_bad_network_costs_cycles_and_no_bit(verilator: tuple[Finished, Quiet]
         assert _plain(again) == _plain(done)
 
 
+@pytest.mark.parametrize("copy", ["direct_edge", "row_edge"])
+def test_a_direct_row_whose_copy_is_lost_is_made_good(verilator: tuple[Finished, Quiet], tmp_path: Path, copy: str) -> None:
+    """Row 0 reaches one node a retransmission later than the other: the owner last, or the one that works for it."""
+    plan, host = verilator[0].plan, len(verilator[0].plan.nodes)
+    _, records = read_capture(verilator[0].folder / "traffic.pcapng")
+    sent = sorted((r for r in records if r.outbound), key=lambda r: (r.cycle, r.port))
+    edge = getattr(plan.entry, copy)
+    number = next(i for i, r in enumerate(sent) if r.port == host and not r.data[42] & 31 and r.data[56] == edge)
+    done = simulate(_options(tmp_path), Quiet(), "test", Hooks(faults=(Fault("drop", number),), builds=BUILDS))
+    assert done.content["bit_exact"] is True and done.content["transport"]["again_by"]["host"] > 0
+    _same_rows(done, verilator[0])
+
+
+@pytest.mark.parametrize("direct", [0, 2, 3])
+def test_any_number_of_direct_rows_gives_the_same_bits(
+    verilator: tuple[Finished, Quiet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direct: int
+) -> None:
+    one = verilator[0]
+    monkeypatch.setattr("floreana.cluster.plan.DIRECT_ROWS", direct)
+    done = simulate(_options(tmp_path / "clean"), Quiet(), "test", Hooks(builds=BUILDS))
+    assert done.plan.entry.direct == direct and one.plan.entry.direct == 1 and done.content["bit_exact"] is True
+    if direct == 3:  # all rows of both sentences
+        assert one.content["cycles"] - done.content["cycles"] > 300
+    _same_rows(done, one)
+    bad = simulate(_options(tmp_path / "bad", **TENTH), Quiet(), "test", Hooks(builds=BUILDS))
+    assert bad.content["bit_exact"] is True and bad.content["transport"]["again"] > 0
+    _same_rows(bad, one)
+    restart = f"node1@{done.outcome.sentences[0].start + 1500}"
+    again = simulate(_options(tmp_path / "again", restart=restart), Quiet(), "test", Hooks(builds=BUILDS))
+    assert again.content["bit_exact"] is True and again.content["transport"]["attempts"] == [2, 1]
+    _same_rows(again, one)
+
+
 def test_two_sentences_may_overlap(verilator: tuple[Finished, Quiet], tmp_path: Path) -> None:
     options = _options(tmp_path, tokens="5,5,5", in_flight=2)
     done = simulate(options, Quiet(), "test", Hooks(builds=BUILDS))

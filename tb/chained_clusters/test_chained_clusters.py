@@ -68,9 +68,8 @@ class Chain(Network):
         hops = {kernel: mask.bit_length() - 1 for kernel, mask in plan.host.peers.items()}
         self.admission = Admission(
             AdmissionConfig(
-                host=plan.host.node, cluster=plan.cluster, entry_kernel=plan.entry.kernel_base, entry_edge=plan.entry.edge,
-                owners=plan.owners, hops=hops, row_bytes=plan.hidden, max_tokens=ROWS, slots=plan.slots,
-                gateway=LastGateway(last.number, last.gateway),
+                host=plan.host.node, cluster=plan.cluster, entry=plan.entry, owners=plan.owners, hops=hops,
+                row_bytes=plan.hidden, max_tokens=ROWS, slots=plan.slots, gateway=LastGateway(last.number, last.gateway),
             ),
             self.give, self.manager,
         )  # fmt: skip

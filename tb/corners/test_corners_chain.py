@@ -90,9 +90,11 @@ class Run:
             sink.demand_stalls()
         seen = network.seen
         values = sum(check(plan, frame, self.sequences[frame.header.slot, frame.header.generation]) for frame in seen)
-        # to the other node: the row of each encoder and of its ffn, and both partial sums where it is the owner; to the host: the last row
+        # to the other node: the row of each encoder and of its ffn, and both partial sums where it is the owner; to the host: the last row.
+        # Direct rows come to the first encoder from the host
         rows = sum(len(traces[0].entry) for traces in self.sequences.values())
-        assert len(seen) == rows * (ENCODERS * 4 + 1)
+        direct = sum(min(len(traces[0].entry), plan.entry.direct) for traces in self.sequences.values())
+        assert direct == len(self.sequences) and len(seen) == rows * (ENCODERS * 4 + 1) - direct
         to = Counter(network.target[frame.dst_mac] for frame in seen)
         assert to[plan.host.node] == rows
         at_host = [(frame.source, frame.header, frame.payload) for frame in seen if frame.dst_mac == plan.host.mac]

@@ -149,13 +149,12 @@ class Network:
 
     def send(self, slot: int, generation: int, rows: Any, order: list[int]) -> None:
         for row in order:
-            owner = self.plan.owners[row]
-            header = layout.Header(
-                dst_cluster=self.plan.cluster, dst_kernel=self.plan.entry.kernel_base + owner, edge=self.plan.entry.edge,
-                src_cluster=self.plan.cluster, src_kernel=255, slot=slot, generation=generation, row=row, offset=0,
-                type=layout.TYPE_INT8, last=row == len(rows) - 1,
-            )  # fmt: skip
-            self._send(owner, header, rows[row].astype(np.int8).tobytes())
+            for kernel, edge in self.plan.entry.copies(row, self.plan.owners[row]):
+                header = layout.Header(
+                    dst_cluster=self.plan.cluster, dst_kernel=kernel, edge=edge, src_cluster=self.plan.cluster, src_kernel=255, slot=slot,
+                    generation=generation, row=row, offset=0, type=layout.TYPE_INT8, last=row == len(rows) - 1,
+                )  # fmt: skip
+                self._send(self.plan.host.peers[kernel].bit_length() - 1, header, rows[row].astype(np.int8).tobytes())
 
     def results(self, slot: int, generation: int) -> int:
         """Rows at the host."""

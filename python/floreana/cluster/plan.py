@@ -23,6 +23,7 @@ from rich.table import Table
 
 from floreana.cluster import layout
 from floreana.cluster.description import MAX_REGISTER, Project, format_ip, format_mac
+from floreana.cluster.entry import EntryPlan
 from floreana.cluster.multipliers import multiplier_table
 from floreana.cluster.topology import (
     DEFAULT_ROUTING,
@@ -63,6 +64,7 @@ SENDER = types.MappingProxyType({"out_part": "out", "ffn2_part": "ffn2"})
 TX_CELLS, RX_CELLS = 128, 256  # of an Ethernet port, in messages
 QUOTA_MAX = 64  # messages a peer may have on the way
 RETRIES, ACK_DELAY = 24, 128
+DIRECT_ROWS = 1  # rows of a sequence that the host sends straight to all who multiply them, see EntryPlan; 0: none
 DEPTH_STEP = 64  # memory depths are rounded up to this, so that similar plans share one build of the RTL
 
 
@@ -72,14 +74,6 @@ class EdgePlan:
 
     encoder: int
     tensor: str
-
-
-@dataclass(frozen=True, slots=True)
-class EntryPlan:
-    """The host sends row t to kernel ``kernel_base + owners[t]`` on this edge."""
-
-    kernel_base: int
-    edge: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -567,11 +561,30 @@ class _Mapper:
                 self.entry_edge[encoder + 1] = edges.new(encoder + 1, "entry")
             else:
                 self.output_edge = edges.new(encoder, "ln2")
+        self.direct = self._direct_rows()
+        self.direct_edge = edges.new(first, "entry") if self.direct else -1
         # groups: who receives a whole row
         self.groups: dict[frozenset[tuple[int, int]], int] = {}
         for team in self.teams:
             for linear, residual in (("qkv", None), ("ffn1", "ln2"), ("qkv", "ln1")):
                 self._group(team, linear, residual)
+
+    def _direct_rows(self) -> int:
+        """Rows that the host sends direct: none where a gateway hands rows in, or a row has one taker, or ENTRY has none beside it.
+
+        In a line or a ring neither: the way from the host to a node is the way over node 0, which owns the first row.
+        """
+        team = self.teams[0]
+        takers = team.place["qkv"]
+        beside = not team.apart and set(team.place["ln1"]) <= set(takers)
+        use = not self.number and self.router.topology == "star" and len(takers) > 1 and beside
+        return min(DIRECT_ROWS, self.build.max_tokens) if use else 0
+
+    def _entry(self) -> EntryPlan:
+        if not self.direct:
+            return EntryPlan(ADD_NORM_BASE, self.host_entry)
+        row_edge, takers = self.entry_edge[self.encoders[0]], self.teams[0].place["qkv"]
+        return EntryPlan(ADD_NORM_BASE, self.host_entry, self.direct, self.direct_edge, row_edge, LINEAR_BASE, takers)
 
     def _group(self, team: _Team, linear: str, residual: str | None = None) -> int:
         """Number of the group of an operator's `linear` kernels, with `add_norm` where the residual is kept elsewhere."""
@@ -614,7 +627,7 @@ class _Mapper:
             nodes=self.members,
             encoders=tuple(self.encoders),
             owners=self._owners(self.teams[0]),
-            entry=EntryPlan(ADD_NORM_BASE, self.host_entry),
+            entry=self._entry(),
             gateway=self.members[0] if self.number else -1,
         )
 
@@ -792,7 +805,7 @@ class _Mapper:
         acc = Allocator("add_norm accumulator beats", 1 << 16, "16-bit acc_base", fewer)
         residual = Allocator("add_norm residual words", 1 << 14, "14-bit res_base", fewer)
         channel = Allocator("add_norm channel words", 1 << 14, "14-bit chan_base", "more norm_lanes, or fewer encoders")
-        count = Allocator("add_norm contexts", ADD_NORM_CONTEXTS, "1, and 2 an encoder", "at most 15 encoders")
+        count = Allocator("add_norm contexts", ADD_NORM_CONTEXTS, "1 or 2, and 2 an encoder", "at most 15 encoders")
         int32_bytes = 4 * self.hidden
         here = [name for name in ("ln1", "ln2") if k in team.place[name]]
         first = team.encoders[0]
@@ -811,12 +824,15 @@ class _Mapper:
         def whole(kernel: int, edge: int) -> list[MessageEntry]:
             return _row_messages(self.number, kernel, edge, self.hidden, layout.TYPE_INT8)
 
-        if "ln1" in here:
+        entries = [("entry", self.handed[first], self._group(team, "qkv"))]
+        if self.direct and team is self.teams[0]:  # a row uses one of the two: they share the residuals and the region
+            entries.append(("direct", self.direct_edge, LINEAR_BASE + k))
+        for name, edge, kernel in entries if "ln1" in here else ():
             add(
-                "entry",
+                name,
                 first,
-                (self.handed[first], layout.ROLE_DATA),
-                whole(self._group(team, "qkv"), self.entry_edge[first]),
+                (edge, layout.ROLE_DATA),
+                whole(kernel, self.entry_edge[first]),
                 {
                     "mode": layout.NORM_ENTRY,
                     "parts": 1,
@@ -1134,6 +1150,10 @@ def render(plan: Plan, width: int = 110) -> str:
         for table in tables:
             console.print(table)
     text = "\n".join(line.rstrip() for line in capture.get().splitlines())
+    direct, takers = plan.entry.direct, len(plan.entry.takers)
+    if direct:
+        rows = "row 0" if direct == 1 else f"rows 0 to {direct - 1}"
+        text += f"\nthe host sends {rows} of a sequence to all {takers} nodes at once, the others to their owners, who hand them on"
     return (
         f"{text}\n{plan.max_tokens} tokens at most; the multipliers alone need {plan.mac_bound(1):,} cycles a token,"
         f" {plan.mac_bound(plan.max_tokens):,} for {plan.max_tokens}"

@@ -76,8 +76,7 @@ def admission_of(job: Job, host: SocketHost, manager: ManagerClient) -> Admissio
     config = AdmissionConfig(
         host=job.host.node,
         cluster=job.cluster,
-        entry_kernel=job.entry_kernel,
-        entry_edge=job.entry_edge,
+        entry=job.entry,
         owners=job.owners,
         hops=job.hops,
         row_bytes=job.row_bytes,

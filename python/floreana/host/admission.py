@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from floreana.cluster.entry import EntryPlan
 from floreana.cluster.layout import BEAT_BYTES, GENERATIONS_MAX, MESSAGE_BYTES, TYPE_CONTROL, TYPE_INT8, Header
 from floreana.errors import FloreanaError, InputError
 from floreana.host import words
@@ -52,9 +53,8 @@ class AdmissionConfig:
 
     host: int  # own node number
     cluster: int
-    entry_kernel: int
-    entry_edge: int
-    owners: tuple[int, ...]  # by row: added to entry_kernel
+    entry: EntryPlan
+    owners: tuple[int, ...]  # by row
     hops: Mapping[int, int]  # destination kernel -> next hop
     row_bytes: int
     max_tokens: int
@@ -75,9 +75,12 @@ class AdmissionConfig:
             wrong.append(f"row_bytes = {self.row_bytes}: a row is a multiple of {BEAT_BYTES} bytes")
         if not 1 <= self.max_tokens <= len(self.owners):
             wrong.append(f"max_tokens = {self.max_tokens}: choose 1 to the number of owners, {len(self.owners)}")
-        missing = sorted({self.entry_kernel + owner for owner in self.owners} - set(self.hops))
+        missing = sorted(self.entry.kernels(self.owners) - set(self.hops))
         if missing:
-            wrong.append(f"hops lacks kernels {missing}: every owner needs a next hop")
+            wrong.append(f"hops lacks kernels {missing}: everyone whom a row is sent to needs a next hop")
+        alone = sorted(set(self.owners[: self.entry.direct]) - set(self.entry.takers))
+        if alone:
+            wrong.append(f"entry.direct = {self.entry.direct}: nodes {alone} own such rows and are none of its takers {self.entry.takers}")
         if wrong:
             raise ValueError("; ".join(wrong))
 
@@ -272,22 +275,22 @@ class Admission:
         sequence.out = [bytearray(config.row_bytes) for _ in sequence.rows]
         sequence.missing = len(sequence.rows) * (config.row_bytes // BEAT_BYTES)
         for row, data in enumerate(sequence.rows):
-            kernel = config.entry_kernel + config.owners[row]
-            for at in range(0, config.row_bytes, MESSAGE_BYTES):
-                header = Header(
-                    dst_cluster=config.cluster,
-                    dst_kernel=kernel,
-                    edge=config.entry_edge,
-                    src_cluster=config.cluster,
-                    src_kernel=HOST_KERNEL,
-                    slot=slot,
-                    generation=generation,
-                    row=row,
-                    offset=at // 4,
-                    type=TYPE_INT8,
-                    last=row == len(sequence.rows) - 1,
-                )
-                self._outbox.append((config.hops[kernel], header, data[at : at + MESSAGE_BYTES]))
+            for kernel, edge in config.entry.copies(row, config.owners[row]):
+                for at in range(0, config.row_bytes, MESSAGE_BYTES):
+                    header = Header(
+                        dst_cluster=config.cluster,
+                        dst_kernel=kernel,
+                        edge=edge,
+                        src_cluster=config.cluster,
+                        src_kernel=HOST_KERNEL,
+                        slot=slot,
+                        generation=generation,
+                        row=row,
+                        offset=at // 4,
+                        type=TYPE_INT8,
+                        last=row == len(sequence.rows) - 1,
+                    )
+                    self._outbox.append((config.hops[kernel], header, data[at : at + MESSAGE_BYTES]))
 
     def _push(self) -> None:
         """Hand messages to the transport; those of one peer stay in order, a full peer does not hold up the others."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from floreana.cluster.entry import EntryPlan
 from floreana.cluster.layout import TYPE_INT8
 from floreana.errors import FloreanaError
 from floreana.host import words
@@ -47,8 +48,7 @@ class HostConfig:
     clusters: tuple[int, ...]  # by node
     eth_n: int
     cluster: int
-    entry_kernel: int
-    entry_edge: int
+    entry: EntryPlan
     owners: tuple[int, ...]
     row_bytes: int
     slots: int
@@ -128,8 +128,7 @@ class Host:
             AdmissionConfig(
                 host=config.station.node,
                 cluster=config.cluster,
-                entry_kernel=config.entry_kernel,
-                entry_edge=config.entry_edge,
+                entry=config.entry,
                 owners=config.owners,
                 hops=config.hops,
                 row_bytes=config.row_bytes,
@@ -253,7 +252,7 @@ class Host:
 
     def _leaves(self, first: int, raw: bytes) -> None:
         """A frame leaves, its first beat in cycle ``first``: a sentence begins with its first row."""
-        if raw[42] & 31 == DATA and raw[56] == self._config.entry_edge and raw[63] >> 4 & 3 == TYPE_INT8:
+        if raw[42] & 31 == DATA and raw[56] in self._config.entry.edges and raw[63] >> 4 & 3 == TYPE_INT8:
             number = {key: s.number for key, s in self.admission._flying.items()}.get((raw[59] >> 4, raw[59] & 15))
             if number is not None and self.sentences[number].start < 0:
                 self.sentences[number].start = first

@@ -27,7 +27,10 @@ from floreana.sim.speed import Speed, measure_speed
 
 LINK_DELAY = 220
 # what of the software decides a run's figures, besides the plan
-_SOFTWARE = ("host/*.py", "ibert/*.py", "sim/*.py", "report/compare.py", "report/load.py", "report/result.py", "report/transport.py")
+_SOFTWARE = (
+    *("cluster/entry.py", "host/*.py", "ibert/*.py", "sim/*.py"),
+    *("report/compare.py", "report/load.py", "report/result.py", "report/transport.py"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,8 +115,8 @@ Wire = dict[tuple[int, int, str, tuple[int, int] | None], WireRows]
 class Analysis:
     """A whole capture. ``differences`` holds the first one of every encoder of every sentence, in order.
 
-    ``wire`` has every value that left a node, by sentence, encoder, tensor and columns: those of the receiver's operator, of partial
-    sums the inputs summed over, None where rows are sent whole.
+    ``wire`` has every value that left a node, or the host for a `linear` in a node's stead, by sentence, encoder, tensor and columns: those
+    of the receiver's operator, of partial sums the inputs summed over, None where rows are sent whole.
     """
 
     sentences: list[SentenceAnalysis]
@@ -159,7 +159,8 @@ class Attempt:
     slot: int
     generation: int
     start: int
-    rows: dict[int, dict[int, bytes]] = field(default_factory=dict)  # row -> offset in bytes -> payload
+    rows: dict[int, dict[int, bytes]] = field(default_factory=dict)  # row -> offset in bytes -> payload, of the copy that left first
+    copies: set[tuple[int, int, int]] = field(default_factory=set)  # (row, kernel it went to, piece of 64 bytes)
     last: int | None = None
     results: set[tuple[int, int]] = field(default_factory=set)  # (row, piece of 64 bytes) that reached the host
     sentence: int = -1
@@ -192,6 +193,7 @@ def find_attempts(plan: Plan, records: Sequence[Record], once: Sequence[bool]) -
     host_port = sum(len(node.ports) for node in plan.nodes)
     out: list[Attempt] = []
     latest: dict[tuple[int, int], Attempt] = {}
+    using: dict[int, int] = {}  # slot -> generation; one comes again after all others only
     for record, counts in zip(records, once, strict=True):
         if record.port != host_port or not counts:
             continue
@@ -201,16 +203,20 @@ def find_attempts(plan: Plan, records: Sequence[Record], once: Sequence[bool]) -
             continue
         key, begin = (header.slot, header.generation), 4 * header.offset
         attempt = latest.get(key)
+        pieces = range(begin // BEAT_BYTES, (begin + len(frame.payload)) // BEAT_BYTES)
         if not record.outbound:
             if attempt is not None:
-                attempt.results |= {(header.row, piece) for piece in range(begin // BEAT_BYTES, (begin + len(frame.payload)) // BEAT_BYTES)}
+                attempt.results |= {(header.row, piece) for piece in pieces}
             continue
-        if header.edge != plan.entry.edge:
-            raise InputError(f"the host sent a frame on edge {header.edge}, not {plan.entry.edge} (cycle {record.cycle})")
-        if attempt is None or begin in attempt.rows.get(header.row, {}):
+        if header.edge not in plan.entry.edges:
+            edges = " or ".join(str(edge) for edge in sorted(plan.entry.edges))
+            raise InputError(f"the host sent a frame on edge {header.edge}, not {edges} (cycle {record.cycle})")
+        if attempt is None or using[header.slot] != header.generation:
             attempt = latest[key] = Attempt(*key, record.cycle - beats(len(record.data)) + 1)
+            using[header.slot] = header.generation
             out.append(attempt)
-        attempt.rows.setdefault(header.row, {})[begin] = frame.payload
+        attempt.rows.setdefault(header.row, {}).setdefault(begin, frame.payload)
+        attempt.copies |= {(header.row, header.dst_kernel, piece) for piece in pieces}
         if header.last:
             attempt.last = header.row
     if not out:
@@ -300,6 +306,11 @@ class _Comparison:
         """Number of the sentence that began last."""
         return max(self.attempts[max(bisect_right(self.starts, record.cycle) - 1, 0)].sentence, 0)
 
+    def entering(self, header: Header) -> bool:
+        """True of a row from the host to whom the plan sends it."""
+        owners, row = self.plan.owners, header.row
+        return row < len(owners) and (header.dst_kernel, header.edge) in self.plan.entry.copies(row, owners[row])
+
     def record(self, number: int, record: Record, counts: bool) -> None:
         """``counts``: this is the one sending, or the one arrival, of a message."""
         if record.bad:
@@ -333,7 +344,7 @@ class _Comparison:
                 )
             )
 
-        if attempt < 0 or edge is None or (node == self.host and header.edge != plan.entry.edge):
+        if attempt < 0 or edge is None or (node == self.host and not self.entering(header)):
             current = self.current(record)
             what = (
                 f"kernel {header.src_kernel} sent edge {header.edge}, slot {header.slot}, generation {header.generation}: "
@@ -381,7 +392,7 @@ class _Comparison:
         self.values += size // width
         kind_of = np.dtype("<i4") if width == 4 else np.dtype(np.int8)
         got = np.frombuffer(frame.payload, kind_of)
-        if record.outbound and node != self.host:
+        if record.outbound and (node != self.host or header.edge == plan.entry.row_edge):
             if key not in self.wire:
                 shape = (len(reference), len(row) // width)
                 self.wire[key] = WireRows(np.zeros(shape, np.int64), np.zeros(shape, np.bool_))
@@ -417,6 +428,14 @@ class _Comparison:
 
     def finish(self) -> None:
         """Rows that should have been on the wire and were not."""
+        plan = self.plan
+        for index, attempt in {attempt.sentence: attempt for attempt in self.attempts}.items():  # the last one of each sentence
+            for row in range(self.sentences[index].tokens):
+                for kernel, _ in plan.entry.copies(row, plan.owners[row]):
+                    for piece in range(plan.hidden // BEAT_BYTES):
+                        if (row, kernel, piece) not in attempt.copies:
+                            place = (index, 0, TENSORS.index("entry"), self.host, row, BEAT_BYTES * piece, 0, 0)
+                            self.add(Difference(*place, f"host (number {HOST_KERNEL})", f"never sent to kernel {kernel}"))
         for index, sentence in enumerate(self.sentences):
             sentence.norm_end = max(self.left[index].values(), default=-1)
             for encoder in range(self.plan.encoders):

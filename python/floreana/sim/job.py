@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from floreana.cluster.entry import EntryPlan
 from floreana.host.admission import LastGateway
 from floreana.host.endpoint import Timers
 from floreana.sim.faults import Cut, Rates, Restart
@@ -80,8 +81,7 @@ class Job:
     timers: Timers
     peers_n: int  # width of a port's link flags
     cluster: int
-    entry_kernel: int
-    entry_edge: int
+    entry: EntryPlan
     owners: tuple[int, ...]
     row_bytes: int
     slots: int
@@ -136,6 +136,7 @@ class Job:
             raw[name] = tuple(raw[name])
         for name in ("hops", "encoder_edges"):
             raw[name] = {int(key): value for key, value in raw[name].items()}
+        raw["entry"] = EntryPlan(**{**raw["entry"], "takers": tuple(raw["entry"]["takers"])})
         raw["timers"] = Timers(**raw["timers"])
         raw["rates"] = Rates(**raw["rates"])
         if raw["gateway"] is not None:
