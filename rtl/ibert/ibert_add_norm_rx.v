@@ -7,11 +7,12 @@
 //                                                   += part      later arrivals (16 x int32, modulo 2^32)
 //   residual[res_base + rowindex*beats + beat]       = data
 //
-// One beat a cycle, always: a beat taken in stage p0 is stored in stage p4. The accumulator is read in p3 and written in p4 without
+// One beat a cycle, always: a beat taken in stage p0 is counted in stage p3 and stored in p4. The accumulator is read in p3 and written in p4 without
 // forwarding: a slice ends after 16 beats or with the row, whose length is a multiple of 4 beats, so no address recurs within
 // 4 cycles. The records of the rows are counted message by message, single-beat messages too, so their memory forwards.
 //
-// A record per (region, rowindex) holds four slice counters and a count of residual beats. A NORM row is complete when each of
+// A record per (region, rowindex) holds four slice counters and a count of residual beats, each with what follows from it for the next
+// arrival. A NORM row is complete when each of
 // its `slices` slices came `parts` times and, where an EDGE entry brings the context's residual by role 2, its `beats` residual
 // beats are in; an ENTRY row when its `beats` data beats are in. The record returns to zero when the row is complete. In every
 // other context the residual row was stored before any part can exist (it was the source of the multicast), so nothing waits
@@ -88,7 +89,13 @@ module ibert_add_norm_rx #(
 
   localparam RI_W = SLOT_W + LROW_W;
   localparam REC_AW = RI_W + 2;
-  localparam REC_W = 35;  // 4 x 7 slice counters, 7 residual beats
+  // a slice: arrivals 7; came at all, the next arrival completes it, complete 1 each. Residual: beats 7, all are in 1
+  localparam REC_W = 48;
+  localparam REC_STARTED = 28;
+  localparam REC_LAST = 32;
+  localparam REC_DONE = 36;
+  localparam REC_RES = 40;
+  localparam REC_RES_IN = 47;
   localparam CTX_AW = (CTX_N > 1) ? $clog2(CTX_N) : 1;
   localparam [6:0] CTX_TOP = CTX_N[6:0];
 
@@ -283,7 +290,7 @@ module ibert_add_norm_rx #(
 
   wire drop_stale_p2 = cut_p2 || stale_p2;
 
-  // p3: memories are read
+  // p3: the record is there, the accumulator is read; count
   reg          valid_p3;
   reg  [511:0] data_p3;
   reg          end_p3;
@@ -300,19 +307,22 @@ module ibert_add_norm_rx #(
   reg  [  7:0] slotgen_p3;
   reg  [ 15:0] row_p3;
   reg          last_p3;
-  reg  [  6:0] beats_p3;
-  reg  [  6:0] parts_p3;
-  reg  [  2:0] slices_p3;
-  reg  [  1:0] slice_p3;
+  reg          counts_p3;    // its message counts, unless there were enough
+  reg          one_part_p3;  // the first arrival of a slice completes it
+  reg  [  6:0] prior_p3;     // arrivals before the last but one
+  reg  [  3:0] needed_p3;    // slices of the row
+  reg  [  3:0] slice_p3;     // one-hot; 0 where this is no part
+  reg  [  1:0] slice_at_p3;
   reg  [  1:0] region_p3;
   reg  [  6:0] came_p3;      // beats of the message up to this one
+  reg  [  6:0] res_before_p3;  // residual beats before it, if it completes the row's
   reg  [ACC_AW-1:0] acc_addr_p3;
   reg  [RES_AW-1:0] res_addr_p3;
 
   assign acc_rd_en   = valid_p3 && store_p3 && is_part_p3;
   assign acc_rd_addr = acc_addr_p3;
 
-  // p4: memory contents are there; sum, count, store
+  // p4: accumulators are there; sum, store
   reg          valid_p4;
   reg  [511:0] data_p4;
   reg          end_p4;
@@ -322,28 +332,31 @@ module ibert_add_norm_rx #(
   reg          drop_slice_p4;
   reg          store_p4;
   reg          is_part_p4;
-  reg          is_data_p4;
-  reg          by_message_p4;
+  reg          write_p4;
+  reg          first_p4;     // of the slice
+  reg          excess_p4;
+  reg          ready_p4;     // the row is complete
   reg  [  5:0] ctx_p4;
   reg  [RI_W-1:0] index_p4;
   reg  [  7:0] slotgen_p4;
   reg  [ 15:0] row_p4;
   reg          last_p4;
-  reg  [  6:0] beats_p4;
-  reg  [  6:0] parts_p4;
-  reg  [  2:0] slices_p4;
-  reg  [  1:0] slice_p4;
-  reg  [  1:0] region_p4;
-  reg  [  6:0] came_p4;
   reg  [ACC_AW-1:0] acc_addr_p4;
   reg  [RES_AW-1:0] res_addr_p4;
+
+  wire [REC_W-1:0] rec;        // in p3
+  reg  [REC_W-1:0] rec_after;  // with this arrival
+  wire             rec_wr_en;
+  wire             excess;
+  wire             complete;
 
   always @(posedge clk) begin
     valid_p1 <= take;
     valid_p2 <= valid_p1;
     valid_p3 <= valid_p2;
     valid_p4 <= valid_p3;
-    if (rst) {valid_p1, valid_p2, valid_p3, valid_p4} <= 4'd0;
+    ready_p4 <= complete;
+    if (rst) {valid_p1, valid_p2, valid_p3, valid_p4, ready_p4} <= 5'd0;
   end
 
   always @(posedge clk) begin
@@ -400,10 +413,13 @@ module ibert_add_norm_rx #(
       slotgen_p3    <= slotgen_p2;
       row_p3        <= row_p2;
       last_p3       <= last_p2;
-      beats_p3      <= beats_p2;
-      parts_p3      <= parts_p2;
-      slices_p3     <= slices_p2;
-      slice_p3      <= offset_p2[9:8];
+      counts_p3     <= !bad_edge_p2 && row_ok_p2 && !drop_stale_p2 && !bad_slice_p2 && !beyond_p2 && end_p2 && !short_p2;
+      one_part_p3   <= parts_p2 == 7'd1;
+      prior_p3      <= parts_p2 - 7'd2;
+      needed_p3     <= {slices_p2 > 3'd3, slices_p2 > 3'd2, slices_p2 > 3'd1, slices_p2 > 3'd0};
+      slice_p3      <= {3'd0, is_part_p2} << offset_p2[9:8];
+      slice_at_p3   <= offset_p2[9:8];
+      res_before_p3 <= beats_p2 - {2'b00, count_p2} - 7'd1;
       region_p3     <= region_p2;
       came_p3       <= {2'b00, count_p2} + 7'd1;
       acc_addr_p3   <= acc_addr_p2[ACC_AW-1:0];
@@ -418,19 +434,14 @@ module ibert_add_norm_rx #(
       drop_slice_p4 <= drop_slice_p3;
       store_p4      <= store_p3;
       is_part_p4    <= is_part_p3;
-      is_data_p4    <= is_data_p3;
-      by_message_p4 <= by_message_p3;
+      write_p4      <= store_p3 && !excess;
+      first_p4      <= (rec[REC_STARTED+:4] & slice_p3) == 4'd0;
+      excess_p4     <= excess;
       ctx_p4        <= ctx_p3;
       index_p4      <= index_p3;
       slotgen_p4    <= slotgen_p3;
       row_p4        <= row_p3;
       last_p4       <= last_p3;
-      beats_p4      <= beats_p3;
-      parts_p4      <= parts_p3;
-      slices_p4     <= slices_p3;
-      slice_p4      <= slice_p3;
-      region_p4     <= region_p3;
-      came_p4       <= came_p3;
       acc_addr_p4   <= acc_addr_p3;
       res_addr_p4   <= res_addr_p3;
     end
@@ -442,10 +453,6 @@ module ibert_add_norm_rx #(
   wire unused_sweep = &{1'b0, sweep_row[19:RI_W-1]};
 
   // record of the row
-  wire [REC_W-1:0] rec;
-  reg  [REC_W-1:0] rec_after;  // with this arrival
-  wire             rec_wr_en;
-
   axis_ram #(
       .DATA_W(REC_W),
       .DEPTH (1 << REC_AW),
@@ -453,52 +460,56 @@ module ibert_add_norm_rx #(
   ) u_record (
       .clk    (clk),
       .wr_en  (clear_reg || sweep || rec_wr_en),
-      .wr_addr(clear_reg ? clear_addr_reg : sweep ? sweep_addr : {region_p4, index_p4}),
-      .wr_data((clear_reg || sweep || ready_valid) ? {REC_W{1'b0}} : rec_after),
-      .rd_en  (valid_p3),
-      .rd_addr({region_p3, index_p3}),
+      .wr_addr(clear_reg ? clear_addr_reg : sweep ? sweep_addr : {region_p3, index_p3}),
+      .wr_data((clear_reg || sweep || complete) ? {REC_W{1'b0}} : rec_after),
+      .rd_en  (valid_p2),
+      .rd_addr({region_p2, index_p2}),
       .rd_data(rec)
   );
 
-  wire [6:0] slice_count = rec[7*slice_p4+:7];
-  wire [6:0] res_count = rec[34:28];
-  wire       first = slice_count == 7'd0;
-  wire [7:0] res_after = {1'b0, res_count} + {1'b0, came_p4};
-  // more arrivals than the row takes
-  wire       excess = is_part_p4 ? slice_count == parts_p4 : res_after > {1'b0, beats_p4};
-  wire       write = valid_p4 && store_p4 && !excess;
-  wire       counted = write && end_p4 && !drop_slice_p4;
+  wire [6:0] slice_count = rec[7*slice_at_p3+:7];
+  wire [6:0] res_count = rec[REC_RES+:7];
+  // slices that are complete with this arrival
+  wire [3:0] done_after = rec[REC_DONE+:4] | (slice_p3 & (rec[REC_LAST+:4] | {4{one_part_p3}}));
+  wire       parts_in = (needed_p3 & ~done_after) == 4'd0;
+  wire       res_in = is_part_p3 ? rec[REC_RES_IN] : res_count == res_before_p3;
 
-  reg        parts_in;
-  reg        res_in;
-  integer    k;
+  // more arrivals than the row takes
+  assign excess    = is_part_p3 ? (rec[REC_DONE+:4] & slice_p3) != 4'd0 : res_count > res_before_p3;
+  assign rec_wr_en = valid_p3 && counts_p3 && !excess;
+  assign complete  = rec_wr_en && (is_data_p3 ? res_in : parts_in && (res_in || !by_message_p3));
+
+  integer k;
 
   always @* begin
     rec_after = rec;
-    if (is_part_p4) rec_after[7*slice_p4+:7] = slice_count + 7'd1;
-    else rec_after[34:28] = res_after[6:0];
-    parts_in = 1'b1;
+    rec_after[REC_DONE+:4] = done_after;
     for (k = 0; k < 4; k = k + 1) begin
-      if (k[2:0] < slices_p4 && rec_after[7*k+:7] != parts_p4) parts_in = 1'b0;
+      if (slice_p3[k]) begin
+        rec_after[7*k+:7]         = slice_count + 7'd1;
+        rec_after[REC_STARTED+k]  = 1'b1;
+        rec_after[REC_LAST+k]     = slice_count == prior_p3;
+      end
     end
-    res_in = rec_after[34:28] == beats_p4;
+    if (!is_part_p3) begin
+      rec_after[REC_RES+:7]  = res_count + came_p3;
+      rec_after[REC_RES_IN]  = res_in;
+    end
   end
 
-  assign ready_valid = counted && (is_data_p4 ? res_in : parts_in && (res_in || !by_message_p4));
+  assign ready_valid = ready_p4;
   assign ready_data  = {last_p4, row_p4, slotgen_p4, index_p4, ctx_p4};
-  assign rec_wr_en   = counted;
 
   // records that are not zero
-  reg        up_p5;
-  reg        down_p5;
-  reg  [3:0] slot_p5;
+  reg        up_p4;
+  reg        down_p4;
   wire       rows_open;
+  wire       zero = rec[REC_STARTED+:4] == 4'd0 && res_count == 7'd0;
 
   always @(posedge clk) begin
-    if (valid_p4) slot_p5 <= slotgen_p4[7:4];
-    up_p5   <= counted && !ready_valid && rec == {REC_W{1'b0}};
-    down_p5 <= ready_valid && rec != {REC_W{1'b0}};
-    if (rst) {up_p5, down_p5} <= 2'b00;
+    up_p4   <= rec_wr_en && !complete && zero;
+    down_p4 <= complete && !zero;
+    if (rst) {up_p4, down_p4} <= 2'b00;
   end
 
   ibert_open_rows #(
@@ -507,9 +518,9 @@ module ibert_add_norm_rx #(
   ) u_open (
       .clk       (clk),
       .rst       (rst),
-      .up        (up_p5),
-      .down      (down_p5),
-      .slot      (slot_p5),
+      .up        (up_p4),
+      .down      (down_p4),
+      .slot      (slotgen_p4[7:4]),
       .clear     (flush),
       .clear_slot(flush_of),
       .open      (rows_open)
@@ -522,13 +533,14 @@ module ibert_add_norm_rx #(
   genvar i;
   generate
     for (i = 0; i < 16; i = i + 1) begin : g_add
-      assign sum[32*i+:32] = data_p4[32*i+:32] + acc_rd_data[32*i+:32];
+      assign sum[32*i+:32] = data_p4[32*i+:32] + (first_p4 ? 32'd0 : acc_rd_data[32*i+:32]);
     end
   endgenerate
 
+  wire   write = valid_p4 && write_p4;
   assign acc_wr_en     = write && is_part_p4;
   assign acc_wr_addr   = acc_addr_p4;
-  assign acc_wr_data   = first ? data_p4 : sum;
+  assign acc_wr_data   = sum;
   assign res_wr_en     = write && !is_part_p4;
   assign res_wr_addr   = res_addr_p4;
   assign res_wr_data   = data_p4;
@@ -537,7 +549,7 @@ module ibert_add_norm_rx #(
   assign ev_drop_edge  = ended && drop_edge_p4;
   assign ev_drop_row   = ended && drop_row_p4;
   assign ev_drop_stale = ended && drop_stale_p4;
-  assign ev_drop_slice = ended && (drop_slice_p4 || (store_p4 && excess));
+  assign ev_drop_slice = ended && (drop_slice_p4 || (store_p4 && excess_p4));
 
   wire unused_bits = &{1'b0, s_axis_tuser[74:64], s_axis_tuser[39:24], s_axis_tuser[15:0], cfg_addr, index_wide, acc_addr_p2,
                        res_addr_p2, ctx_p1[108:50], row_addr_p2, row_p0};
