@@ -37,8 +37,8 @@ def test_verilator(unit: str, parameters: dict[str, int]) -> None:
 @pytest.mark.parametrize(
     ("unit", "old", "new"),
     [
-        ("ibert_div", "ge_b = try_b >= {1'b0, den_reg}", "ge_b = try_b > {1'b0, den_reg}"),
-        ("ibert_isqrt", "ge_b = try_b >= sub_b", "ge_b = try_b > sub_b"),
+        ("ibert_div", "ge_1 = !less_1[DEN_W+2]", "ge_1 = !less_1[DEN_W+2] && less_1 != {DEN_W + 3{1'b0}}"),
+        ("ibert_isqrt", "ge_1 = !less_1[ROOT_W+6]", "ge_1 = !less_1[ROOT_W+6] && less_1 != {ROOT_W + 7{1'b0}}"),
         ("ibert_requant", "!= 2'd0 || floor[0])", "!= 2'd0 || !floor[0])"),
     ],
     ids=["div", "isqrt", "requant"],

@@ -93,11 +93,13 @@ module ibert_add_norm #(
   localparam CTX_AW = (CTX_N > 1) ? $clog2(CTX_N) : 1;
   localparam LANE_AW = $clog2(LANES);
   localparam YA_W = $clog2(ROW_BEATS * 64 / LANES);
-  localparam READY_W = RI_W + 31;
+  localparam READY_W = RI_W + 45;
   localparam READY_N = 1 << (RI_W + 2);
   localparam OUT_N = 2 << $clog2(ROW_BEATS);  // output beats held: at least two rows
   localparam OUT_LW = $clog2(OUT_N) + 1;
   localparam INFO_W = 34 + RES_AW;
+  localparam [4:0] SLOTS = 5'd1 << SLOT_W;
+  localparam [3:0] SLOT_MASK = SLOTS[3:0] - 4'd1;  // a row that is here is of a slot that exists
   localparam [OUT_LW:0] OUT_ROOM = OUT_N[OUT_LW:0];
 
   generate
@@ -346,15 +348,12 @@ module ibert_add_norm #(
   reg  [       12:0] h_reg;
   reg  [        4:0] shift_reg;
   reg  [        7:0] msg_base_reg;
-  reg  [   RI_W-1:0] index_reg;
   reg  [       24:0] head_reg;       // {last, row, slotgen}
   reg  [        6:0] copy_left_reg;
   reg                copy_p1;        // a copied word comes out of the residual store
   reg                copy_last_p1;
   wire [      108:0] context;
-  (* use_dsp = "no" *)
-  wire [       15:0] row_addr;
-  assign row_addr = {{16 - RI_W{1'b0}}, index_reg} * {9'd0, beats_reg};
+  reg  [       13:0] row_addr_reg;
 
   axis_lutram #(
       .DATA_W(109),
@@ -418,13 +417,13 @@ module ibert_add_norm #(
       h_reg         <= context[91:79];
       shift_reg     <= context[96:92];
       msg_base_reg  <= context[104:97];
-      index_reg     <= ready_data[6+:RI_W];
+      row_addr_reg  <= ready_data[31+RI_W+:14];
       head_reg      <= ready_data[6+RI_W+:25];
     end
     if (state_reg == S_ADDR) begin
-      acc_base_reg  <= acc_base_reg + {row_addr[13:0], 2'b00};
-      res_base_reg  <= res_base_reg + row_addr[13:0];
-      keep_base_reg <= keep_base_reg + row_addr[13:0];
+      acc_base_reg  <= acc_base_reg + {row_addr_reg, 2'b00};
+      res_base_reg  <= res_base_reg + row_addr_reg;
+      keep_base_reg <= keep_base_reg + row_addr_reg;
       copy_left_reg <= beats_reg;
     end
     if (copy_en) begin
@@ -595,8 +594,19 @@ module ibert_add_norm #(
   // a whole row must fit before its first beat is made: the writers cannot stall
   wire [  OUT_LW+7:0] norm_level = {8'd0, out_level} + {{OUT_LW + 1{1'b0}}, norm_beats_reg};
   wire [  OUT_LW+7:0] copy_level = {8'd0, out_level} + {{OUT_LW + 1{1'b0}}, beats_reg};
-  assign out_room  = norm_level <= {7'd0, OUT_ROOM};
-  assign copy_room = copy_level <= {7'd0, OUT_ROOM};
+  reg                 out_room_reg;
+  reg                 copy_room_reg;
+  reg                 norm_idle_reg;  // of the cycle before, as the rooms
+
+  always @(posedge clk) begin
+    out_room_reg  <= norm_level <= {7'd0, OUT_ROOM};
+    copy_room_reg <= copy_level <= {7'd0, OUT_ROOM};
+    norm_idle_reg <= norm_idle;
+    if (rst) {out_room_reg, copy_room_reg, norm_idle_reg} <= 3'd0;
+  end
+
+  assign out_room  = out_room_reg;
+  assign copy_room = copy_room_reg && norm_idle_reg;
 
   axis_fifo #(
       .DATA_W(513 + INFO_W),
@@ -625,7 +635,7 @@ module ibert_add_norm #(
 
   always @* begin
     keep_cur = 4'd0;
-    for (k = 0; k < 1 << SLOT_W; k = k + 1) if (fifo_info[15:12] == k[3:0]) keep_cur = cur[4*k+:4];
+    for (k = 0; k < 1 << SLOT_W; k = k + 1) if ((fifo_info[15:12] & SLOT_MASK) == k[3:0]) keep_cur = cur[4*k+:4];
   end
 
   wire keep_now = keep_beat && fifo_info[11:8] == keep_cur;
@@ -709,18 +719,22 @@ module ibert_add_norm #(
     s_axis_tvalid && s_axis_tready && s_axis_tlast
   };
 
+  reg [10:0] event_reg;
+
+  always @(posedge clk) event_reg <= rst ? 11'd0 : event_now;
+
   generate
     for (i = 0; i < 11; i = i + 1) begin : g_count
       reg [31:0] count_reg;
       always @(posedge clk) begin
         if (rst) count_reg <= 32'd0;
-        else if (event_now[i]) count_reg <= count_reg + 1'b1;
+        else if (event_reg[i]) count_reg <= count_reg + 1'b1;
       end
       assign sts_count[32*i+:32] = count_reg;
     end
   endgenerate
 
-  wire unused_bits = &{1'b0, s_axis_tkeep, cfg_data, context, row_addr, acc_base_reg, res_base_reg, keep_base_reg, chan_base_reg,
+  wire unused_bits = &{1'b0, s_axis_tkeep, cfg_data, context, acc_base_reg, res_base_reg, keep_base_reg, chan_base_reg,
                        cfg_word, ready_data};
 
 endmodule

@@ -7,7 +7,7 @@
 //                                                   += part      later arrivals (16 x int32, modulo 2^32)
 //   residual[res_base + rowindex*beats + beat]       = data
 //
-// One beat a cycle, always: a beat taken in stage p0 is counted in stage p3 and stored in p4. The accumulator is read in p3 and written in p4 without
+// One beat a cycle, always: a beat taken in stage p0 is counted in stage p3 and stored in p5. The accumulator is read in p4 and written in p5 without
 // forwarding: a slice ends after 16 beats or with the row, whose length is a multiple of 4 beats, so no address recurs within
 // 4 cycles. The records of the rows are counted message by message, single-beat messages too, so their memory forwards.
 //
@@ -40,7 +40,7 @@ module ibert_add_norm_rx #(
     parameter ACC_AW  = 13,  // address bits of the accumulator store. Requires at most 16
     parameter RES_AW  = 11,  // address bits of the residual store. Requires at most 14
     parameter CTX_N   = 32,  // contexts, at most 64
-    parameter READY_W = 37   // bits of a ready row: {last 1, row 16, slotgen 8, rowindex SLOT_W+LROW_W, ctx 6}
+    parameter READY_W = 51   // bits of a ready row: {beats of the rows before 14, last 1, row 16, slotgen 8, rowindex SLOT_W+LROW_W, ctx 6}
 ) (
     input  wire               clk,
     input  wire               rst,
@@ -106,7 +106,7 @@ module ibert_add_norm_rx #(
     if (CTX_N < 1 || CTX_N > 64) begin : g_err_ctx
       PARAM_ERROR_ibert_add_norm_CTX_N_must_be_1_to_64 u_err ();
     end
-    if (READY_W != RI_W + 31) begin : g_err_ready
+    if (READY_W != RI_W + 45) begin : g_err_ready
       PARAM_ERROR_ibert_add_norm_rx_READY_W_must_match u_err ();
     end
     if (ACC_AW > 16 || RES_AW > 14) begin : g_err_addr
@@ -209,6 +209,12 @@ module ibert_add_norm_rx #(
       .rd_data(ctx_p1)
   );
 
+  wire         is_part_p1 = edge_p1[7:6] == 2'd1 && ctx_p1[0];
+  // place in the row, in beats; a row has 4*beats int32 beats
+  wire [  8:0] part_place_p1 = {3'd0, offset_p1[9:8], 4'd0} + {4'd0, count_p1};
+  wire [  8:0] row_place_p1 = {3'd0, offset_p1[9:4]} + {4'd0, count_p1};
+  wire [  6:0] top_p1 = ctx_p1[7:1] - 7'd1;
+
   wire [19:0] index_wide = ({16'd0, slotgen_p1[7:4]} << LROW_W) | {4'd0, lrow_p1};
   wire        slot_ok = (slotgen_p1[7:4] >> SLOT_W) == 4'd0;
   wire        row_ok = ({1'b0, row_p1} >> ROW_W) == 17'd0 && ({1'b0, lrow_p1} >> LROW_W) == 17'd0;
@@ -223,14 +229,17 @@ module ibert_add_norm_rx #(
   reg          by_message_p2;
   reg  [  5:0] ctx_p2;
   reg          cut_p2;
-  reg  [  1:0] role_p2;
+  reg          is_part_p2;
+  reg          is_data_p2;
+  reg          is_res_p2;
+  reg  [  8:0] place_p2;
+  reg  [  8:0] top_p2;       // last place of the row
   reg  [  7:0] slotgen_p2;
   reg  [ 15:0] row_p2;
   reg          last_p2;
   reg  [RI_W-1:0] index_p2;
   reg  [  9:0] offset_p2;
   reg  [  1:0] type_p2;
-  reg          mode_p2;
   reg  [  6:0] beats_p2;
   reg  [  6:0] parts_p2;
   reg  [  2:0] slices_p2;
@@ -238,25 +247,16 @@ module ibert_add_norm_rx #(
   reg  [ 15:0] acc_base_p2;
   reg  [ 13:0] res_base_p2;
 
-  wire         is_part_p2 = role_p2 == 2'd1 && mode_p2;
-  wire         is_data_p2 = role_p2 == 2'd0 && !mode_p2;
-  wire         is_res_p2 = role_p2 == 2'd2 && mode_p2;
   wire         bad_edge_p2 = !edge_ok_p2 || !(is_part_p2 || is_data_p2 || is_res_p2);
   wire         bad_slice_p2 = is_part_p2
                             ? type_p2 != 2'd2 || offset_p2[7:0] != 8'd0 || {1'b0, offset_p2[9:8]} >= slices_p2
                             : type_p2 != 2'd0 || offset_p2[3:0] != 4'd0 || {1'b0, offset_p2[9:4]} >= beats_p2;
-  // place in the row, in beats; a row has 4*beats int32 beats
-  wire [  8:0] place_p2 = {3'd0, is_part_p2 ? {offset_p2[9:8], 4'd0} : offset_p2[9:4]} + {4'd0, count_p2};
-  wire [  8:0] length_p2 = is_part_p2 ? {beats_p2, 2'b00} : {2'b00, beats_p2};
-  wire         beyond_p2 = place_p2 >= length_p2 || (is_part_p2 && count_p2[4]);
+  wire         beyond_p2 = place_p2 > top_p2 || (is_part_p2 && count_p2[4]);
   // a part ends with its slice (16 beats) or with the row
-  wire [  8:0] after_p2 = place_p2 + 9'd1;
-  wire         short_p2 = is_part_p2 && count_p2 != 5'd15 && after_p2 != length_p2;
+  wire         short_p2 = is_part_p2 && count_p2 != 5'd15 && place_p2 != top_p2;
   (* use_dsp = "no" *)
   wire [ 15:0] row_addr_p2;
   assign row_addr_p2 = {{16 - RI_W{1'b0}}, index_p2} * {9'd0, beats_p2};
-  wire [ 15:0] acc_addr_p2 = acc_base_p2 + {row_addr_p2[13:0], 2'b00} + {7'd0, place_p2};
-  wire [ 13:0] res_addr_p2 = res_base_p2 + row_addr_p2[13:0] + {5'd0, place_p2};
 
   // records and ready rows are at rest five cycles after the last beat was taken
   ibert_slots #(
@@ -316,13 +316,13 @@ module ibert_add_norm_rx #(
   reg  [  1:0] region_p3;
   reg  [  6:0] came_p3;      // beats of the message up to this one
   reg  [  6:0] res_before_p3;  // residual beats before it, if it completes the row's
-  reg  [ACC_AW-1:0] acc_addr_p3;
-  reg  [RES_AW-1:0] res_addr_p3;
+  reg  [ 13:0] row_addr_p3;  // beats of the rows before
+  reg  [ 15:0] acc_at_p3;    // accumulator's address within the row
+  reg  [ 13:0] res_at_p3;
+  wire [ 15:0] acc_addr_p3 = acc_at_p3 + {row_addr_p3, 2'b00};
+  wire [ 13:0] res_addr_p3 = res_at_p3 + row_addr_p3;
 
-  assign acc_rd_en   = valid_p3 && store_p3 && is_part_p3;
-  assign acc_rd_addr = acc_addr_p3;
-
-  // p4: accumulators are there; sum, store
+  // p4: the accumulator is read
   reg          valid_p4;
   reg  [511:0] data_p4;
   reg          end_p4;
@@ -341,8 +341,20 @@ module ibert_add_norm_rx #(
   reg  [  7:0] slotgen_p4;
   reg  [ 15:0] row_p4;
   reg          last_p4;
+  reg  [ 13:0] row_addr_p4;
   reg  [ACC_AW-1:0] acc_addr_p4;
   reg  [RES_AW-1:0] res_addr_p4;
+
+  assign acc_rd_en   = valid_p4 && write_p4 && is_part_p4;
+  assign acc_rd_addr = acc_addr_p4;
+
+  // p5: accumulators are there; sum, store
+  reg          acc_write_p5;
+  reg          res_write_p5;
+  reg          first_p5;
+  reg  [511:0] data_p5;
+  reg  [ACC_AW-1:0] acc_addr_p5;
+  reg  [RES_AW-1:0] res_addr_p5;
 
   wire [REC_W-1:0] rec;        // in p3
   reg  [REC_W-1:0] rec_after;  // with this arrival
@@ -356,7 +368,9 @@ module ibert_add_norm_rx #(
     valid_p3 <= valid_p2;
     valid_p4 <= valid_p3;
     ready_p4 <= complete;
-    if (rst) {valid_p1, valid_p2, valid_p3, valid_p4, ready_p4} <= 5'd0;
+    acc_write_p5 <= valid_p4 && write_p4 && is_part_p4;
+    res_write_p5 <= valid_p4 && write_p4 && !is_part_p4;
+    if (rst) {valid_p1, valid_p2, valid_p3, valid_p4, ready_p4, acc_write_p5, res_write_p5} <= 7'd0;
   end
 
   always @(posedge clk) begin
@@ -382,14 +396,17 @@ module ibert_add_norm_rx #(
       by_message_p2 <= by_message_reg[edge_p1[5:0]];
       ctx_p2        <= edge_p1[5:0];
       cut_p2        <= cut_p1;
-      role_p2       <= edge_p1[7:6];
+      is_part_p2    <= is_part_p1;
+      is_data_p2    <= edge_p1[7:6] == 2'd0 && !ctx_p1[0];
+      is_res_p2     <= edge_p1[7:6] == 2'd2 && ctx_p1[0];
+      place_p2      <= is_part_p1 ? part_place_p1 : row_place_p1;
+      top_p2        <= is_part_p1 ? {top_p1, 2'b11} : {2'b00, top_p1};
       slotgen_p2    <= slotgen_p1;
       row_p2        <= row_p1;
       last_p2       <= last_p1;
       index_p2      <= index_wide[RI_W-1:0];
       offset_p2     <= offset_p1;
       type_p2       <= type_p1;
-      mode_p2       <= ctx_p1[0];
       beats_p2      <= ctx_p1[7:1];
       parts_p2      <= ctx_p1[14:8];
       slices_p2     <= ctx_p1[17:15];
@@ -422,8 +439,9 @@ module ibert_add_norm_rx #(
       res_before_p3 <= beats_p2 - {2'b00, count_p2} - 7'd1;
       region_p3     <= region_p2;
       came_p3       <= {2'b00, count_p2} + 7'd1;
-      acc_addr_p3   <= acc_addr_p2[ACC_AW-1:0];
-      res_addr_p3   <= res_addr_p2[RES_AW-1:0];
+      row_addr_p3   <= row_addr_p2[13:0];
+      acc_at_p3     <= acc_base_p2 + {7'd0, place_p2};
+      res_at_p3     <= res_base_p2 + {5'd0, place_p2};
     end
     if (valid_p3) begin
       data_p4       <= data_p3;
@@ -442,8 +460,15 @@ module ibert_add_norm_rx #(
       slotgen_p4    <= slotgen_p3;
       row_p4        <= row_p3;
       last_p4       <= last_p3;
-      acc_addr_p4   <= acc_addr_p3;
-      res_addr_p4   <= res_addr_p3;
+      row_addr_p4   <= row_addr_p3;
+      acc_addr_p4   <= acc_addr_p3[ACC_AW-1:0];
+      res_addr_p4   <= res_addr_p3[RES_AW-1:0];
+    end
+    if (valid_p4) begin
+      data_p5     <= data_p4;
+      first_p5    <= first_p4;
+      acc_addr_p5 <= acc_addr_p4;
+      res_addr_p5 <= res_addr_p4;
     end
   end
 
@@ -472,12 +497,15 @@ module ibert_add_norm_rx #(
   // slices that are complete with this arrival
   wire [3:0] done_after = rec[REC_DONE+:4] | (slice_p3 & (rec[REC_LAST+:4] | {4{one_part_p3}}));
   wire       parts_in = (needed_p3 & ~done_after) == 4'd0;
-  wire       res_in = is_part_p3 ? rec[REC_RES_IN] : res_count == res_before_p3;
+  wire       res_now = res_count == res_before_p3;
+  wire       excess_part = (rec[REC_DONE+:4] & slice_p3) != 4'd0;
 
   // more arrivals than the row takes
-  assign excess    = is_part_p3 ? (rec[REC_DONE+:4] & slice_p3) != 4'd0 : res_count > res_before_p3;
+  assign excess    = is_part_p3 ? excess_part : res_count > res_before_p3;
   assign rec_wr_en = valid_p3 && counts_p3 && !excess;
-  assign complete  = rec_wr_en && (is_data_p3 ? res_in : parts_in && (res_in || !by_message_p3));
+  // the last residual beats are not too many; a part must not be, and waits for the residual only where that comes by message
+  assign complete  = valid_p3 && counts_p3 && (is_part_p3 ? !excess_part && parts_in && (rec[REC_RES_IN] || !by_message_p3)
+                                                         : res_now && (is_data_p3 || parts_in));
 
   integer k;
 
@@ -493,12 +521,12 @@ module ibert_add_norm_rx #(
     end
     if (!is_part_p3) begin
       rec_after[REC_RES+:7]  = res_count + came_p3;
-      rec_after[REC_RES_IN]  = res_in;
+      rec_after[REC_RES_IN]  = res_now;
     end
   end
 
   assign ready_valid = ready_p4;
-  assign ready_data  = {last_p4, row_p4, slotgen_p4, index_p4, ctx_p4};
+  assign ready_data  = {row_addr_p4, last_p4, row_p4, slotgen_p4, index_p4, ctx_p4};
 
   // records that are not zero
   reg        up_p4;
@@ -526,24 +554,23 @@ module ibert_add_norm_rx #(
       .open      (rows_open)
   );
 
-  assign sts_held = valid_p1 || valid_p2 || valid_p3 || valid_p4 || part || rows_open;
+  assign sts_held = valid_p1 || valid_p2 || valid_p3 || valid_p4 || acc_write_p5 || res_write_p5 || part || rows_open;
 
   // accumulate
   wire [511:0] sum;
   genvar i;
   generate
     for (i = 0; i < 16; i = i + 1) begin : g_add
-      assign sum[32*i+:32] = data_p4[32*i+:32] + (first_p4 ? 32'd0 : acc_rd_data[32*i+:32]);
+      assign sum[32*i+:32] = data_p5[32*i+:32] + (first_p5 ? 32'd0 : acc_rd_data[32*i+:32]);
     end
   endgenerate
 
-  wire   write = valid_p4 && write_p4;
-  assign acc_wr_en     = write && is_part_p4;
-  assign acc_wr_addr   = acc_addr_p4;
-  assign acc_wr_data   = sum;
-  assign res_wr_en     = write && !is_part_p4;
-  assign res_wr_addr   = res_addr_p4;
-  assign res_wr_data   = data_p4;
+  assign acc_wr_en   = acc_write_p5;
+  assign acc_wr_addr = acc_addr_p5;
+  assign acc_wr_data = sum;
+  assign res_wr_en   = res_write_p5;
+  assign res_wr_addr = res_addr_p5;
+  assign res_wr_data = data_p5;
 
   wire ended = valid_p4 && end_p4;
   assign ev_drop_edge  = ended && drop_edge_p4;
@@ -551,8 +578,8 @@ module ibert_add_norm_rx #(
   assign ev_drop_stale = ended && drop_stale_p4;
   assign ev_drop_slice = ended && (drop_slice_p4 || (store_p4 && excess_p4));
 
-  wire unused_bits = &{1'b0, s_axis_tuser[74:64], s_axis_tuser[39:24], s_axis_tuser[15:0], cfg_addr, index_wide, acc_addr_p2,
-                       res_addr_p2, ctx_p1[108:50], row_addr_p2, row_p0};
+  wire unused_bits = &{1'b0, s_axis_tuser[74:64], s_axis_tuser[39:24], s_axis_tuser[15:0], cfg_addr, index_wide, acc_addr_p3,
+                       res_addr_p3, ctx_p1[108:50], row_addr_p2, row_p0};
 
 endmodule
 

@@ -4,7 +4,7 @@
 //
 //   quo = floor(num / den),  rem = num - quo * den,  0 <= rem < den
 //
-// Radix 4: two restoring steps a cycle. With `start` in cycle 0 the answer and the one-cycle pulse `done` are there in
+// Radix 4: two quotient bits a cycle, of three subtractions side by side. With `start` in cycle 0 the answer and the one-cycle pulse `done` are there in
 // cycle ceil(NUM_W/2) + 1 (ceil(NUM_W/2) + 2 cycles counting both); `busy` is high in the cycles between. A start is taken
 // whenever `busy` is low, the cycle of `done` included. `quo` and `rem` hold until the next start is taken.
 //
@@ -50,14 +50,17 @@ module ibert_div #(
   reg  [DEN_W-1:0] rem_reg;
   reg  [DEN_W-1:0] den_reg;
 
-  // remainder < den before a step, so 2*remainder+1 needs one bit more
-  wire [DEN_W:0]   try_a = {rem_reg, shift_reg[PAD_W-1]};
-  wire             ge_a = try_a >= {1'b0, den_reg};
-  wire [DEN_W-1:0] rem_a = ge_a ? try_a[DEN_W-1:0] - den_reg : try_a[DEN_W-1:0];
-  wire [DEN_W:0]   try_b = {rem_a, shift_reg[PAD_W-2]};
-  wire             ge_b = try_b >= {1'b0, den_reg};
-  wire [DEN_W-1:0] rem_b = ge_b ? try_b[DEN_W-1:0] - den_reg : try_b[DEN_W-1:0];
-
+  // quotient digit 0 to 3: what is left is 4*rem + next two bits - digit*den; remainder < den before a step and after it. For den = 0
+  // the digit is 3 and nothing is subtracted
+  reg  [DEN_W+1:0] triple_reg;
+  wire [DEN_W+2:0] rest = {1'b0, rem_reg, shift_reg[PAD_W-1:PAD_W-2]};
+  wire [DEN_W+2:0] less_1 = rest - {3'd0, den_reg};
+  wire [DEN_W+2:0] less_2 = rest - {2'd0, den_reg, 1'b0};
+  wire [DEN_W+2:0] less_3 = rest - {1'b0, triple_reg};
+  wire             ge_1 = !less_1[DEN_W+2];
+  wire             ge_2 = !less_2[DEN_W+2];
+  wire             ge_3 = !less_3[DEN_W+2];
+  wire             unused_less = &{1'b0, less_1, less_2, less_3, rest};
   wire             take = start && !busy_reg;
 
   always @(posedge clk) begin
@@ -85,10 +88,11 @@ module ibert_div #(
       shift_reg[NUM_W-1:0] <= num;
       rem_reg              <= {DEN_W{1'b0}};
       den_reg              <= den;
+      triple_reg           <= {2'd0, den} + {1'b0, den, 1'b0};
     end else if (busy_reg) begin
       shift_reg      <= shift_reg << 2;
-      shift_reg[1:0] <= {ge_a, ge_b};
-      rem_reg        <= rem_b;
+      shift_reg[1:0] <= {ge_2, ge_3 || (ge_1 && !ge_2)};
+      rem_reg        <= ge_3 ? less_3[DEN_W-1:0] : ge_2 ? less_2[DEN_W-1:0] : ge_1 ? less_1[DEN_W-1:0] : rest[DEN_W-1:0];
     end
   end
 

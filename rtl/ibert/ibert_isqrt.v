@@ -43,18 +43,18 @@ module ibert_isqrt #(
   reg  [ CNT_W-1:0] left_reg;
   reg  [ PAD_W-1:0] num_reg;
   reg  [ROOT_W-1:0] root_reg;
-  // remainder <= 2*root before a step
+  // Two binary digits d = 0 to 3 a step, of the root R so far: 4R + d leaves 16*rem + next four bits - d*(8R + d), three subtractions
+  // side by side. The remainder is at most 2R before a step, and after one again. 3R + 1 is kept beside R.
   reg  [ROOT_W+1:0] rem_reg;
-
-  // try_* < 2^(ROOT_W+2), and so is what is left in either case
-  wire [ROOT_W+3:0] try_a = {rem_reg, num_reg[PAD_W-1:PAD_W-2]};
-  wire [ROOT_W+3:0] sub_a = {2'b00, root_reg, 2'b01};
-  wire              ge_a = try_a >= sub_a;
-  wire [ROOT_W+1:0] rem_a = ge_a ? try_a[ROOT_W+1:0] - sub_a[ROOT_W+1:0] : try_a[ROOT_W+1:0];
-  wire [ROOT_W+3:0] try_b = {rem_a, num_reg[PAD_W-3:PAD_W-4]};
-  wire [ROOT_W+3:0] sub_b = {1'b0, root_reg, ge_a, 2'b01};
-  wire              ge_b = try_b >= sub_b;
-  wire [ROOT_W+1:0] rem_b = ge_b ? try_b[ROOT_W+1:0] - sub_b[ROOT_W+1:0] : try_b[ROOT_W+1:0];
+  reg  [ROOT_W+1:0] triple_reg;
+  wire [ROOT_W+6:0] rest = {1'b0, rem_reg, num_reg[PAD_W-1:PAD_W-4]};
+  wire [ROOT_W+6:0] less_1 = rest - {4'd0, root_reg, 3'd1};
+  wire [ROOT_W+6:0] less_2 = rest - {3'd0, root_reg, 4'd4};
+  wire [ROOT_W+6:0] less_3 = rest - {2'd0, triple_reg, 3'd1};
+  wire              ge_1 = !less_1[ROOT_W+6];
+  wire              ge_2 = !less_2[ROOT_W+6];
+  wire              ge_3 = !less_3[ROOT_W+6];
+  wire              unused_less = &{1'b0, less_1, less_2, less_3};
   wire              take = start && !busy_reg;
 
   always @(posedge clk) begin
@@ -82,11 +82,14 @@ module ibert_isqrt #(
       num_reg[W-1:0] <= num;
       root_reg <= {ROOT_W{1'b0}};
       rem_reg  <= {ROOT_W + 2{1'b0}};
+      triple_reg <= {{ROOT_W + 1{1'b0}}, 1'b1};
     end else if (busy_reg) begin
       num_reg       <= num_reg << 4;
       root_reg      <= root_reg << 2;
-      root_reg[1:0] <= {ge_a, ge_b};
-      rem_reg       <= rem_b;
+      root_reg[1:0] <= {ge_2, ge_3 || (ge_1 && !ge_2)};
+      rem_reg       <= ge_3 ? less_3[ROOT_W+1:0] : ge_2 ? less_2[ROOT_W+1:0] : ge_1 ? less_1[ROOT_W+1:0] : rest[ROOT_W+1:0];
+      triple_reg    <= ge_3 ? {triple_reg[ROOT_W-1:0] + 1'b1, 2'd2} : ge_2 ? {triple_reg[ROOT_W-1:0], 2'd3}
+                     : ge_1 ? {triple_reg[ROOT_W-1:0], 2'd0} : {triple_reg[ROOT_W-1:0] - 1'b1, 2'd1};
     end
   end
 

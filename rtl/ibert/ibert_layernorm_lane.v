@@ -29,29 +29,29 @@ module ibert_layernorm_lane (
   reg signed [24:0] v_r2;
   // |v*f| < 2^24 * 2^32
   reg signed [57:0] prod_r3;
-  reg signed [57:0] prod_r4;
+  reg signed [37:0] prod_r4;  // its low bits
+  reg               fits_r4;  // it has no more
+  reg               neg_r4;
   reg signed [35:0] o_r5;
   reg        [47:0] chan_r5;
 
   wire signed [32:0] f_signed = $signed({1'b0, f});
-  wire signed [57:0] bias = $signed({{26{chan[31]}}, chan[31:0]});
-  wire signed [57:0] o_wide = (prod_r4 >>> 1) + bias;
-  wire signed [35:0] o_sat;
-
-  ibert_sat #(
-      .IN_W (58),
-      .OUT_W(36)
-  ) u_sat (
-      .x(o_wide),
-      .y(o_sat)
-  );
+  wire signed [37:0] bias = $signed({{6{chan[31]}}, chan[31:0]});
+  // half a product that fits 37 bits, and a bias of 32: 38 bits hold the sum. A greater one saturates whatever the bias is
+  wire signed [37:0] o_wide = (prod_r4 >>> 1) + bias;
+  wire               inside = fits_r4 && o_wide[37:35] == {3{o_wide[37]}};
+  wire               below = fits_r4 ? o_wide[37] : neg_r4;
 
   always @(posedge clk) begin
     if (en_r1) v_r2 <= $signed({y[23], y}) - $signed({mu[23], mu});
     if (en_r2) prod_r3 <= v_r2 * f_signed;
-    if (en_r3) prod_r4 <= prod_r3;
+    if (en_r3) begin
+      prod_r4 <= prod_r3[37:0];
+      fits_r4 <= prod_r3[57:37] == {21{prod_r3[57]}};
+      neg_r4  <= prod_r3[57];
+    end
     if (en_r4) begin
-      o_r5    <= o_sat;
+      o_r5    <= inside ? o_wide[35:0] : {below, {35{!below}}};
       chan_r5 <= chan[79:32];
     end
   end

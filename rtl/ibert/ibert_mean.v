@@ -56,9 +56,10 @@ module ibert_mean #(
       .rem  (rem)
   );
 
-  wire [COUNT_W:0]  twice = {rem, 1'b0};
-  wire              up = twice > {1'b0, count_reg} || (twice == {1'b0, count_reg} && quo[0]);
-  wire [MEAN_W-1:0] nearest = quo[MEAN_W-1:0] + {{MEAN_W - 1{1'b0}}, up};
+  // above the half, or at it and odd: 2*rem + odd > count
+  wire              up = {rem, quo[0]} > {1'b0, count_reg};
+  // -(quo + up) = ~quo + !up
+  wire [MEAN_W-1:0] nearest = (quo[MEAN_W-1:0] ^ {MEAN_W{negative_reg}}) + {{MEAN_W - 1{1'b0}}, up != negative_reg};
   wire              unused = &{1'b0, quo};  // |mean| <= 2^(MEAN_W-1)
 
   reg                     done_reg;
@@ -70,7 +71,7 @@ module ibert_mean #(
       count_reg    <= count;
     end
     done_reg <= div_done;
-    if (div_done) mean_reg <= negative_reg ? -nearest : nearest;
+    if (div_done) mean_reg <= nearest;
     if (rst) done_reg <= 1'b0;
   end
 

@@ -10,7 +10,7 @@
 // The requant of acc is the user's, one a lane: accumulators go in with rq_valid, and are to come back as rq_q with the latency of
 // ibert_requant, 4 cycles. `quiet` says that none will go in but for beats yet to be granted.
 // y words leave in order with y_we. `done` pulses once mu is valid; mu holds until the next start.
-// Rate: a row takes at most H/LANES + ceil(SUM_W/2) + 12 cycles from start to done, plus the cycles in which acc_gnt was refused.
+// Rate: a row takes at most H/LANES + ceil(SUM_W/2) + 13 cycles from start to done, plus the cycles in which acc_gnt was refused.
 //
 // Does not: keep y (the user writes it to a row buffer), check addresses, or accept a start while busy.
 
@@ -67,7 +67,7 @@ module ibert_residual_sum #(
   localparam SUB_N = 16 / LANES;                    // words of LANES channels in an int32 beat
   localparam SUB_W = (SUB_N > 1) ? $clog2(SUB_N) : 1;
   localparam SUM_W = 24 + $clog2(64 * ROW_BEATS);   // |sum| <= H * 2^23
-  localparam TREE_W = 25 + $clog2(LANES);           // below SUM_W, since LANES <= 16
+  localparam TREE_W = 28;                           // of a word: 16 * 2^23
   localparam integer SUB_TOP = SUB_N - 1;
   localparam [SUB_W-1:0] SUB_LAST = SUB_TOP[SUB_W-1:0];
 
@@ -173,24 +173,46 @@ module ibert_residual_sum #(
     end
   endgenerate
 
-  // q7: y word; q8: sum of its lanes; q9: running sum
+  // q7: y word; q8: sums of its lanes by four; q9: sum of all; q10: running sum
   reg                     valid_q7;
   reg                     valid_q8;
+  reg                     valid_q9;
   reg  [    24*LANES-1:0] y_q7;
   reg  [        YA_W-1:0] y_addr_reg;
   reg  [        YA_W:0]   left_reg;    // words not yet summed
   reg                     last_q8;
-  reg signed [TREE_W-1:0] tree_q8;
+  reg                     last_q9;
+  reg signed [TREE_W-1:0] tree_q9;
   reg signed [ SUM_W-1:0] sum_reg;
-  reg signed [TREE_W-1:0] tree;
-  integer                 k;
+  wire       [24*16-1:0] y_all;
 
-  always @* begin
-    tree = {TREE_W{1'b0}};
-    for (k = 0; k < LANES; k = k + 1) begin
-      tree = tree + $signed({{TREE_W - 24{y_q7[24*k+23]}}, y_q7[24*k+:24]});
+  generate
+    for (i = 0; i < 16; i = i + 1) begin : g_all
+      if (i < LANES) begin : g_lane
+        assign y_all[24*i+:24] = y_q7[24*i+:24];
+      end else begin : g_none
+        assign y_all[24*i+:24] = 24'd0;
+      end
     end
-  end
+  endgenerate
+
+  wire       [ 26*4-1:0] four_q8;
+
+  generate
+    for (i = 0; i < 4; i = i + 1) begin : g_four
+      reg signed [25:0] sum_q8;
+      always @(posedge clk) begin
+        if (valid_q7) begin
+          sum_q8 <= ($signed({{2{y_all[96*i+23]}}, y_all[96*i+:24]}) + $signed({{2{y_all[96*i+47]}}, y_all[96*i+24+:24]}))
+                  + ($signed({{2{y_all[96*i+71]}}, y_all[96*i+48+:24]}) + $signed({{2{y_all[96*i+95]}}, y_all[96*i+72+:24]}));
+        end
+      end
+      assign four_q8[26*i+:26] = sum_q8;
+    end
+  endgenerate
+
+  wire signed [27:0] tree = ($signed({{2{four_q8[25]}}, four_q8[0+:26]}) + $signed({{2{four_q8[51]}}, four_q8[26+:26]}))
+                          + ($signed({{2{four_q8[77]}}, four_q8[52+:26]}) + $signed({{2{four_q8[103]}}, four_q8[78+:26]}));
 
   assign quiet    = !valid_q1 && !valid_q2;
   assign rq_valid = valid_q2;
@@ -209,7 +231,8 @@ module ibert_residual_sum #(
   always @(posedge clk) begin
     valid_q7     <= lane_valid[0];
     valid_q8     <= valid_q7;
-    sum_done_reg <= valid_q8 && last_q8;
+    valid_q9     <= valid_q8;
+    sum_done_reg <= valid_q9 && last_q9;
     if (lane_valid[0]) y_q7 <= lane_y;
     if (start) begin
       y_addr_reg <= {YA_W{1'b0}};
@@ -220,15 +243,17 @@ module ibert_residual_sum #(
         y_addr_reg <= y_addr_reg + 1'b1;
         left_reg   <= left_reg - 1'b1;
       end
-      if (valid_q8) sum_reg <= sum_reg + $signed({{SUM_W - TREE_W{tree_q8[TREE_W-1]}}, tree_q8});
+      if (valid_q9) sum_reg <= sum_reg + $signed({{SUM_W - TREE_W{tree_q9[TREE_W-1]}}, tree_q9});
     end
-    if (valid_q7) begin
-      tree_q8 <= tree;
-      last_q8 <= left_reg == 1;
+    if (valid_q7) last_q8 <= left_reg == 1;
+    if (valid_q8) begin
+      tree_q9 <= tree;
+      last_q9 <= last_q8;
     end
     if (rst) begin
       valid_q7     <= 1'b0;
       valid_q8     <= 1'b0;
+      valid_q9     <= 1'b0;
       sum_done_reg <= 1'b0;
     end
   end

@@ -17,10 +17,16 @@ module ibert_sigma (
     output wire [31:0] sigma
 );
 
-  // root < 2^16, shift <= 31: 47 bits
-  wire [46:0] shifted = {31'd0, root} << shift;
+  wire [31:0] low = {16'd0, root} << shift;
+  reg         over;  // a bit of the root is shifted out
+  integer     i;
 
-  assign sigma = (root == 16'd0) ? 32'd1 : (shifted[46:32] != 15'd0) ? 32'hFFFFFFFF : shifted[31:0];
+  always @* begin
+    over = 1'b0;
+    for (i = 1; i < 16; i = i + 1) if (root[i] && {1'b0, shift} >= 6'd32 - i[5:0]) over = 1'b1;
+  end
+
+  assign sigma = over ? 32'hFFFFFFFF : {low[31:1], low[0] || root == 16'd0};
 
 endmodule
 

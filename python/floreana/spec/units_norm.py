@@ -192,9 +192,9 @@ MEAN = Unit(
     operands=_mean_operands,
     expect=lambda v, p: {"mean": int(ops.round_half_even_div(np.asarray(v["total"], np.int64), v["count"]))},
     bugs=(
-        ("(twice == {1'b0, count_reg} && quo[0])", "(twice == {1'b0, count_reg})"),
-        ("twice > {1'b0, count_reg} || ", ""),
-        ("negative_reg ? -nearest : nearest", "negative_reg ? ~nearest : nearest"),
+        ("{rem, quo[0]} >", "{rem, 1'b0} >"),
+        ("{rem, quo[0]} >", "{rem, quo[0]} >="),
+        ("up != negative_reg", "up"),
         ("if (start && !busy)", "if (start)"),
     ),
     depth=lambda p: (p["SUM_W"] + 1) // 2 + 4,
@@ -261,8 +261,8 @@ SIGMA = Unit(
     operands=_sigma_operands,
     expect=_sigma_expect,
     bugs=(
-        ("(root == 16'd0) ? 32'd1 : ", ""),
-        ("shifted[46:32] != 15'd0", "shifted[45:32] != 14'd0"),
+        ("low[0] || root == 16'd0", "low[0]"),
+        ("i < 16", "i < 15"),
     ),
     depth=lambda p: 0,
     clocks=(),
