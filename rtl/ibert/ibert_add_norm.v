@@ -592,21 +592,23 @@ module ibert_add_norm #(
   wire                fifo_pop;
 
   // a whole row must fit before its first beat is made: the writers cannot stall
-  wire [  OUT_LW+7:0] norm_level = {8'd0, out_level} + {{OUT_LW + 1{1'b0}}, norm_beats_reg};
-  wire [  OUT_LW+7:0] copy_level = {8'd0, out_level} + {{OUT_LW + 1{1'b0}}, beats_reg};
+  reg  [  OUT_LW-1:0] level_reg;
+  wire [  OUT_LW+7:0] norm_level = {8'd0, level_reg} + {{OUT_LW + 1{1'b0}}, norm_beats_reg};
+  wire [  OUT_LW+7:0] copy_level = {8'd0, level_reg} + {{OUT_LW + 1{1'b0}}, beats_reg};
   reg                 out_room_reg;
   reg                 copy_room_reg;
-  reg                 norm_idle_reg;  // of the cycle before, as the rooms
+  reg  [         1:0] norm_idle_reg;  // of two cycles before, as the rooms
 
   always @(posedge clk) begin
+    level_reg     <= out_level;
     out_room_reg  <= norm_level <= {7'd0, OUT_ROOM};
     copy_room_reg <= copy_level <= {7'd0, OUT_ROOM};
-    norm_idle_reg <= norm_idle;
-    if (rst) {out_room_reg, copy_room_reg, norm_idle_reg} <= 3'd0;
+    norm_idle_reg <= {norm_idle_reg[0], norm_idle};
+    if (rst) {out_room_reg, copy_room_reg, norm_idle_reg} <= 4'd0;
   end
 
   assign out_room  = out_room_reg;
-  assign copy_room = copy_room_reg && norm_idle_reg;
+  assign copy_room = copy_room_reg && norm_idle_reg[1];
 
   axis_fifo #(
       .DATA_W(513 + INFO_W),

@@ -15,7 +15,7 @@
 // arrival. A NORM row is complete when each of
 // its `slices` slices came `parts` times and, where an EDGE entry brings the context's residual by role 2, its `beats` residual
 // beats are in; an ENTRY row when its `beats` data beats are in. The record returns to zero when the row is complete. In every
-// other context the residual row was stored before any part can exist (it was the source of the multicast), so nothing waits
+// other context the residual row was stored before the own node's part can exist (it was the source of that part), so nothing waits
 // for it. Contexts of one region must not be under way with the same rowindex at the same time (the plan sees to it).
 //
 // Dropped and counted (a whole message, one count): ev_drop_edge: edge not valid, or role not of the context's mode; ev_drop_row:
@@ -213,6 +213,9 @@ module ibert_add_norm_rx #(
   // place in the row, in beats; a row has 4*beats int32 beats
   wire [  8:0] part_place_p1 = {3'd0, offset_p1[9:8], 4'd0} + {4'd0, count_p1};
   wire [  8:0] row_place_p1 = {3'd0, offset_p1[9:4]} + {4'd0, count_p1};
+  wire         is_data_p1 = edge_p1[7:6] == 2'd0 && !ctx_p1[0];
+  wire         is_res_p1 = edge_p1[7:6] == 2'd2 && ctx_p1[0];
+  wire         bad_edge_p1 = !edge_p1[8] || {1'b0, edge_p1[5:0]} >= CTX_TOP || !(is_part_p1 || is_data_p1 || is_res_p1);
   wire [  6:0] top_p1 = ctx_p1[7:1] - 7'd1;
 
   wire [19:0] index_wide = ({16'd0, slotgen_p1[7:4]} << LROW_W) | {4'd0, lrow_p1};
@@ -224,14 +227,14 @@ module ibert_add_norm_rx #(
   reg  [511:0] data_p2;
   reg          end_p2;
   reg  [  4:0] count_p2;
-  reg          edge_ok_p2;
+  reg          bad_edge_p2;
+  reg          ok_p2;        // edge, slot and row are good, and it was not cut
   reg          row_ok_p2;
   reg          by_message_p2;
   reg  [  5:0] ctx_p2;
   reg          cut_p2;
   reg          is_part_p2;
   reg          is_data_p2;
-  reg          is_res_p2;
   reg  [  8:0] place_p2;
   reg  [  8:0] top_p2;       // last place of the row
   reg  [  7:0] slotgen_p2;
@@ -247,7 +250,6 @@ module ibert_add_norm_rx #(
   reg  [ 15:0] acc_base_p2;
   reg  [ 13:0] res_base_p2;
 
-  wire         bad_edge_p2 = !edge_ok_p2 || !(is_part_p2 || is_data_p2 || is_res_p2);
   wire         bad_slice_p2 = is_part_p2
                             ? type_p2 != 2'd2 || offset_p2[7:0] != 8'd0 || {1'b0, offset_p2[9:8]} >= slices_p2
                             : type_p2 != 2'd0 || offset_p2[3:0] != 4'd0 || {1'b0, offset_p2[9:4]} >= beats_p2;
@@ -272,7 +274,7 @@ module ibert_add_norm_rx #(
       .in_open     (open),
       .in_part     (part),
       .in_cut      (cut),
-      .chk_valid   (valid_p2 && !bad_edge_p2 && row_ok_p2 && !cut_p2),
+      .chk_valid   (valid_p2 && ok_p2),
       .chk_slot    (slotgen_p2[7:4]),
       .chk_gen     (slotgen_p2[3:0]),
       .chk_stale   (stale_p2),
@@ -289,6 +291,7 @@ module ibert_add_norm_rx #(
   );
 
   wire drop_stale_p2 = cut_p2 || stale_p2;
+  wire good_p2 = valid_p2 && ok_p2 && !bad_slice_p2 && !beyond_p2 && end_p2 && !short_p2;
 
   // p3: the record is there, the accumulator is read; count
   reg          valid_p3;
@@ -307,7 +310,8 @@ module ibert_add_norm_rx #(
   reg  [  7:0] slotgen_p3;
   reg  [ 15:0] row_p3;
   reg          last_p3;
-  reg          counts_p3;    // its message counts, unless there were enough
+  reg          part_p3;      // the end of a part that counts, unless there were enough
+  reg          other_p3;     // and of a row
   reg          one_part_p3;  // the first arrival of a slice completes it
   reg  [  6:0] prior_p3;     // arrivals before the last but one
   reg  [  3:0] needed_p3;    // slices of the row
@@ -367,10 +371,12 @@ module ibert_add_norm_rx #(
     valid_p2 <= valid_p1;
     valid_p3 <= valid_p2;
     valid_p4 <= valid_p3;
+    part_p3 <= good_p2 && is_part_p2 && !stale_p2;
+    other_p3 <= good_p2 && !is_part_p2 && !stale_p2;
     ready_p4 <= complete;
     acc_write_p5 <= valid_p4 && write_p4 && is_part_p4;
     res_write_p5 <= valid_p4 && write_p4 && !is_part_p4;
-    if (rst) {valid_p1, valid_p2, valid_p3, valid_p4, ready_p4, acc_write_p5, res_write_p5} <= 7'd0;
+    if (rst) {valid_p1, valid_p2, valid_p3, valid_p4, part_p3, other_p3, ready_p4, acc_write_p5, res_write_p5} <= 9'd0;
   end
 
   always @(posedge clk) begin
@@ -391,14 +397,14 @@ module ibert_add_norm_rx #(
       data_p2       <= data_p1;
       end_p2        <= end_p1;
       count_p2      <= count_p1;
-      edge_ok_p2    <= edge_p1[8] && {1'b0, edge_p1[5:0]} < CTX_TOP;
+      bad_edge_p2   <= bad_edge_p1;
+      ok_p2         <= !bad_edge_p1 && slot_ok && row_ok && !cut_p1;
       row_ok_p2     <= slot_ok && row_ok;
       by_message_p2 <= by_message_reg[edge_p1[5:0]];
       ctx_p2        <= edge_p1[5:0];
       cut_p2        <= cut_p1;
       is_part_p2    <= is_part_p1;
-      is_data_p2    <= edge_p1[7:6] == 2'd0 && !ctx_p1[0];
-      is_res_p2     <= edge_p1[7:6] == 2'd2 && ctx_p1[0];
+      is_data_p2    <= is_data_p1;
       place_p2      <= is_part_p1 ? part_place_p1 : row_place_p1;
       top_p2        <= is_part_p1 ? {top_p1, 2'b11} : {2'b00, top_p1};
       slotgen_p2    <= slotgen_p1;
@@ -421,7 +427,7 @@ module ibert_add_norm_rx #(
       drop_row_p3   <= !bad_edge_p2 && !row_ok_p2;
       drop_stale_p3 <= !bad_edge_p2 && row_ok_p2 && drop_stale_p2;
       drop_slice_p3 <= !bad_edge_p2 && row_ok_p2 && !drop_stale_p2 && (bad_slice_p2 || beyond_p2 || (end_p2 && short_p2));
-      store_p3      <= !bad_edge_p2 && row_ok_p2 && !drop_stale_p2 && !bad_slice_p2 && !beyond_p2;
+      store_p3      <= ok_p2 && !stale_p2 && !bad_slice_p2 && !beyond_p2;
       is_part_p3    <= is_part_p2;
       is_data_p3    <= is_data_p2;
       by_message_p3 <= by_message_p2;
@@ -430,7 +436,6 @@ module ibert_add_norm_rx #(
       slotgen_p3    <= slotgen_p2;
       row_p3        <= row_p2;
       last_p3       <= last_p2;
-      counts_p3     <= !bad_edge_p2 && row_ok_p2 && !drop_stale_p2 && !bad_slice_p2 && !beyond_p2 && end_p2 && !short_p2;
       one_part_p3   <= parts_p2 == 7'd1;
       prior_p3      <= parts_p2 - 7'd2;
       needed_p3     <= {slices_p2 > 3'd3, slices_p2 > 3'd2, slices_p2 > 3'd1, slices_p2 > 3'd0};
@@ -501,11 +506,12 @@ module ibert_add_norm_rx #(
   wire       excess_part = (rec[REC_DONE+:4] & slice_p3) != 4'd0;
 
   // more arrivals than the row takes
-  assign excess    = is_part_p3 ? excess_part : res_count > res_before_p3;
-  assign rec_wr_en = valid_p3 && counts_p3 && !excess;
+  wire excess_row = res_count > res_before_p3;
+  assign excess    = is_part_p3 ? excess_part : excess_row;
+  assign rec_wr_en = (part_p3 && !excess_part) || (other_p3 && !excess_row);
   // the last residual beats are not too many; a part must not be, and waits for the residual only where that comes by message
-  assign complete  = valid_p3 && counts_p3 && (is_part_p3 ? !excess_part && parts_in && (rec[REC_RES_IN] || !by_message_p3)
-                                                         : res_now && (is_data_p3 || parts_in));
+  assign complete  = (part_p3 && !excess_part && parts_in && (rec[REC_RES_IN] || !by_message_p3))
+                  || (other_p3 && res_now && (is_data_p3 || parts_in));
 
   integer k;
 

@@ -72,7 +72,7 @@ module ibert_layernorm #(
 
   reg  [        2:0] state_reg;
   reg  [        2:0] state_next;
-  reg  [     YA_W:0] words_reg;      // words of the row
+  reg  [     YA_W:0] last_reg;       // the row's last word
   reg  [     YA_W:0] index_reg;      // word to read
   reg  [        6:0] beats_reg;      // output beats left
   reg  [        4:0] shift_reg;
@@ -89,7 +89,7 @@ module ibert_layernorm #(
   wire               square = state_reg == S_SQUARE;
   wire               scale = state_reg == S_SCALE;
   wire [     YA_W:0] index_inc = index_reg + {{YA_W - 1{1'b0}}, square, !square};  // pairs: a beat has 64/LANES words, an even number
-  wire               index_last = index_inc == words_reg;
+  wire               index_last = index_reg[YA_W:1] == last_reg[YA_W:1] && (square || index_reg[0] == last_reg[0]);
 
   wire               root_done;
   wire [       15:0] root;
@@ -125,7 +125,7 @@ module ibert_layernorm #(
   always @(posedge clk) begin
     state_reg <= state_next;
     if (start && idle) begin
-      words_reg     <= words[YA_W:0];
+      last_reg      <= words[YA_W:0] - 1'b1;
       shift_reg     <= s_shift;
       mu_reg        <= s_mu;
       chan_addr_reg <= s_chan_addr;

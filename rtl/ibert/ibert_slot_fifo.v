@@ -39,13 +39,14 @@ end
 endgenerate
 
 reg  [LEVEL_W-1:0] left_reg;    // rows still to be popped
+reg                turn_reg;    // some are left
 reg                hold_reg;    // a popped row is pushed again: one cycle later, when a full memory has room
 reg  [DATA_W-1:0]  row_reg;
 wire [LEVEL_W-1:0] level;
 wire               valid;
-wire               turn = left_reg != {LEVEL_W{1'b0}} && valid;
+wire               turn = turn_reg && valid;
 
-assign busy     = left_reg != {LEVEL_W{1'b0}} || hold_reg;
+assign busy     = turn_reg || hold_reg;
 assign m_tvalid = valid && !busy && !purge;
 assign sts_held = level != {LEVEL_W{1'b0}} || busy;
 
@@ -59,9 +60,15 @@ axis_fifo #(.DATA_W(DATA_W), .DEPTH(DEPTH), .STYLE(STYLE)) u_fifo (
 always @(posedge clk) begin
     if (turn) row_reg <= m_tdata;
     hold_reg <= turn && m_tdata[SLOT_LSB +: 4] != purge_slot;
-    if (purge)     left_reg <= level;
-    else if (turn) left_reg <= left_reg - 1'b1;
+    if (purge) begin
+        left_reg <= level;
+        turn_reg <= level != {LEVEL_W{1'b0}};
+    end else if (turn) begin
+        left_reg <= left_reg - 1'b1;
+        turn_reg <= left_reg != {{LEVEL_W-1{1'b0}}, 1'b1};
+    end
     if (rst) begin
+        turn_reg <= 1'b0;
         left_reg <= {LEVEL_W{1'b0}};
         hold_reg <= 1'b0;
     end
