@@ -68,8 +68,8 @@ MUTATIONS = {
     ),
     "emit keeps its message number between rows": (
         "axis_msg_emit",
-        "if (s_axis_tlast)  index_reg <= 8'd0;",
-        "if (1'b0)          index_reg <= 8'd0;",
+        "first_reg <= s_axis_tlast;",
+        "first_reg <= 1'b0;",
     ),
     "emit ignores the owner": ("axis_msg_emit", "(entry[24] ? owner : 8'd0)", "8'd0"),
     "emit swaps the row's bytes": ("axis_msg_emit", "s_row[7:0], s_row[15:8]", "s_row[15:8], s_row[7:0]"),

@@ -54,7 +54,7 @@ def test_ibert_linear_verilator_default_size() -> None:
 
 
 MUTATIONS = {
-    "floor instead of rounding": ("ibert_requant", "floor_p3 + inc_ext + off_ext", "floor_p3 + off_ext", "extremes"),
+    "floor instead of rounding": ("ibert_requant", "off_p3, inc}", "off_p3, 1'b0}", "extremes"),
     "bias added to every word": ("ibert_mac", "(first_p4 ? bias : acc_p5)", "(bias + acc_p5)", "one_row"),
     "sign is always one": ("ibert_gelu", "if (negative) poly = -poly;", "if (1'b0)     poly = -poly;", None),
     "count of the beat before is missed": ("ibert_linear_in", ".FWD_EN(1)", ".FWD_EN(0)", "rows_of_all_contexts/pattern=0"),

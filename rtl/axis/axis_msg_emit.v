@@ -46,10 +46,11 @@ if (ROW_W < 1 || ROW_W > 16) begin : g_row_w
 end
 endgenerate
 
-reg [7:0] index_reg;  // message of the row
-reg [4:0] beat_reg;   // beat of the message
+reg       first_reg;  // the next beat begins a row
+reg [7:0] index_reg;  // its MESSAGE entry otherwise
+reg [4:0] beat_reg;   // its number in the message, from 1
 
-wire [7:0]  entry_index = s_msg_base + index_reg;
+wire [7:0]  entry_index = first_reg ? s_msg_base : index_reg;
 wire [41:0] entry;
 wire [7:0]  owner;
 
@@ -69,19 +70,19 @@ wire [7:0] dst_cluster = entry[7:0];
 wire [7:0] dst_kernel  = entry[15:8] + (entry[24] ? owner : 8'd0);
 wire [9:0] offset      = entry[34:25];
 wire [4:0] beats       = entry[41:37];
-wire       msg_last    = s_axis_tlast || (beat_reg + 5'd1 == beats);
+wire       msg_last    = s_axis_tlast || (beat_reg == beats);
 wire [79:0] tuser = {offset[1:0], entry[36:35], s_last, 3'b000, offset[9:2], s_row[7:0], s_row[15:8], s_slotgen,
                      id_kernel, id_cluster, entry[23:16], dst_kernel, dst_cluster};
 
 always @(posedge clk) begin
     if (s_axis_tvalid && s_axis_tready) begin
-        beat_reg <= msg_last ? 5'd0 : beat_reg + 5'd1;
-        if (s_axis_tlast)  index_reg <= 8'd0;
-        else if (msg_last) index_reg <= index_reg + 8'd1;
+        first_reg <= s_axis_tlast;
+        beat_reg  <= msg_last ? 5'd1 : beat_reg + 5'd1;
+        index_reg <= msg_last ? entry_index + 8'd1 : entry_index;
     end
     if (rst) begin
-        beat_reg  <= 5'd0;
-        index_reg <= 8'd0;
+        first_reg <= 1'b1;
+        beat_reg  <= 5'd1;
     end
 end
 

@@ -2,7 +2,7 @@
 // Accumulator FIFO: takes groups of OUT_N int32 at once, gives them back as rows of units of 16 int32 (one 512-bit beat).
 //
 // desc_* announces a row (its low ten bits are the number of units) no later than its first group; a row's units are the first
-// out_units units of its groups in order, what is left of the last group is skipped. free pulses when a group's room is free again.
+// out_units units of its groups in order, what is left of the last group is skipped. free pulses a cycle after a group's room is free again.
 // There is no ready at the entry: the sequencer holds one credit per group of room, and each row in the FIFO holds at least one, so
 // neither groups nor descriptions can overflow. Latency 2 cycles, one unit a cycle, no idle cycle between rows.
 // m_desc is the same on every unit of a row. Requires (groups-1)*OUT_N < 16*out_units <= groups*OUT_N.
@@ -35,7 +35,7 @@ localparam [1:0] SEG_LAST = SEG_N[1:0] - 2'd1;
 
 reg  [PTR_W:0]    wr_ptr_reg, rd_ptr_reg;
 reg  [1:0]        seg_reg, out_seg_reg;
-reg  [9:0]        unit_reg;
+reg  [9:0]        unit_reg;    // number of the next unit, from 1
 reg               valid_reg, last_reg;
 reg  [DESC_W-1:0] desc_reg;
 
@@ -45,10 +45,11 @@ wire              unused_ready;
 wire [PTR_W:0]    unused_level;
 
 wire rd_en     = row_valid && (wr_ptr_reg != rd_ptr_reg) && (!valid_reg || m_ready);
-wire unit_last = unit_reg + 10'd1 == row_desc[9:0];
+wire unit_last = unit_reg == row_desc[9:0];
 wire seg_last  = seg_reg == SEG_LAST || unit_last;
 
-assign free = rd_en && seg_last;
+reg free_reg;
+assign free = free_reg;
 
 axis_fifo #(.DATA_W(DESC_W), .DEPTH(GROUPS), .STYLE("distributed")) u_desc (
     .clk(clk), .rst(rst),
@@ -75,10 +76,11 @@ end
 endgenerate
 
 always @(posedge clk) begin
+    free_reg <= rd_en && seg_last;
     if (grp_valid) wr_ptr_reg <= wr_ptr_reg + 1'b1;
     if (rd_en) begin
         seg_reg     <= seg_last ? 2'd0 : seg_reg + 2'd1;
-        unit_reg    <= unit_last ? 10'd0 : unit_reg + 10'd1;
+        unit_reg    <= unit_last ? 10'd1 : unit_reg + 10'd1;
         out_seg_reg <= seg_reg;
         last_reg    <= unit_last;
         desc_reg    <= row_desc;
@@ -88,10 +90,11 @@ always @(posedge clk) begin
     else if (m_ready) valid_reg <= 1'b0;
 
     if (rst) begin
+        free_reg   <= 1'b0;
         wr_ptr_reg <= {(PTR_W+1){1'b0}};
         rd_ptr_reg <= {(PTR_W+1){1'b0}};
         seg_reg    <= 2'd0;
-        unit_reg   <= 10'd0;
+        unit_reg   <= 10'd1;
         valid_reg  <= 1'b0;
     end
 end

@@ -62,21 +62,23 @@ localparam [4:0] SPACING = 5'd17;
 localparam [4:0] SWITCH  = 5'd22;   // until the multipliers of f are free for mode 0
 
 // ---- issue
-reg                act_reg;
+reg                act_reg, last_reg;   // k_reg is the job's last
 reg [JOB_W-1:0]    cur_reg, cap_reg;
 reg [ROW_W-1:0]    k_reg;
 reg [32*HEADS-1:0] f_reg, f_p1;
 reg [32*HEADS-1:0] cap_f_reg;
 reg                mode_reg, cap_mode_reg;
 reg [4:0]          since_reg;   // cycles since the last key of the job before, at most 22
+reg [4:0]          need_reg;    // least n of a job taken now: its last key falls SPACING behind that
 
 wire [ROW_W:0]   n_new  = s_job[ROW_W:0];
-wire             k_last = {1'b0, k_reg} + 1'b1 == cur_reg[ROW_W:0];
+wire             k_last = last_reg;
+wire [ROW_W+1:0] k_two  = {2'b00, k_reg} + {{ROW_W{1'b0}}, 2'd2};
 wire             end_now = act_reg && k_last;
-wire [4:0]       since  = end_now ? 5'd0 : since_reg;
-wire [ROW_W+6:0] reach  = {6'd0, n_new} + {{(ROW_W+2){1'b0}}, since};   // where its last key would fall
-wire             free   = s_mode || !mode_reg || since >= SWITCH;
-wire             take   = s_valid && s_room && free && (!act_reg || k_last) && reach >= {{(ROW_W+2){1'b0}}, SPACING};
+wire             long   = {5'd0, n_new} >= {{(ROW_W+1){1'b0}}, SPACING};
+wire             enough = {5'd0, n_new} >= {{(ROW_W+1){1'b0}}, need_reg};
+wire             free   = s_mode || !mode_reg || (!act_reg && since_reg == SWITCH);
+wire             take   = s_valid && s_room && free && (act_reg ? k_last && long : enough);
 
 assign s_take      = take;
 assign ea_rd_en    = act_reg;
@@ -94,7 +96,8 @@ endgenerate
 
 always @(posedge clk) begin
     if (act_reg) begin
-        k_reg <= k_reg + 1'b1;
+        k_reg    <= k_reg + 1'b1;
+        last_reg <= k_two == {1'b0, cur_reg[ROW_W:0]};
         if (k_reg == {ROW_W{1'b0}}) f_p1 <= f_reg;
         if (k_last) begin
             act_reg      <= 1'b0;
@@ -105,17 +108,21 @@ always @(posedge clk) begin
     end
     if (end_now)                  since_reg <= 5'd1;
     else if (since_reg != SWITCH) since_reg <= since_reg + 5'd1;
+    if (end_now)                  need_reg  <= SPACING - 5'd1;
+    else if (need_reg != 5'd0)    need_reg  <= need_reg - 5'd1;
     if (take) begin
         act_reg  <= 1'b1;
         cur_reg  <= s_job;
         f_reg    <= s_f;
         mode_reg <= s_mode;
         k_reg    <= {ROW_W{1'b0}};
+        last_reg <= n_new == {{ROW_W{1'b0}}, 1'b1};
     end
     if (rst) begin
         act_reg   <= 1'b0;
         mode_reg  <= 1'b0;
         since_reg <= SWITCH;
+        need_reg  <= 5'd0;
     end
 end
 

@@ -49,7 +49,7 @@ localparam CTX_AW = (CTX_N > 1) ? $clog2(CTX_N) : 1;
 localparam LAT    = 14;   // of ibert_exp
 
 // ---- issue
-reg                act_reg;
+reg                act_reg, last_reg;   // k_reg is the job's last
 reg [ROW_W:0]      n_reg;
 reg [ROW_W-1:0]    k_reg;
 reg [5:0]          ctx_reg;
@@ -63,7 +63,8 @@ reg [107:0]        par_reg;      // mode 1, e 7, m 32, c 32, b 20, x0 16
 reg [20:0]         lim_reg;
 
 wire        ea_valid, ea_last;
-wire        k_last  = {1'b0, k_reg} + 1'b1 == n_reg;
+wire        k_last  = last_reg;
+wire [ROW_W+1:0] k_two = {2'b00, k_reg} + {{ROW_W{1'b0}}, 2'd2};
 wire [5:0]  ctx_new = s_job[ROW_W+1 +: 6];
 wire        take    = s_valid && (!act_reg || k_last) && !stored_reg[2] && (flying_reg == 3'd0 || ctx_new == ctx_reg);
 
@@ -82,7 +83,8 @@ reg valid_p1;
 always @(posedge clk) begin
     valid_p1 <= act_reg;
     if (act_reg) begin
-        k_reg <= k_reg + 1'b1;
+        k_reg    <= k_reg + 1'b1;
+        last_reg <= k_two == {1'b0, n_reg};
         if (k_last) act_reg <= 1'b0;
         if (k_reg == {ROW_W{1'b0}}) max_p1 <= max_reg;
     end
@@ -91,6 +93,7 @@ always @(posedge clk) begin
         n_reg      <= s_job[ROW_W:0];
         ctx_reg    <= ctx_new;
         k_reg      <= {ROW_W{1'b0}};
+        last_reg   <= s_job[ROW_W:0] == {{ROW_W{1'b0}}, 1'b1};
         max_reg    <= s_max;
         par_reg    <= entry;
         lim_reg    <= {entry[15:0], 5'd0} - {4'd0, entry[15:0], 1'b0};   // 30 * x0

@@ -43,7 +43,7 @@ module ibert_attention_score #(
 );
 
 // ---- issue: one key a cycle
-reg             act_reg;
+reg             act_reg, last_reg;   // k_reg is the job's last
 reg [JOB_W-1:0] cur_reg;
 reg [ROW_W-1:0] k_reg;
 reg [1:0]       stored_reg;   // jobs begun and not yet taken, 0..2
@@ -53,7 +53,8 @@ reg [JOB_W-1:0] job0_reg, job1_reg;
 wire [ROW_W:0]    cur_n    = cur_reg[ROW_W:0];
 wire [SB_W-1:0]   cur_sb   = cur_reg[ROW_W+7 +: SB_W];
 wire [ROW_W-1:0]  cur_row  = cur_reg[ROW_W+SB_W+11 +: ROW_W];
-wire              k_last   = {1'b0, k_reg} + 1'b1 == cur_n;
+wire              k_last   = last_reg;
+wire [ROW_W+1:0]  k_two    = {2'b00, k_reg} + {{ROW_W{1'b0}}, 2'd2};
 wire              take     = job_valid && (!act_reg || k_last) && stored_reg != 2'd2;
 
 assign job_take  = take;
@@ -71,13 +72,15 @@ endgenerate
 
 always @(posedge clk) begin
     if (act_reg) begin
-        k_reg <= k_reg + 1'b1;
+        k_reg    <= k_reg + 1'b1;
+        last_reg <= k_two == {1'b0, cur_n};
         if (k_last) act_reg <= 1'b0;
     end
     if (take) begin
         act_reg    <= 1'b1;
         cur_reg    <= job;
         k_reg      <= {ROW_W{1'b0}};
+        last_reg   <= job[ROW_W:0] == {{ROW_W{1'b0}}, 1'b1};
         in_buf_reg <= !in_buf_reg;
         if (in_buf_reg) job1_reg <= job;
         else            job0_reg <= job;

@@ -10,8 +10,8 @@
 //   rate    input one beat a cycle, always taken (but for the 2**(3+SLOT_W+ROW_W) cycles after reset that clear the counts, and a flush);
 //           array one word of K_LANES x OUT_N a cycle, no idle cycle between passes, rows, contexts while rows are ready;
 //           partial sums 16 int32 a cycle; int8 results POST_LANES a cycle; output one beat a cycle
-//   latency last beat of a row in -> first beat out, with the output idle: 17 + ksteps (mode 0); in modes 1 and 2 at most
-//           34 + n*ksteps + 64/POST_LANES, n = ceil(64/OUT_N) groups, which the first 64 results need
+//   latency last beat of a row in -> first beat out, with the output idle: 18 + ksteps (mode 0); in modes 1 and 2 at most
+//           35 + n*ksteps + 64/POST_LANES, n = ceil(64/OUT_N) groups, which the first 64 results need
 //   depth   row store STORE_BEATS x 512; ready rows 4 x 2**(3+SLOT_W+ROW_W); accumulators 2 x ACC_FIFO_GROUPS x OUT_N int32;
 //           int8 beats 16
 //   width   products and sums int32 (|acc| <= 2^14*K + |bias|), GELU output 48, requant product 80, results 8
@@ -21,7 +21,7 @@
 //
 // Generations: cur of a slot is 0 after reset. A message whose generation is 1 to 7 newer (mod 16) makes it cur; one that is older is
 // dropped and counted. FLUSH(slot), flush_valid: cur becomes flush_gen, rows half received or queued are forgotten, and what is
-// left of a message half received is dropped as stale. It takes, and keeps the input closed for, 5 + 2**(3+ROW_W) cycles, or 10 + the
+// left of a message half received is dropped as stale. It takes, and keeps the input closed for, 5 + 2**(3+ROW_W) cycles, or 11 + the
 // rows queued in one priority where that is more; queued rows of other slots wait so long, rows in the sequencer and behind it go on. Of the slot
 // at most three rows in the sequencer and those behind it may still come out, with their old generation. Requires that no message of flush_gen is still
 // under way. flush_valid is ignored during a flush, and for a slot that does not exist.
@@ -240,13 +240,28 @@ always @(posedge clk) begin
     end
 end
 
-wire [511:0] e_data = sel ? int8_data : sum_data;
-wire [32:0]  e_desc = sel ? int8_desc : sum_desc[59:27];
+// the chosen beat in a register, so that the tables of the messages are looked up from there
+reg          p_valid_reg, p_last_reg;
+reg  [511:0] p_data_reg;
+reg  [32:0]  p_desc_reg;
+wire         p_ready;
+
+assign e_ready = !p_valid_reg || p_ready;
+
+always @(posedge clk) begin
+    if (e_ready) p_valid_reg <= e_valid;
+    if (e_ready && e_valid) begin
+        p_data_reg <= sel ? int8_data : sum_data;
+        p_desc_reg <= sel ? int8_desc : sum_desc[59:27];
+        p_last_reg <= e_last;
+    end
+    if (rst) p_valid_reg <= 1'b0;
+end
 
 axis_msg_emit #(.ROW_W(ROW_W)) u_emit (
     .clk(clk), .rst(rst), .id_cluster(id_cluster), .id_kernel(id_kernel),
-    .s_axis_tdata(e_data), .s_axis_tlast(e_last), .s_axis_tvalid(e_valid), .s_axis_tready(e_ready),
-    .s_msg_base(e_desc[7:0]), .s_slotgen(e_desc[15:8]), .s_row(e_desc[31:16]), .s_last(e_desc[32]),
+    .s_axis_tdata(p_data_reg), .s_axis_tlast(p_last_reg), .s_axis_tvalid(p_valid_reg), .s_axis_tready(p_ready),
+    .s_msg_base(p_desc_reg[7:0]), .s_slotgen(p_desc_reg[15:8]), .s_row(p_desc_reg[31:16]), .s_last(p_desc_reg[32]),
     .m_axis_tdata(m_axis_tdata), .m_axis_tkeep(m_axis_tkeep), .m_axis_tuser(m_axis_tuser), .m_axis_tlast(m_axis_tlast),
     .m_axis_tvalid(m_axis_tvalid), .m_axis_tready(m_axis_tready),
     .cfg_we(cwe_reg), .cfg_addr(caddr_reg), .cfg_data(cdata_reg[41:0])
@@ -256,14 +271,15 @@ axis_msg_emit #(.ROW_W(ROW_W)) u_emit (
 localparam FLIGHT_W = $clog2(ACC_FIFO_GROUPS) + 6;
 
 reg  [FLIGHT_W-1:0] flight_reg;
-reg                 active_reg;
-wire                row_begun = q_valid && q_ready;
-wire                row_sent  = e_valid && e_ready && e_last;
+reg                 active_reg, begun_reg;
+wire                row_sent  = p_valid_reg && p_ready && p_last_reg;
 
 always @(posedge clk) begin
-    flight_reg <= flight_reg + {{(FLIGHT_W-1){1'b0}}, row_begun} - {{(FLIGHT_W-1){1'b0}}, row_sent};
-    active_reg <= in_held || (s_axis_tvalid && s_axis_tready) || queue_held || flight_reg != {FLIGHT_W{1'b0}} || m_axis_tvalid;
+    begun_reg  <= q_valid && q_ready;
+    flight_reg <= flight_reg + {{(FLIGHT_W-1){1'b0}}, begun_reg} - {{(FLIGHT_W-1){1'b0}}, row_sent};
+    active_reg <= in_held || (s_axis_tvalid && s_axis_tready) || queue_held || flight_reg != {FLIGHT_W{1'b0}} || begun_reg || m_axis_tvalid;
     if (rst) begin
+        begun_reg  <= 1'b0;
         flight_reg <= {FLIGHT_W{1'b0}};
         active_reg <= 1'b0;
     end

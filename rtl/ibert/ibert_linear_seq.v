@@ -66,11 +66,15 @@ localparam [CRED_W-1:0] CREDITS = ACC_FIFO_GROUPS[CRED_W-1:0];
 localparam [1:0] PART_LAST = (PARTS == 4) ? 2'd3 : (PARTS == 2) ? 2'd1 : 2'd0;
 
 // ---- s1: context of the row ------------------------------------------------------------------------------------------------
+// tiny: so few words that the next row must be on its way before this one is at work; found when the context is written
 wire [105:0] entry;
-axis_lutram #(.DATA_W(106), .DEPTH(CTX_N)) u_context (
+wire         short_in, one_in, tiny_in;
+wire         cfg_short = {25'd0, cfg_data[22:16]} * PARTS < 4;
+wire         cfg_one   = cfg_data[22:16] == 7'd1 && PARTS == 1;
+axis_lutram #(.DATA_W(109), .DEPTH(CTX_N)) u_context (
     .clk(clk),
-    .wr_en(cfg_we && cfg_addr[27:24] == 4'd1 && cfg_addr[23:CTX_W] == 0), .wr_addr(cfg_addr[CTX_W-1:0]), .wr_data(cfg_data),
-    .rd_addr(q_ctx[CTX_W-1:0]), .rd_data(entry)
+    .wr_en(cfg_we && cfg_addr[27:24] == 4'd1 && cfg_addr[23:CTX_W] == 0), .wr_addr(cfg_addr[CTX_W-1:0]), .wr_data({cfg_short && cfg_data[37:30] < 8'd4, cfg_one, cfg_short, cfg_data}),
+    .rd_addr(q_ctx[CTX_W-1:0]), .rd_data({tiny_in, one_in, short_in, entry})
 );
 wire unused_entry = &{1'b0, entry[105:102], entry[27:23], q_ctx};
 
@@ -110,18 +114,18 @@ reg  [13:0]      b_addr_reg;
 reg              int8_reg;
 reg  [59:0]      desc_reg;
 reg  [CRED_W-1:0] cred_sum_reg, cred_int8_reg;
+reg               any_sum_reg, any_int8_reg;   // there are credits
+reg               beat_one_reg, group_one_reg; // beat_reg, groups_reg are 1
 
-// tiny: so few words that the next row must be on its way before this one is at work
 reg  tiny_s1, tiny_s2, tiny_reg, short_s1, short_s2, short_reg, one_s1, one_s2, one_reg;
-wire short_in  = {25'd0, entry[22:16]} * PARTS < 4;
-wire near      = groups_reg == 8'd1 || (short_reg && groups_reg == 8'd2) || (one_reg && groups_reg <= 8'd4);
+wire near      = group_one_reg || (short_reg && groups_reg == 8'd2) || (one_reg && groups_reg <= 8'd4);
 wire behind    = (active_reg && !near && !tiny_reg) || (valid_s2 && !tiny_s2) || (valid_s1 && !tiny_s1);
 
-wire room      = int8_reg ? cred_int8_reg != {CRED_W{1'b0}} : cred_sum_reg != {CRED_W{1'b0}};
+wire room      = int8_reg ? any_int8_reg : any_sum_reg;
 wire issue     = active_reg && (!first_reg || room);
 wire part_end  = part_reg == PART_LAST;
-wire group_end = part_end && beat_reg == 7'd1;
-wire row_end   = group_end && groups_reg == 8'd1;
+wire group_end = part_end && beat_one_reg;
+wire row_end   = group_end && group_one_reg;
 wire load      = valid_s2 && (!active_reg || (issue && row_end));
 wire move      = valid_s1 && (!valid_s2 || load);
 
@@ -153,8 +157,8 @@ always @(posedge clk) begin
         msg_base_s1  <= entry[101:94];
         slotgen_s1   <= q_slotgen;
         short_s1     <= short_in;
-        one_s1       <= entry[22:16] == 7'd1 && PARTS == 1;
-        tiny_s1      <= short_in && entry[37:30] < 8'd4;
+        one_s1       <= one_in;
+        tiny_s1      <= tiny_in;
         row_s1       <= q_row;
         last_s1      <= q_last;
     end
@@ -189,10 +193,13 @@ always @(posedge clk) begin
             addr_reg   <= base_reg;
             beat_reg   <= in_beats_reg;
             groups_reg <= groups_reg - 8'd1;
+            beat_one_reg  <= in_beats_reg == 7'd1;
+            group_one_reg <= groups_reg == 8'd2;
             b_addr_reg <= b_addr_reg + 14'd1;
         end else if (part_end) begin
             addr_reg <= addr_reg + 1'b1;
             beat_reg <= beat_reg - 7'd1;
+            beat_one_reg <= beat_reg == 7'd2;
         end
         if (row_end) active_reg <= 1'b0;
     end
@@ -202,6 +209,8 @@ always @(posedge clk) begin
         addr_reg      <= base_s2;
         in_beats_reg  <= in_beats_s2;
         beat_reg      <= in_beats_s2;
+        beat_one_reg  <= in_beats_s2 == 7'd1;
+        group_one_reg <= groups_s2 == 8'd1;
         part_reg      <= 2'd0;
         first_reg     <= 1'b1;
         row_first_reg <= 1'b1;
@@ -222,6 +231,9 @@ always @(posedge clk) begin
     cred_sum_reg  <= cred_sum_reg  + {{(CRED_W-1){1'b0}}, free_sum}  - {{(CRED_W-1){1'b0}}, spend_sum};
     cred_int8_reg <= cred_int8_reg + {{(CRED_W-1){1'b0}}, free_int8} - {{(CRED_W-1){1'b0}}, spend_int8};
 
+    any_sum_reg   <= free_sum  || (spend_sum  ? cred_sum_reg[CRED_W-1:1]  != {(CRED_W-1){1'b0}} : any_sum_reg);
+    any_int8_reg  <= free_int8 || (spend_int8 ? cred_int8_reg[CRED_W-1:1] != {(CRED_W-1){1'b0}} : any_int8_reg);
+
     if (rst) begin
         valid_s1      <= 1'b0;
         valid_s2      <= 1'b0;
@@ -229,6 +241,8 @@ always @(posedge clk) begin
         word_valid    <= 1'b0;
         cred_sum_reg  <= CREDITS;
         cred_int8_reg <= CREDITS;
+        any_sum_reg   <= 1'b1;
+        any_int8_reg  <= 1'b1;
     end
 end
 

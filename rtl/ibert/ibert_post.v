@@ -6,7 +6,7 @@
 // Rounding: ibert_requant; saturation: ibert_gelu to 48 bits, ibert_requant to 8. Rate POST_LANES values a cycle without idle cycles
 // between units and rows. Latency 12 cycles from the last unit of a beat taken to the beat written into the beat FIFO, 2 through it.
 // The arithmetic never stalls: a beat starts only with a credit for its room in the FIFO. m_row_ready tells that a whole row, or half
-// a FIFO of it, waits. A row's units must fill whole beats (a multiple of four units); m_desc is the same on every beat of the row.
+// a FIFO of it, waits, of the half a cycle late. A row's units must fill whole beats (a multiple of four units); m_desc is the same on every beat of the row.
 //
 // s_desc {last 1, row 16, slotgen 8, msg_base 8, post_base 16, gelu 1, out_units 10}, m_desc {last, row, slotgen, msg_base}.
 // Configuration: memory 6 POST, index channel: {gelu_shift 24, gelu_c 40, gelu_b 20, off 9, e 7, m 32}; a write beyond it is ignored.
@@ -59,17 +59,19 @@ endgenerate
 // ---- issue: one vector of POST_LANES channels a cycle -------------------------------------------------------------------------
 reg  [4:0]  sub_reg;       // vector of the unit
 reg  [5:0]  vec_reg;       // vector of the beat
+reg         begun_reg;     // it is not the first
 reg  [15:0] vec_row_reg;   // vector of the row
 reg         row_first_reg;
 reg  [4:0]  cred_reg;
+reg         any_reg;       // there are credits
 
 wire [15:0] post_base = s_desc[26:11];
 wire        unused_desc = &{1'b0, s_desc[9:0]};
-wire        fire      = s_valid && (vec_reg != 6'd0 || cred_reg != 5'd0);
+wire        fire      = s_valid && (begun_reg || any_reg);
 wire        unit_end  = sub_reg == SUB_LAST;
 wire        row_end   = unit_end && s_last;
 wire        beat_end  = vec_reg == VEC_LAST || row_end;
-wire        spend     = fire && vec_reg == 6'd0;
+wire        spend     = fire && !begun_reg;
 wire        give      = m_valid && m_ready;
 wire [15:0] addr      = post_base + vec_row_reg;
 wire        unused_addr = &{1'b0, addr, addr_p5};
@@ -86,6 +88,7 @@ always @(posedge clk) begin
     if (fire) begin
         sub_reg       <= unit_end ? 5'd0 : sub_reg + 5'd1;
         vec_reg       <= beat_end ? 6'd0 : vec_reg + 6'd1;
+        begun_reg     <= !beat_end;
         vec_row_reg   <= row_end ? 16'd0 : vec_row_reg + 16'd1;
         row_first_reg <= row_end;
         gelu_p1       <= s_desc[10];
@@ -100,13 +103,16 @@ always @(posedge clk) begin
     row_end_reg  <= {row_end_reg[8:0], row_end};
     valid_reg    <= {valid_reg[8:0], fire};
     cred_reg     <= cred_reg + {4'd0, give} - {4'd0, spend};
+    any_reg      <= give || (spend ? cred_reg[4:1] != 4'd0 : any_reg);
     if (rst) begin
         sub_reg       <= 5'd0;
         vec_reg       <= 6'd0;
+        begun_reg     <= 1'b0;
         vec_row_reg   <= 16'd0;
         row_first_reg <= 1'b1;
         valid_reg     <= 10'd0;
         cred_reg      <= CREDITS;
+        any_reg       <= 1'b1;
     end
 end
 
@@ -162,6 +168,11 @@ end
 wire       unused_room, unused_desc_room, unused_desc_valid;
 wire [4:0] level, unused_desc_level;
 reg  [4:0] rows_reg;   // whole rows in the FIFO
+reg        some_reg;   // not 0
+reg        ready_reg;
+wire       row_in    = push_p11 && last_p11;
+wire       row_out   = give && m_last;
+wire       some_next = row_in || (row_out ? rows_reg[4:1] != 4'd0 : some_reg);
 
 axis_fifo #(.DATA_W(513), .DEPTH(DEPTH), .STYLE("distributed")) u_beats (
     .clk(clk), .rst(rst),
@@ -177,11 +188,17 @@ axis_fifo #(.DATA_W(33), .DEPTH(DEPTH), .STYLE("distributed")) u_desc (
 );
 
 always @(posedge clk) begin
-    rows_reg <= rows_reg + {4'd0, push_p11 && last_p11} - {4'd0, give && m_last};
-    if (rst) rows_reg <= 5'd0;
+    rows_reg  <= rows_reg + {4'd0, row_in} - {4'd0, row_out};
+    some_reg  <= some_next;
+    ready_reg <= some_next || level >= 5'd8;
+    if (rst) begin
+        rows_reg  <= 5'd0;
+        some_reg  <= 1'b0;
+        ready_reg <= 1'b0;
+    end
 end
 
-assign m_row_ready = rows_reg != 5'd0 || level >= 5'd8;
+assign m_row_ready = ready_reg;
 
 endmodule
 

@@ -5,7 +5,7 @@
 // is not taken. DEPTH covers every (region, slot, row) once, so an admitted row always finds room; a push into a full FIFO (a row sent
 // again while it waits, against the protocol) is dropped and pulses sts_drop.
 //
-// `purge` (a pulse) takes out the rows of purge_slot: `busy` from the next cycle on, for at most the rows of one priority + 3 cycles; no head
+// `purge` (a pulse) takes out the rows of purge_slot: `busy` from the next cycle on, for at most the rows of one priority + 4 cycles; no head
 // is shown then, and nothing may be pushed.
 `resetall
 `timescale 1ns/1ps
@@ -32,6 +32,7 @@ module ibert_row_queue #(
 );
 
 wire [3:0]           has, room, purging, held;
+reg                  busy_reg;
 wire [4*DATA_W-1:0]  heads;
 
 genvar p;
@@ -48,7 +49,12 @@ end
 endgenerate
 
 // the four turn for as long as the longest
-assign busy     = |purging;
+always @(posedge clk) begin
+    busy_reg <= purge || |purging;
+    if (rst) busy_reg <= 1'b0;
+end
+
+assign busy     = busy_reg;
 assign sts_held = |held;
 assign m_valid  = |has && !busy;
 assign m_data   = has[0] ? heads[0 +: DATA_W]
