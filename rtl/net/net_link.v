@@ -116,11 +116,16 @@ reg              fail_valid_reg;        // a link that is to fail
 reg [PEER_W-1:0] fail_peer_reg;
 
 reg [PEERS_N-1:0] up_reg, ever_reg, failed_reg, hello_reg, helloack_reg;
+reg [PEERS_N-1:0] hello_new_reg, helloack_new_reg;      // became due in the cycle before
+reg               sent_hello_reg, sent_helloack_reg;    // hd_sent is looked at one cycle later
+reg [PEER_W-1:0]  sent_peer_reg;
 reg [PEERS_N-1:0] touched_reg;          // progress since the peer was visited
 reg [PEERS_N-1:0] heard_reg;            // a valid frame since then
 reg [PEERS_N-1:0] silent_reg;           // none for KEEP cycles
 reg [PEERS_N-1:0] busy_reg;             // (a) or (b) when the peer was visited
 
+wire [PEERS_N-1:0] hello_told    = ({{(PEERS_N-1){1'b0}}, sent_hello_reg} << sent_peer_reg) & ~hello_new_reg;
+wire [PEERS_N-1:0] helloack_told = ({{(PEERS_N-1){1'b0}}, sent_helloack_reg} << sent_peer_reg) & ~helloack_new_reg;
 wire              fail_turn = fail_valid_reg && !e1_valid_reg;
 wire              fail_go   = fail_turn && !touched_reg[fail_peer_reg];
 wire [PEER_W-1:0] peer      = e1_valid_reg ? e1_peer_reg : fail_peer_reg;
@@ -224,8 +229,8 @@ assign lk_ev_right     = out_right_reg;
 assign up              = up_reg;
 assign discard         = failed_reg;
 assign failed          = failed_reg;
-assign hello_due       = hello_reg;
-assign helloack_due    = helloack_reg;
+assign hello_due       = hello_reg & ~hello_told;
+assign helloack_due    = helloack_reg & ~helloack_told;
 assign goback_valid    = goback_reg;
 assign goback_peer     = goback_peer_reg;
 assign restarted       = restarted_mask_reg;
@@ -270,10 +275,18 @@ always @(posedge clk) begin
         q_count_reg <= count;
     end
 
-    // what was sent is no longer due; what becomes due in this cycle is
-    if (hd_sent && hd_sent_type == TYPE_HELLO)     hello_reg[hd_sent_peer]    <= 1'b0;
-    if (hd_sent && hd_sent_type == TYPE_HELLO_ACK) helloack_reg[hd_sent_peer] <= 1'b0;
-    if (q_hello) hello_reg[q_peer_reg] <= 1'b1;
+    // what was sent is no longer due; what became due in that cycle, or does in this one, is
+    sent_hello_reg    <= hd_sent && hd_sent_type == TYPE_HELLO;
+    sent_helloack_reg <= hd_sent && hd_sent_type == TYPE_HELLO_ACK;
+    sent_peer_reg     <= hd_sent_peer;
+    hello_new_reg     <= {PEERS_N{1'b0}};
+    helloack_new_reg  <= {PEERS_N{1'b0}};
+    hello_reg    <= hello_reg & ~hello_told;
+    helloack_reg <= helloack_reg & ~helloack_told;
+    if (q_hello) begin
+        hello_reg[q_peer_reg]     <= 1'b1;
+        hello_new_reg[q_peer_reg] <= 1'b1;
+    end
 
     if (q_fails) begin
         fail_valid_reg <= 1'b1;
@@ -284,7 +297,8 @@ always @(posedge clk) begin
     if (fail_go) begin
         up_reg[fail_peer_reg]     <= 1'b0;
         failed_reg[fail_peer_reg] <= 1'b1;
-        hello_reg[fail_peer_reg]  <= known_reg[fail_peer_reg];
+        hello_reg[fail_peer_reg]     <= known_reg[fail_peer_reg];
+        hello_new_reg[fail_peer_reg] <= known_reg[fail_peer_reg];
     end
 
     if (progress_valid) touched_reg[progress_peer] <= 1'b1;
@@ -298,8 +312,14 @@ always @(posedge clk) begin
             if (e1_helloack || !up_reg[e1_peer_reg]) touched_reg[e1_peer_reg] <= 1'b1;
             if (!up_reg[e1_peer_reg]) hello_reg[e1_peer_reg] <= 1'b0;
         end
-        if (hello_now) hello_reg[e1_peer_reg]    <= 1'b1;
-        if (e1_hello)  helloack_reg[e1_peer_reg] <= 1'b1;
+        if (hello_now) begin
+            hello_reg[e1_peer_reg]     <= 1'b1;
+            hello_new_reg[e1_peer_reg] <= 1'b1;
+        end
+        if (e1_hello) begin
+            helloack_reg[e1_peer_reg]     <= 1'b1;
+            helloack_new_reg[e1_peer_reg] <= 1'b1;
+        end
         if (newer && theirs != 8'd0) restarted_mask_reg[e1_peer_reg] <= 1'b1;
     end
     restarted_reg <= newer && theirs != 8'd0;
@@ -307,7 +327,10 @@ always @(posedge clk) begin
     if (cfg_peer) begin
         known_reg[cfg_index] <= cfg_data[80];
         if (!cfg_data[80])           hello_reg[cfg_index] <= 1'b0;
-        else if (!up_reg[cfg_index]) hello_reg[cfg_index] <= 1'b1;
+        else if (!up_reg[cfg_index]) begin
+            hello_reg[cfg_index]     <= 1'b1;
+            hello_new_reg[cfg_index] <= 1'b1;
+        end
     end
     if (cfg_value && cfg_addr[23:0] == 24'd1) rto_reg     <= cfg_data[23:0];
     if (cfg_value && cfg_addr[23:0] == 24'd2) retries_reg <= cfg_data[23:0];
@@ -329,6 +352,8 @@ always @(posedge clk) begin
         ever_reg           <= {PEERS_N{1'b0}};
         failed_reg         <= {PEERS_N{1'b0}};
         hello_reg          <= {PEERS_N{1'b0}};
+        sent_hello_reg     <= 1'b0;
+        sent_helloack_reg  <= 1'b0;
         helloack_reg       <= {PEERS_N{1'b0}};
         touched_reg        <= {PEERS_N{1'b0}};
         heard_reg          <= {PEERS_N{1'b0}};
