@@ -46,6 +46,7 @@ module net_rx_check #(
     output reg  [7:0]        c_credit,
     output reg  [143:0]      c_head,        // bytes 46 to 63
     output reg  [PEER_W-1:0] c_node,
+    output wire [PEER_W-1:0] n_node,        // c_node of the next cycle, where a beat comes then
     output reg               c_empty,       // data of no payload, and not of type control
     output wire [12:0]       c_causes,
     output reg               c_arp,
@@ -225,6 +226,7 @@ end
 // sum = n * 65535 with n <= 10 is {n - 1, 16'hffff - (n - 1)}; 16'hffff - k is all ones above the low four bits, and those are ~k
 wire sum_right = (c_sum[15:4] == 12'hfff) && (c_sum[3:0] == ~c_sum[19:16]);
 
+assign n_node   = p2_node_reg;
 assign c_causes = {high_reg, sum_matters_reg && !sum_right, low_reg};
 assign sts_busy = in_frame_reg || p1_valid_reg || p2_valid_reg || c_valid;
 

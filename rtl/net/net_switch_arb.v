@@ -192,7 +192,11 @@ genvar g;
 generate
 for (g = 0; g < PORTS; g = g + 1) begin : g_out
     reg  [PORTS-1:0] req, leaves, ends;
-    reg  [PORTS-1:0] stays, now;
+    wire [PORTS-1:0] mine = own_reg[g*PORTS +: PORTS];
+    wire [PORTS-1:0] next = next_reg[g*PORTS +: PORTS];
+    wire             goes = ((mine & leaves) != {PORTS{1'b0}});
+    wire             stays = (mine != {PORTS{1'b0}}) && !goes;
+    wire             won_now = (owner_taken[g*PORTS +: PORTS] != {PORTS{1'b0}});
     integer          k;
 
     always @* begin
@@ -205,8 +209,6 @@ for (g = 0; g < PORTS; g = g + 1) begin : g_out
             leaves[k] = left[k*PORTS + g];
             ends[k]   = ending[k*PORTS + g];
         end
-        stays = own_reg[g*PORTS +: PORTS] & ~leaves;
-        now   = (stays != {PORTS{1'b0}}) ? stays : next_reg[g*PORTS +: PORTS];
     end
 
     net_switch_lru #(.N(PORTS)) u_pick (
@@ -217,15 +219,15 @@ for (g = 0; g < PORTS; g = g + 1) begin : g_out
         asked_out_reg[g] <= (ready_out[g] && !hold_out[g] && req != {PORTS{1'b0}}) || (lane_go && lane_mask_reg[g]);
         offer_reg[g*PORTS +: PORTS] <= (ready_out[g] && !hold_out[g]) ? won[g*PORTS +: PORTS]
                                      : (lane_go && !lane_multi_reg && lane_mask_reg[g]) ? lane_in_reg : {PORTS{1'b0}};
-        if (stays == {PORTS{1'b0}}) begin
+        if (!stays) begin
             own_reg[g*PORTS +: PORTS]  <= promised_reg[g] ? next_reg[g*PORTS +: PORTS] : owner_taken[g*PORTS +: PORTS];
             next_reg[g*PORTS +: PORTS] <= promised_reg[g] ? owner_taken[g*PORTS +: PORTS] : {PORTS{1'b0}};
-            promised_reg[g]            <= promised_reg[g] && (owner_taken[g*PORTS +: PORTS] != {PORTS{1'b0}});
+            promised_reg[g]            <= promised_reg[g] && won_now;
         end else begin
             next_reg[g*PORTS +: PORTS] <= next_reg[g*PORTS +: PORTS] | owner_taken[g*PORTS +: PORTS];
-            promised_reg[g]            <= promised_reg[g] || (owner_taken[g*PORTS +: PORTS] != {PORTS{1'b0}});
+            promised_reg[g]            <= promised_reg[g] || won_now;
         end
-        soon_reg[g] <= (now == {PORTS{1'b0}}) ? (owner_taken[g*PORTS +: PORTS] == {PORTS{1'b0}}) : ((now & ends) != {PORTS{1'b0}});
+        soon_reg[g] <= stays ? ((mine & ends) != {PORTS{1'b0}}) : promised_reg[g] ? ((next & ends) != {PORTS{1'b0}}) : !won_now;
         if (rst) begin
             asked_out_reg[g]            <= 1'b0;
             offer_reg[g*PORTS +: PORTS] <= {PORTS{1'b0}};

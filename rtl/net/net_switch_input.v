@@ -272,8 +272,8 @@ wire              more     = run_reg ? run_more && free_way : fetch_reg ? fetch_
 wire              fresh    = !run_reg && (idle || !turn_on_reg);
 wire [TURN_W-1:0] turn_now = fresh ? {TURN_W{1'b0}} : turn_reg;
 wire              spent    = (turn_reg >= TURN_OPEN);
-wire              held     = hold_in || ((hold_out & run_mask_reg) != {PORTS{1'b0}});
-wire              leaving  = run_near && (spent || !run_more || held);  // others are let in before this message ends
+reg               held_reg;             // this input or an output of the message that runs must fall free, one cycle ago
+wire              leaving  = run_near && (spent || !run_more || held_reg);  // others are let in before this message ends
 
 wire [QUEUES-1:0] taken_q  = (fetch_reg ? cur_q_reg : {QUEUES{1'b0}}) | (next_reg ? next_q_reg : {QUEUES{1'b0}});
 
@@ -287,6 +287,7 @@ assign ending  = (leaving ? run_mask_reg : {PORTS{1'b0}})
                | ((out_valid_reg && out_last_reg && out_leave_reg && !m_axis_tready) ? out_mask_reg : {PORTS{1'b0}});
 
 always @(posedge clk) begin
+    held_reg <= run_reg && (hold_in || (hold_out & run_mask_reg) != {PORTS{1'b0}});
     turn_reg <= (issue && !turn_now[BEAT_W]) ? turn_now + 1'b1 : turn_now;
     if (start) begin
         run_cell_reg <= start_cell;
@@ -342,6 +343,7 @@ always @(posedge clk) begin
         next_reg      <= 1'b0;
         open_reg      <= 1'b0;
         turn_on_reg   <= 1'b0;
+        held_reg      <= 1'b0;
         out_valid_reg <= 1'b0;
     end
 end

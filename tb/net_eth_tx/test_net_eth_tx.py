@@ -560,7 +560,8 @@ async def numbers_wrap(dut: Any, numbers: bool) -> None:
     for table, value in (
         (window.u_una_ack, start << 10 | start % 1024), (window.u_una_flag, short << 8 | start % 256), (window.u_una_reset, start % 128),
         (window.u_una, short), (window.u_limit_send, start % 256),
-        (window.u_next_ack, start), (window.u_next_send, start), (window.u_next_flag, start % 256), (window.u_base, base), (window.u_base_ack, base),
+        (window.u_next_ack, start), (window.u_next_send, start), (window.u_next_flag, start % 256),
+        (window.u_base, base), (window.u_base_ack, base),
         (window.u_tail, start), (window.u_tail_put, start), (window.u_tail_send, short), (window.u_tail_flag, short),
         (window.u_top, start), (window.u_top_sent, short), (window.u_top_ack, short), (window.u_top_flag, short),
         (queue.u_gone_put, ~(start - 1) % WINDOW_N), (queue.u_gone_release, short),
