@@ -82,26 +82,28 @@ assign ev_next     = ev_fresh ? (ev_seq == FIRST) : (ev_seq == ev_number);      
 assign ev_distance = ev_seq - ev_expected;
 assign hd_expected = hd_fresh ? FIRST : hd_number;
 
-// ---- cells: two counts per peer, each with one writer
+// ---- cells: two counts per peer, each with one writer; so wide that quota - held is right as a signed number
 
-wire [COUNT_W-1:0] ev_count, hd_count, release_count, hd_handed;
+localparam SUM_W = ((COUNT_W > 9) ? COUNT_W : 9) + 1;
+
+wire [SUM_W-1:0]   ev_count, hd_count, release_count, hd_handed;
 wire [7:0]         hd_quota;
 wire               cfg_peer = cfg_we && cfg_addr[27:24] == 4'd1 && cfg_addr[23:PEER_W] == {(24-PEER_W){1'b0}};
 
-net_table #(.DATA_W(COUNT_W), .DEPTH(PEERS_N)) u_ev_count (
+net_table #(.DATA_W(SUM_W), .DEPTH(PEERS_N)) u_ev_count (
     .clk(clk), .clear(rst), .wr_en(ev_accept), .wr_addr(ev_peer), .wr_data(ev_count + 1'b1), .rd_addr(ev_peer), .rd_data(ev_count)
 );
 
-net_table #(.DATA_W(COUNT_W), .DEPTH(PEERS_N)) u_hd_count (
+net_table #(.DATA_W(SUM_W), .DEPTH(PEERS_N)) u_hd_count (
     .clk(clk), .clear(rst), .wr_en(ev_accept), .wr_addr(ev_peer), .wr_data(ev_count + 1'b1), .rd_addr(hd_peer), .rd_data(hd_count)
 );
 
-net_table #(.DATA_W(COUNT_W), .DEPTH(PEERS_N)) u_release (
+net_table #(.DATA_W(SUM_W), .DEPTH(PEERS_N)) u_release (
     .clk(clk), .clear(rst), .wr_en(release_valid), .wr_addr(release_peer), .wr_data(release_count + 1'b1),
     .rd_addr(release_peer), .rd_data(release_count)
 );
 
-net_table #(.DATA_W(COUNT_W), .DEPTH(PEERS_N)) u_handed (
+net_table #(.DATA_W(SUM_W), .DEPTH(PEERS_N)) u_handed (
     .clk(clk), .clear(rst), .wr_en(release_valid), .wr_addr(release_peer), .wr_data(release_count + 1'b1),
     .rd_addr(hd_peer), .rd_data(hd_handed)
 );
@@ -110,10 +112,9 @@ net_table #(.DATA_W(8), .DEPTH(PEERS_N)) u_quota (
     .clk(clk), .clear(rst), .wr_en(cfg_peer), .wr_addr(cfg_addr[PEER_W-1:0]), .wr_data(cfg_quota), .rd_addr(hd_peer), .rd_data(hd_quota)
 );
 
-wire [COUNT_W-1:0] hd_held = hd_count - hd_handed;
-wire [15:0]        hd_held16 = {{(16-COUNT_W){1'b0}}, hd_held};
+wire [SUM_W-1:0] hd_left = {{(SUM_W-8){1'b0}}, hd_quota} + hd_handed - hd_count;
 
-assign hd_credit = ({8'd0, hd_quota} < hd_held16) ? 8'd0 : hd_quota - hd_held16[7:0];
+assign hd_credit = hd_left[SUM_W-1] ? 8'd0 : hd_left[7:0];
 
 // ---- registers and time
 
