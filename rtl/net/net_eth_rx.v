@@ -128,6 +128,7 @@ wire [PEER_W-1:0] release_peer;
 wire [23:0] seq      = {c_head[23:16], c_head[31:24], c_head[39:32]};
 wire [23:0] distance;       // from the number expected: as a signed number, above 0 ahead of it, below 0 behind
 wire        next;           // it is that number
+wire        unused   = &{1'b0, distance[22:0]};
 wire        behind   = distance[23];
 wire        clean    = (c_causes == 13'd0);
 wire        finish   = c_valid && c_last;

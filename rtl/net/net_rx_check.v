@@ -110,6 +110,7 @@ wire [15:0]  h_udp_len   = {p1_data_reg[311:304], p1_data_reg[319:312]};
 wire [7:0]   h_kind      = p1_data_reg[343:336];
 wire [15:0]  h_node      = {p1_data_reg[359:352], p1_data_reg[367:360]};
 wire [80:0]  entry;
+wire         unused = &{1'b0, h_ip};
 
 genvar g;
 generate

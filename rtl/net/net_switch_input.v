@@ -71,7 +71,7 @@ localparam KEEP_W = DATA_W / 8;
 localparam TURN_W = BEAT_W + 1;
 localparam [TURN_W-1:0] TURN_OPEN = (BEATS > 3) ? BEATS - 3 : 1;   // beats after which a turn lets others in: three before its end
 localparam [BEAT_W:0] NEAR = 2;
-localparam [CELL_W:0] THREE = 3;
+localparam [CELL_W+1:0] THREE = 3;
 localparam [BEAT_W-1:0] SECOND = 1;
 
 generate
@@ -158,7 +158,7 @@ for (g = 0; g < QUEUES; g = g + 1) begin : g_queue
             count_reg   <= minus;
             has_reg[g]  <= more_reg[g];
             more_reg[g] <= three_reg;
-            three_reg   <= (count_reg > THREE);
+            three_reg   <= ({1'b0, count_reg} > THREE);
         end
         if (rst) begin
             wr_reg      <= {CELL_W{1'b0}};

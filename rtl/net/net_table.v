@@ -51,7 +51,7 @@ end
 if (BANKS == 1) begin : g_one
     assign rd_data = written_reg[rd_addr] ? entry : {DATA_W{1'b0}};
 end else begin : g_some
-    assign rd_data = written_reg[rd_addr[ROW_W-1:0]] ? entry[(rd_addr >> ROW_W)*DATA_W +: DATA_W] : {DATA_W{1'b0}};
+    assign rd_data = written_reg[rd_addr[ROW_W-1:0]] ? entry[{30'd0, rd_addr[$clog2(DEPTH)-1:ROW_W]}*DATA_W +: DATA_W] : {DATA_W{1'b0}};
 end
 endgenerate
 

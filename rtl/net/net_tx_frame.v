@@ -192,7 +192,7 @@ assign info_cell  = in_cell;
 // ---- control: c1 a peer, c2 addresses, c3 the type
 
 reg              c2_valid_reg, c3_valid_reg;
-reg [PEER_W-1:0] c2_peer_reg, c3_peer_reg;
+reg [PEER_W-1:0] c2_peer_reg;
 reg [79:0]       c2_entry_reg, c3_entry_reg;
 reg [4:0]        c3_type_reg;
 reg [15:0]       c2_sum_reg, c3_sum_reg;
@@ -325,7 +325,6 @@ always @(posedge clk) begin
     end
     if (c3_free) begin
         c3_valid_reg <= c2_valid_reg && c_any;
-        c3_peer_reg  <= c2_peer_reg;
         c3_entry_reg <= c2_entry_reg;
         c3_sum_reg   <= add_ones(own_sum_reg, c2_sum_reg);
         c3_type_reg  <= helloack_due[c2_peer_reg] ? TYPE_HELLO_ACK : hello_due[c2_peer_reg] ? TYPE_HELLO

@@ -68,6 +68,8 @@ if (PEERS_N < 2 || PEERS_N > 64 || (1 << PEER_W) != PEERS_N) begin : g_peers
 end
 endgenerate
 
+wire unused = &{1'b0, put_tail[RING_W]};
+
 // number of the lowest set bit
 function [PEER_W-1:0] lowest(input [PEERS_N-1:0] mask);
     integer b;
