@@ -54,7 +54,7 @@ def test_axis_msg_emit_verilator() -> None:
 
 
 MUTATIONS = {
-    "skid overwrites a stored beat": ("axis_skid", "assign s_axis_tready = !skid_valid_reg;", "assign s_axis_tready = 1'b1;"),
+    "skid overwrites a stored beat": ("axis_skid", "assign s_axis_tready = s_ready_reg;", "assign s_axis_tready = 1'b1;"),
     "skid withdraws tvalid": (
         "axis_skid",
         "assign m_axis_tvalid = out_valid_reg;",

@@ -97,7 +97,7 @@ MUTATIONS = {
         "assign s_axis_tready = have_reg && (free_any || beat_reg != 3);",
         "cells_run_out_between_messages",
     ),
-    "turns go on without room": ("net_switch_arb", "{PORTS{1'b0}}) | ~room;", "{PORTS{1'b0}});", "a_turn_ends_without_room"),
+    "turns go on without room": ("net_switch_arb", "lane_mask_reg | ~room;", "lane_mask_reg;", "a_turn_ends_without_room"),
     "messages begin without room": ("net_switch", ".room(m_axis_room)", ".room({PORTS{1'b1}})", "room_is_kept/longest=12"),
     "the lane keeps a multicast whose room has fallen": (
         "net_switch_arb",

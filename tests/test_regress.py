@@ -38,7 +38,7 @@ def run(*options: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_planted_failure_fails_the_run_and_its_command_repeats_it(tmp_path: Path) -> None:
-    skid = mutate("axis_skid", "assign s_axis_tready = !skid_valid_reg;", "assign s_axis_tready = 1'b1;", tmp_path / "rtl")
+    skid = mutate("axis_skid", "assign s_axis_tready = s_ready_reg;", "assign s_axis_tready = 1'b1;", tmp_path / "rtl")
     matrix = tmp_path / "matrix.toml"
     cases = f'cases = [{{ name = "good", parameters = {{ DATA_W = 8 }} }}, {{ name = "planted", sources = ["{skid}"] }}]'
     matrix.write_text(UNIT + cases)

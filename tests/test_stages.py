@@ -87,7 +87,7 @@ def test_small_unit(unit: str, bench: str, parameters: dict[str, int]) -> None:
     [
         ("ibert_sat", "ibert_arith.test_ibert_sat", "{x[IN_W-1], {(OUT_W - 1) {!x[IN_W-1]}}}", "{x[IN_W-1], {(OUT_W - 1) {x[IN_W-1]}}}"),
         ("ibert_dot", "ibert_arith.test_ibert_dot", "valid_p4 <= valid_p3;", "valid_p4 <= valid_p2;"),
-        ("net_table", "net_switch.test_net_table", "if (clear) written_reg <= {DEPTH{1'b0}};", ""),
+        ("net_table", "net_switch.test_net_table", "if (clear) written_reg <= {ROWS{1'b0}};", ""),
     ],
     ids=["sat", "dot", "table"],
 )

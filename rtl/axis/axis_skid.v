@@ -20,9 +20,10 @@ module axis_skid #(
 );
 
 reg [DATA_W-1:0] out_reg, skid_reg;
-reg              out_valid_reg, skid_valid_reg;
+reg              out_valid_reg;
+reg              s_ready_reg;        // nothing is in skid_reg
 
-assign s_axis_tready = !skid_valid_reg;
+assign s_axis_tready = s_ready_reg;
 assign m_axis_tdata  = out_reg;
 assign m_axis_tvalid = out_valid_reg;
 
@@ -30,21 +31,21 @@ wire out_load = m_axis_tready || !out_valid_reg;
 
 always @(posedge clk) begin
     if (out_load) begin
-        if (skid_valid_reg)     out_reg <= skid_reg;
+        if (!s_ready_reg)       out_reg <= skid_reg;
         else if (s_axis_tvalid) out_reg <= s_axis_tdata;
     end
-    if (s_axis_tvalid && !skid_valid_reg && !out_load) skid_reg <= s_axis_tdata;
+    if (s_axis_tvalid && s_ready_reg && !out_load) skid_reg <= s_axis_tdata;
 
     if (out_load) begin
-        out_valid_reg  <= skid_valid_reg || s_axis_tvalid;
-        skid_valid_reg <= 1'b0;
+        out_valid_reg <= !s_ready_reg || s_axis_tvalid;
+        s_ready_reg   <= 1'b1;
     end else if (s_axis_tvalid) begin
-        skid_valid_reg <= 1'b1;
+        s_ready_reg   <= 1'b0;
     end
 
     if (rst) begin
-        out_valid_reg  <= 1'b0;
-        skid_valid_reg <= 1'b0;
+        out_valid_reg <= 1'b0;
+        s_ready_reg   <= 1'b1;
     end
 end
 

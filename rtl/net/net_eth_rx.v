@@ -2,8 +2,8 @@
 // Receiving side of the Ethernet port: checks every frame, keeps the messages, knows what each peer must be told. Rules: docs/transport.md.
 //
 // The MAC cannot be stopped. Every frame has one fate: data accepted (its number is the expected one, a cell is free), ack, nack, hello or
-// hello-ack accepted, left to net_respond (ARP, ICMP), or dropped for the first of the causes 0 to 20. ev_* and lk_peer are of the same frame
-// in the same cycle. link_reset must come in the first cycle in which lk_mine, lk_theirs show the changed epochs: a frame judged in it is of
+// hello-ack accepted, left to net_respond (ARP, ICMP), or dropped for the first of the causes 0 to 20. lk_peer is asked one cycle
+// before ev_*, and answered in the cycle of ev_* with what is true then. link_reset must come in the first cycle in which lk_mine, lk_theirs show the changed epochs: a frame judged in it is of
 // the link after the reset.
 //
 // Latency last beat in -> first beat of the message out 6 cycles, -> ev_valid 3; one beat a cycle, frames back to back without gap. Payload order
@@ -49,7 +49,7 @@ module net_eth_rx #(
     output wire [23:0]        ev_ack,
     output wire [7:0]         ev_credit,
     output wire               ev_right,
-    output wire [PEER_W-1:0]  lk_peer,
+    output wire [PEER_W-1:0]  lk_peer,          // answered one cycle later
     input  wire [7:0]         lk_mine,
     input  wire [7:0]         lk_theirs,
     input  wire               link_reset,
@@ -118,7 +118,7 @@ net_rx_check #(.PEERS_N(PEERS_N), .UDP_PORT(UDP_PORT)) u_check (
     .mac_rx_tdata(mac_rx_tdata), .mac_rx_tkeep(mac_rx_tkeep), .mac_rx_tlast(mac_rx_tlast), .mac_rx_tvalid(mac_rx_tvalid), .mac_rx_tuser(mac_rx_tuser),
     .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_data(cfg_data[80:0]),
     .c_valid(c_valid), .c_first(c_first), .c_last(c_last), .c_data(c_data), .c_keep(c_keep), .c_beat(c_beat), .c_bytes(c_bytes), .c_whole(c_whole),
-    .c_type(c_type), .c_credit(c_credit), .c_head(c_head), .c_node(c_node), .c_empty(c_empty), .c_causes(c_causes), .c_arp(c_arp), .c_icmp(c_icmp), .sts_busy(check_busy)
+    .c_type(c_type), .c_credit(c_credit), .c_head(c_head), .c_node(c_node), .n_node(lk_peer), .c_empty(c_empty), .c_causes(c_causes), .c_arp(c_arp), .c_icmp(c_icmp), .sts_busy(check_busy)
 );
 
 // ---- p3: the verdict at the last beat. Byte 46 + i of the frame is c_head[8*i +: 8]
@@ -128,6 +128,7 @@ wire [PEER_W-1:0] release_peer;
 wire [23:0] seq      = {c_head[23:16], c_head[31:24], c_head[39:32]};
 wire [23:0] distance;       // from the number expected: as a signed number, above 0 ahead of it, below 0 behind
 wire        next;           // it is that number
+wire        unused   = &{1'b0, distance[22:0]};
 wire        behind   = distance[23];
 wire        clean    = (c_causes == 13'd0);
 wire        finish   = c_valid && c_last;
@@ -137,7 +138,7 @@ wire        right    = (ev_epoch == lk_theirs) && (ev_ack_epoch == lk_mine) && (
 wire        hello    = (c_type == 5'd3) || (c_type == 5'd4);
 wire        fits     = right && !c_empty && !full;
 wire        accept   = known && data && fits && next;
-wire        gap      = known && data && fits && !behind && distance != 24'd0;
+wire        gap      = known && data && fits && !behind && !next;
 wire        dup      = known && data && fits && behind;
 
 assign ev_valid     = known;
@@ -148,7 +149,6 @@ assign ev_epoch     = c_head[7:0];
 assign ev_ack_epoch = c_head[15:8];
 assign ev_ack       = {c_head[47:40], c_head[55:48], c_head[63:56]};
 assign ev_right     = right;
-assign lk_peer      = c_node;
 
 net_rx_peers #(.PEERS_N(PEERS_N), .COUNT_W(CELL_W + 1)) u_peers (
     .clk(clk), .rst(rst),

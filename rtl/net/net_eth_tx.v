@@ -8,7 +8,7 @@
 // Dropped and counted: a message for no node; a malformed one (see net_tx_store). Discarded and counted, per peer: for an unknown or failed peer;
 // what was sent at least once when a link is reset.
 //
-// Latency last beat in -> header at mac_tx 8 cycles where nothing waits; ev_valid -> first frame it allows at mac_tx 11; ack_due -> ack at mac_tx 6.
+// Latency last beat in -> header at mac_tx 9 cycles where nothing waits; ev_valid -> first frame it allows at mac_tx 12; ack_due -> ack at mac_tx 6.
 // One beat a cycle: header and payload without gap, no idle cycle between the frames of waiting messages, acknowledgements coming in or not.
 // Depth: CELLS messages of 16 beats of 512 bits in all, WINDOW_N a peer; tables of PEERS_N entries are LUT memory, flags are vectors.
 // tready falls between messages while no cell is free. s_axis_room, for net_switch: 8 cells and more are free (all, where there are fewer than 8), two
@@ -109,7 +109,7 @@ wire unused = &{1'b0, cfg_data[88:81]};
 wire [CELL_W-1:0]   put_cell, close_cell, rel_cell, get_cell, info_cell, rd_cell;
 wire [PEERS_N-1:0]  put_peers, known, ready;
 wire                put_request, put_request_ready, put_valid, close_valid, rel_valid, rel_ready, moved_valid, rd_en;
-wire [PEER_W-1:0]   put_peer, una_peer, moved_peer, pick_peer, kill_peer, base_peer, sent_peer;
+wire [PEER_W-1:0]   put_peer, una_peer, moved_peer, pick_peer, send_peer, kill_peer, base_peer, sent_peer;
 wire [RING_W:0]     una;
 wire [6:0]          close_n, discarded;
 wire [79:0]         info_user;
@@ -119,9 +119,10 @@ wire [511:0]        rd_data;
 wire [2:0]          busy_valid;
 wire [3*PEER_W-1:0] busy_peer;
 wire [3*RING_W-1:0] busy_place;
+wire [RING_W-1:0]   load_place;
 wire [RING_W:0]     put_tail;
 wire [23:0]         send_position, base, sent_position;
-wire                pick_valid, pick_ready, send_valid, send_ready, kill_valid, sent_valid, sent_again;
+wire                pick_valid, pick_ready, load_valid, send_valid, send_ready, kill_valid, sent_valid, sent_again;
 wire                message, malformed, no_node, skipped, back, payload, responder, store_busy, queue_busy, frame_busy;
 wire [CELL_W:0]     used;
 
@@ -141,7 +142,7 @@ net_tx_queue #(.PEERS_N(PEERS_N), .CELLS(CELLS), .WINDOW_N(WINDOW_N)) u_queue (
     .clk(clk), .rst(rst),
     .s_cell(put_cell), .s_peers(put_peers), .s_valid(put_request), .s_ready(put_request_ready), .known(known), .discard(discard),
     .put_valid(put_valid), .put_peer(put_peer), .put_tail(put_tail),
-    .get_en(send_valid), .get_peer(pick_peer), .get_place(send_position[RING_W-1:0]), .get_cell(get_cell),
+    .get_en(load_valid), .get_peer(pick_peer), .get_place(load_place), .get_cell(get_cell),
     .moved_valid(moved_valid), .moved_peer(moved_peer), .una_peer(una_peer), .una(una),
     .busy_valid(busy_valid), .busy_peer(busy_peer), .busy_place(busy_place),
     .close_valid(close_valid), .close_cell(close_cell), .close_n(close_n), .rel_valid(rel_valid), .rel_cell(rel_cell), .rel_ready(rel_ready),
@@ -158,7 +159,8 @@ net_tx_window #(.PEERS_N(PEERS_N), .WINDOW_N(WINDOW_N)) u_window (
     .outstanding(outstanding), .waiting(waiting),
     .put_valid(put_valid), .put_peer(put_peer), .put_tail(put_tail), .una_peer(una_peer), .una(una), .moved_valid(moved_valid), .moved_peer(moved_peer),
     .ready(ready), .pick_valid(pick_valid), .pick_peer(pick_peer), .pick_ready(pick_ready),
-    .send_valid(send_valid), .send_position(send_position), .send_ready(send_ready), .kill_valid(kill_valid), .kill_peer(kill_peer),
+    .load_valid(load_valid), .load_place(load_place),
+    .send_valid(send_valid), .send_peer(send_peer), .send_position(send_position), .send_ready(send_ready), .kill_valid(kill_valid), .kill_peer(kill_peer),
     .base_peer(base_peer), .base(base),
     .sent_valid(sent_valid), .sent_peer(sent_peer), .sent_position(sent_position), .sent_again(sent_again),
     .sts_back(back), .sts_discarded(discarded)
@@ -170,7 +172,8 @@ net_tx_pick #(.N(PEERS_N)) u_pick (
 
 net_tx_frame #(.PEERS_N(PEERS_N), .CELLS(CELLS), .WINDOW_N(WINDOW_N), .UDP_PORT(UDP_PORT)) u_frame (
     .clk(clk), .rst(rst), .id_node(id_node), .id_mac(id_mac), .id_ip(id_ip),
-    .send_valid(send_valid), .send_peer(pick_peer), .send_position(send_position), .send_ready(send_ready), .get_cell(get_cell),
+    .load_valid(load_valid), .load_peer(pick_peer),
+    .send_valid(send_valid), .send_peer(send_peer), .send_position(send_position), .send_ready(send_ready), .get_cell(get_cell),
     .kill_valid(kill_valid), .kill_peer(kill_peer), .link_reset(link_reset), .base_peer(base_peer), .base(base),
     .sent_valid(sent_valid), .sent_peer(sent_peer), .sent_position(sent_position),
     .busy_valid(busy_valid), .busy_peer(busy_peer), .busy_place(busy_place),

@@ -8,7 +8,7 @@
 // at a visit: up to two rounds of 2 * PEERS_N cycles late, one round early where it runs from the begin of its reason and not from progress.
 // A link that fails waits for a cycle without an event, and does not fail if there was progress until then. Its mine stays 0 if it is not known yet.
 //
-// Latency ev_valid -> lk_ev_*, link_reset 2 cycles, -> hello_due, helloack_due 2; one event a cycle. lk_peer -> lk_mine, lk_theirs 0 cycles.
+// Latency ev_valid -> lk_ev_*, link_reset 2 cycles, -> hello_due, helloack_due 2; one event a cycle. lk_peer -> lk_mine, lk_theirs 1 cycle.
 // Configuration: memory 1 PEER[node], only valid (bit 80); memory 2 REGISTER 1 RTO, 2 RETRIES, 3 KEEP, 24 bits. Reset clears PEER, and the registers
 // have their defaults. sts_count: expiries, links failed, peers restarted, hellos answered (hello-acks that became due).
 `resetall
@@ -31,7 +31,7 @@ module net_link #(
     input  wire [23:0]        ev_ack,
     input  wire [7:0]         ev_credit,
     input  wire               ev_right,
-    input  wire [PEER_W-1:0]  lk_peer,
+    input  wire [PEER_W-1:0]  lk_peer,          // answered one cycle later, with what is true then
     output wire [7:0]         lk_mine,
     output wire [7:0]         lk_theirs,
     output wire               link_reset,
@@ -116,15 +116,25 @@ reg              fail_valid_reg;        // a link that is to fail
 reg [PEER_W-1:0] fail_peer_reg;
 
 reg [PEERS_N-1:0] up_reg, ever_reg, failed_reg, hello_reg, helloack_reg;
+reg [PEERS_N-1:0] hello_new_reg, helloack_new_reg;      // became due in the cycle before
+reg               sent_hello_reg, sent_helloack_reg;    // hd_sent is looked at one cycle later
+reg [PEER_W-1:0]  sent_peer_reg;
 reg [PEERS_N-1:0] touched_reg;          // progress since the peer was visited
 reg [PEERS_N-1:0] heard_reg;            // a valid frame since then
 reg [PEERS_N-1:0] silent_reg;           // none for KEEP cycles
 reg [PEERS_N-1:0] busy_reg;             // (a) or (b) when the peer was visited
 
+wire [PEERS_N-1:0] hello_told    = ({{(PEERS_N-1){1'b0}}, sent_hello_reg} << sent_peer_reg) & ~hello_new_reg;
+wire [PEERS_N-1:0] helloack_told = ({{(PEERS_N-1){1'b0}}, sent_helloack_reg} << sent_peer_reg) & ~helloack_new_reg;
 wire              fail_turn = fail_valid_reg && !e1_valid_reg;
 wire              fail_go   = fail_turn && !touched_reg[fail_peer_reg];
 wire [PEER_W-1:0] peer      = e1_valid_reg ? e1_peer_reg : fail_peer_reg;
-wire [7:0]        mine, theirs;
+wire [7:0]        mine, theirs, fail_mine, fail_theirs;
+wire [15:0]       ev_read;
+reg               ev_hit_reg;           // the entry of e1 was written while it was read: entry_reg
+reg  [15:0]       ev_read_reg, entry_reg;
+
+assign {mine, theirs} = ev_hit_reg ? entry_reg : ev_read_reg;
 
 wire e1_hello    = e1_valid_reg && e1_type_reg == TYPE_HELLO;
 wire e1_helloack = e1_valid_reg && e1_type_reg == TYPE_HELLO_ACK;
@@ -145,15 +155,27 @@ wire is_up       = right || (up_reg[e1_peer_reg] && !changed);
 wire hello_now   = changed && !is_up && (takes || mine != 8'd0);
 
 wire        write   = changed || fail_go;
-wire [15:0] entry   = {fail_go ? ((mine == 8'd0) ? 8'd0 : next_epoch(mine)) : takes ? mine_took : mine, newer ? e1_epoch_reg : theirs};
+wire [15:0] entry   = {fail_go ? ((fail_mine == 8'd0) ? 8'd0 : next_epoch(fail_mine)) : takes ? mine_took : mine, fail_go ? fail_theirs : newer ? e1_epoch_reg : theirs};
 
 net_table #(.DATA_W(16), .DEPTH(PEERS_N)) u_epochs (
-    .clk(clk), .clear(rst), .wr_en(write), .wr_addr(peer), .wr_data(entry), .rd_addr(peer), .rd_data({mine, theirs})
+    .clk(clk), .clear(rst), .wr_en(write), .wr_addr(peer), .wr_data(entry), .rd_addr(ev_peer), .rd_data(ev_read)
 );
 
-net_table #(.DATA_W(16), .DEPTH(PEERS_N)) u_epochs_rx (
-    .clk(clk), .clear(rst), .wr_en(write), .wr_addr(peer), .wr_data(entry), .rd_addr(lk_peer), .rd_data({lk_mine, lk_theirs})
+net_table #(.DATA_W(16), .DEPTH(PEERS_N)) u_epochs_fail (
+    .clk(clk), .clear(rst), .wr_en(write), .wr_addr(peer), .wr_data(entry), .rd_addr(fail_peer_reg), .rd_data({fail_mine, fail_theirs})
 );
+
+wire [15:0] lk_read;
+
+net_table #(.DATA_W(16), .DEPTH(PEERS_N)) u_epochs_rx (
+    .clk(clk), .clear(rst), .wr_en(write), .wr_addr(peer), .wr_data(entry), .rd_addr(lk_peer), .rd_data(lk_read)
+);
+
+// what was written in the cycle of the question is answered too
+reg         lk_hit_reg;
+reg  [15:0] lk_read_reg;
+
+assign {lk_mine, lk_theirs} = lk_hit_reg ? entry_reg : lk_read_reg;
 
 net_table #(.DATA_W(16), .DEPTH(PEERS_N)) u_epochs_tx (
     .clk(clk), .clear(rst), .wr_en(write), .wr_addr(peer), .wr_data(entry), .rd_addr(lk_hd_peer), .rd_data({lk_hd_mine, lk_hd_theirs})
@@ -165,6 +187,8 @@ reg               q1_reg;           // second cycle of the visit
 reg [PEER_W-1:0]  q_peer_reg;
 reg [TIME_W-1:0]  now_reg, q_age_reg, q_quiet_reg;
 reg [23:0]        q_count_reg;
+reg [23:0]        retries_less_reg;     // retries_reg - 1
+reg               retries_none_reg;
 
 wire [TIME_W-1:0] last, heard_at;
 wire [23:0]       count;
@@ -186,7 +210,7 @@ wire q_act     = q1_reg && !fail_valid_reg;
 wire q_begins  = (q_sent || q_waits) && !busy_reg[q_peer_reg];
 wire q_restart = q_act && (q_touched || !q_runs || q_begins);
 wire q_expire  = q_act && !q_touched && q_runs && !q_begins && q_late;
-wire q_fails   = q_expire && q_counts && (q_count_reg + 24'd1 >= retries_reg || q_count_reg == 24'hffffff);
+wire q_fails   = q_expire && q_counts && (q_count_reg >= retries_less_reg || retries_none_reg);
 wire q_again   = q_expire && q_counts && !q_fails && q_sent;
 wire q_hello   = q_expire && !q_fails && q_known && (q_waits || q_silent || !q_up);
 
@@ -224,8 +248,8 @@ assign lk_ev_right     = out_right_reg;
 assign up              = up_reg;
 assign discard         = failed_reg;
 assign failed          = failed_reg;
-assign hello_due       = hello_reg;
-assign helloack_due    = helloack_reg;
+assign hello_due       = hello_reg & ~hello_told;
+assign helloack_due    = helloack_reg & ~helloack_told;
 assign goback_valid    = goback_reg;
 assign goback_peer     = goback_peer_reg;
 assign restarted       = restarted_mask_reg;
@@ -233,6 +257,13 @@ assign sts_count       = {n_answered_reg, n_restarted_reg, n_failed_reg, n_expir
 
 always @(posedge clk) begin
     now_reg          <= now_reg + 1'b1;
+    lk_hit_reg       <= write && peer == lk_peer;
+    ev_hit_reg       <= write && peer == ev_peer;
+    ev_read_reg      <= ev_read;
+    retries_less_reg <= retries_reg - 24'd1;
+    retries_none_reg <= (retries_reg == 24'd0);
+    lk_read_reg      <= lk_read;
+    entry_reg        <= entry;
     e1_valid_reg     <= ev_valid;
     e1_peer_reg      <= ev_peer;
     e1_type_reg      <= ev_type;
@@ -270,10 +301,18 @@ always @(posedge clk) begin
         q_count_reg <= count;
     end
 
-    // what was sent is no longer due; what becomes due in this cycle is
-    if (hd_sent && hd_sent_type == TYPE_HELLO)     hello_reg[hd_sent_peer]    <= 1'b0;
-    if (hd_sent && hd_sent_type == TYPE_HELLO_ACK) helloack_reg[hd_sent_peer] <= 1'b0;
-    if (q_hello) hello_reg[q_peer_reg] <= 1'b1;
+    // what was sent is no longer due; what became due in that cycle, or does in this one, is
+    sent_hello_reg    <= hd_sent && hd_sent_type == TYPE_HELLO;
+    sent_helloack_reg <= hd_sent && hd_sent_type == TYPE_HELLO_ACK;
+    sent_peer_reg     <= hd_sent_peer;
+    hello_new_reg     <= {PEERS_N{1'b0}};
+    helloack_new_reg  <= {PEERS_N{1'b0}};
+    hello_reg    <= hello_reg & ~hello_told;
+    helloack_reg <= helloack_reg & ~helloack_told;
+    if (q_hello) begin
+        hello_reg[q_peer_reg]     <= 1'b1;
+        hello_new_reg[q_peer_reg] <= 1'b1;
+    end
 
     if (q_fails) begin
         fail_valid_reg <= 1'b1;
@@ -284,7 +323,8 @@ always @(posedge clk) begin
     if (fail_go) begin
         up_reg[fail_peer_reg]     <= 1'b0;
         failed_reg[fail_peer_reg] <= 1'b1;
-        hello_reg[fail_peer_reg]  <= known_reg[fail_peer_reg];
+        hello_reg[fail_peer_reg]     <= known_reg[fail_peer_reg];
+        hello_new_reg[fail_peer_reg] <= known_reg[fail_peer_reg];
     end
 
     if (progress_valid) touched_reg[progress_peer] <= 1'b1;
@@ -298,8 +338,14 @@ always @(posedge clk) begin
             if (e1_helloack || !up_reg[e1_peer_reg]) touched_reg[e1_peer_reg] <= 1'b1;
             if (!up_reg[e1_peer_reg]) hello_reg[e1_peer_reg] <= 1'b0;
         end
-        if (hello_now) hello_reg[e1_peer_reg]    <= 1'b1;
-        if (e1_hello)  helloack_reg[e1_peer_reg] <= 1'b1;
+        if (hello_now) begin
+            hello_reg[e1_peer_reg]     <= 1'b1;
+            hello_new_reg[e1_peer_reg] <= 1'b1;
+        end
+        if (e1_hello) begin
+            helloack_reg[e1_peer_reg]     <= 1'b1;
+            helloack_new_reg[e1_peer_reg] <= 1'b1;
+        end
         if (newer && theirs != 8'd0) restarted_mask_reg[e1_peer_reg] <= 1'b1;
     end
     restarted_reg <= newer && theirs != 8'd0;
@@ -307,7 +353,10 @@ always @(posedge clk) begin
     if (cfg_peer) begin
         known_reg[cfg_index] <= cfg_data[80];
         if (!cfg_data[80])           hello_reg[cfg_index] <= 1'b0;
-        else if (!up_reg[cfg_index]) hello_reg[cfg_index] <= 1'b1;
+        else if (!up_reg[cfg_index]) begin
+            hello_reg[cfg_index]     <= 1'b1;
+            hello_new_reg[cfg_index] <= 1'b1;
+        end
     end
     if (cfg_value && cfg_addr[23:0] == 24'd1) rto_reg     <= cfg_data[23:0];
     if (cfg_value && cfg_addr[23:0] == 24'd2) retries_reg <= cfg_data[23:0];
@@ -329,6 +378,8 @@ always @(posedge clk) begin
         ever_reg           <= {PEERS_N{1'b0}};
         failed_reg         <= {PEERS_N{1'b0}};
         hello_reg          <= {PEERS_N{1'b0}};
+        sent_hello_reg     <= 1'b0;
+        sent_helloack_reg  <= 1'b0;
         helloack_reg       <= {PEERS_N{1'b0}};
         touched_reg        <= {PEERS_N{1'b0}};
         heard_reg          <= {PEERS_N{1'b0}};

@@ -205,6 +205,15 @@ always @(posedge clk) begin
     end
 end
 
+// n >= k, for k a constant: no carry chain
+function at_least(input [10:0] n, input [10:0] k);
+    integer j;
+    begin
+        at_least = 1'b1;
+        for (j = 0; j < 11; j = j + 1) at_least = k[j] ? (n[j] && at_least) : (n[j] || at_least);
+    end
+endfunction
+
 // ---- the reply: its numbers, then the stored beats with the first one patched
 
 reg          is_arp_reg, zero_reg;
@@ -225,6 +234,7 @@ wire [511:0] stored;
 wire [16:0]  ip_fold   = {1'b0, ip_sum_reg[15:0]} + {14'd0, ip_sum_reg[18:16]};
 wire [15:0]  echo_fold = echo_sum_reg[15:0] + {15'd0, echo_sum_reg[16]};
 wire [10:0]  frame_end = total_reg + 11'd13;    // the reply's last byte
+reg  [10:0]  end_reg;
 integer      k;
 
 axis_ram #(.DATA_W(512), .DEPTH(BEATS), .FWD_EN(0), .STYLE("auto")) u_store (
@@ -250,15 +260,16 @@ always @(posedge clk) begin
             // 0x4500, length, 0x4000, 0x4001, both addresses: at most 7 * 65535 < 2^19
             ip_sum_reg    <= 19'h0c501 + {8'd0, total_reg} + {3'd0, id_ip[31:16]} + {3'd0, id_ip[15:0]} + {3'd0, ip_reg[31:16]} + {3'd0, ip_reg[15:0]};
             echo_sum_reg  <= {1'b0, ~check_reg} + 17'h0f7ff;
+            end_reg       <= frame_end;
             last_beat_reg <= is_arp_reg ? 5'd0 : frame_end[10:6];
             state_reg     <= FOLD;
         end
         FOLD: begin
             ip_check_reg   <= ~(ip_fold[15:0] + {15'd0, ip_fold[16]});
             echo_check_reg <= (zero_reg && echo_fold == 16'hffff) ? 16'hffff : ~echo_fold;
-            for (k = 42; k < 60; k = k + 1) first_keep_reg[k] <= !is_arp_reg && (frame_end >= k[10:0]);
+            for (k = 42; k < 60; k = k + 1) first_keep_reg[k] <= !is_arp_reg && at_least(end_reg, k[10:0]);
             // at least 60 bytes
-            for (k = 0; k < 64; k = k + 1) last_keep_reg[k] <= (last_beat_reg == 5'd0 && k < 60) || (!is_arp_reg && frame_end[5:0] >= k[5:0]);
+            for (k = 0; k < 64; k = k + 1) last_keep_reg[k] <= (last_beat_reg == 5'd0 && k < 60) || (!is_arp_reg && at_least({5'd0, end_reg[5:0]}, k[10:0]));
             rd_beat_reg <= 5'd0;
             sent_reg    <= 1'b0;
             state_reg   <= SEND;

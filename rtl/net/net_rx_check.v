@@ -46,6 +46,7 @@ module net_rx_check #(
     output reg  [7:0]        c_credit,
     output reg  [143:0]      c_head,        // bytes 46 to 63
     output reg  [PEER_W-1:0] c_node,
+    output wire [PEER_W-1:0] n_node,        // c_node of the next cycle, where a beat comes then
     output reg               c_empty,       // data of no payload, and not of type control
     output wire [12:0]       c_causes,
     output reg               c_arp,
@@ -72,6 +73,8 @@ reg [511:0] p1_data_reg;
 reg [63:0]  p1_keep_reg;
 reg [4:0]   p1_beat_reg;
 reg         in_frame_reg;
+reg [84:0]  p1_pair_reg;        // sums of two half-words of the IPv4 header, as if it were a first beat
+integer     k;
 
 always @(posedge clk) begin
     p1_valid_reg <= mac_rx_tvalid;
@@ -83,6 +86,9 @@ always @(posedge clk) begin
         p1_keep_reg  <= mac_rx_tkeep;
         p1_beat_reg  <= !in_frame_reg ? 5'd0 : (p1_beat_reg == 5'd31) ? 5'd31 : p1_beat_reg + 5'd1;
         in_frame_reg <= !mac_rx_tlast;
+        for (k = 0; k < 5; k = k + 1)
+            p1_pair_reg[17*k +: 17] <= {1'b0, mac_rx_tdata[112 + 32*k +: 8], mac_rx_tdata[120 + 32*k +: 8]}
+                                     + {1'b0, mac_rx_tdata[128 + 32*k +: 8], mac_rx_tdata[136 + 32*k +: 8]};
     end
     if (rst) begin
         p1_valid_reg <= 1'b0;
@@ -104,6 +110,7 @@ wire [15:0]  h_udp_len   = {p1_data_reg[311:304], p1_data_reg[319:312]};
 wire [7:0]   h_kind      = p1_data_reg[343:336];
 wire [15:0]  h_node      = {p1_data_reg[359:352], p1_data_reg[367:360]};
 wire [80:0]  entry;
+wire         unused = &{1'b0, h_ip};
 
 genvar g;
 generate
@@ -133,7 +140,7 @@ reg              p2_beyond_reg;     // node number above the table
 reg [80:0]       p2_entry_reg;
 reg [79:0]       p2_source_reg;     // {ip, mac}
 reg [15:0]       p2_want_reg;       // bytes that the frame must have
-reg [17:0]       p2_sum_a_reg, p2_sum_b_reg, p2_sum_c_reg, p2_sum_d_reg;
+reg [18:0]       p2_sum_a_reg, p2_sum_b_reg;
 reg              p2_mine_reg, p2_all_reg, p2_arp_reg, p2_ip_reg, p2_icmp_reg, p2_udp_reg;
 reg              p2_ver_bad_reg, p2_frag_reg, p2_dst_bad_reg, p2_port_bad_reg, p2_kind_bad_reg, p2_size_bad_reg, p2_empty_reg;
 
@@ -159,11 +166,9 @@ always @(posedge clk) begin
             p2_entry_reg    <= entry;
             p2_source_reg   <= {h_src_ip, h_src_mac};
             p2_want_reg     <= h_udp_len + 16'd34;
-            // each at most 3 * 65535 < 2^18
-            p2_sum_a_reg    <= {2'd0, h_ip[15:0]} + {2'd0, h_ip[31:16]} + {2'd0, h_ip[47:32]};
-            p2_sum_b_reg    <= {2'd0, h_ip[63:48]} + {2'd0, h_ip[79:64]} + {2'd0, h_ip[95:80]};
-            p2_sum_c_reg    <= {2'd0, h_ip[111:96]} + {2'd0, h_ip[127:112]};
-            p2_sum_d_reg    <= {2'd0, h_ip[143:128]} + {2'd0, h_ip[159:144]};
+            // at most 6 * 65535 < 2^19
+            p2_sum_a_reg    <= {2'd0, p1_pair_reg[0 +: 17]} + {2'd0, p1_pair_reg[17 +: 17]} + {2'd0, p1_pair_reg[34 +: 17]};
+            p2_sum_b_reg    <= {2'd0, p1_pair_reg[51 +: 17]} + {2'd0, p1_pair_reg[68 +: 17]};
             p2_mine_reg     <= (h_dst_mac == id_mac);
             p2_all_reg      <= (h_dst_mac == {48{1'b1}});
             p2_arp_reg      <= (h_ethertype == 16'h0806);
@@ -188,8 +193,10 @@ end
 wire [10:0] bytes  = {p2_beat_reg, 6'd0} + {4'd0, p2_bytes_reg};
 wire        arp    = p2_arp_reg && (p2_mine_reg || p2_all_reg);
 wire        icmp   = p2_ip_reg && p2_icmp_reg && p2_mine_reg;
-reg  [19:0] c_sum;
-reg         sum_matters_reg;
+// sum = n * 65535 with n <= 10 is {n - 1, 16'hffff - (n - 1)}; 16'hffff - k is all ones above the low four bits, and those are ~k
+wire [19:0] sum = {1'b0, p2_sum_a_reg} + {1'b0, p2_sum_b_reg};
+wire        sum_right = (sum[15:4] == 12'hfff) && (sum[3:0] == ~sum[19:16]);
+reg         sum_bad_reg;
 reg  [5:0]  low_reg;        // causes 0 to 5
 reg  [5:0]  high_reg;       // causes 7 to 12
 
@@ -210,8 +217,7 @@ always @(posedge clk) begin
         c_empty <= p2_empty_reg;
         c_arp   <= arp;
         c_icmp  <= icmp;
-        c_sum   <= {2'd0, p2_sum_a_reg} + {2'd0, p2_sum_b_reg} + {2'd0, p2_sum_c_reg} + {2'd0, p2_sum_d_reg};
-        sum_matters_reg <= !arp;
+        sum_bad_reg     <= !arp && !sum_right;
         low_reg[0]      <= p2_bad_reg;
         low_reg[5:1]    <= arp ? 5'd0 : {!p2_udp_reg && !p2_icmp_reg, p2_frag_reg, p2_ver_bad_reg, !p2_ip_reg, !p2_mine_reg};
         high_reg[0]     <= p2_dst_bad_reg && !arp;
@@ -222,10 +228,8 @@ always @(posedge clk) begin
     if (rst) c_valid <= 1'b0;
 end
 
-// sum = n * 65535 with n <= 10 is {n - 1, 16'hffff - (n - 1)}; 16'hffff - k is all ones above the low four bits, and those are ~k
-wire sum_right = (c_sum[15:4] == 12'hfff) && (c_sum[3:0] == ~c_sum[19:16]);
-
-assign c_causes = {high_reg, sum_matters_reg && !sum_right, low_reg};
+assign n_node   = p2_node_reg;
+assign c_causes = {high_reg, sum_bad_reg, low_reg};
 assign sts_busy = in_frame_reg || p1_valid_reg || p2_valid_reg || c_valid;
 
 endmodule

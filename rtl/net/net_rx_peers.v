@@ -82,26 +82,28 @@ assign ev_next     = ev_fresh ? (ev_seq == FIRST) : (ev_seq == ev_number);      
 assign ev_distance = ev_seq - ev_expected;
 assign hd_expected = hd_fresh ? FIRST : hd_number;
 
-// ---- cells: two counts per peer, each with one writer
+// ---- cells: two counts per peer, each with one writer; so wide that quota - held is right as a signed number
 
-wire [COUNT_W-1:0] ev_count, hd_count, release_count, hd_handed;
+localparam SUM_W = ((COUNT_W > 9) ? COUNT_W : 9) + 1;
+
+wire [SUM_W-1:0]   ev_count, hd_count, release_count, hd_handed;
 wire [7:0]         hd_quota;
 wire               cfg_peer = cfg_we && cfg_addr[27:24] == 4'd1 && cfg_addr[23:PEER_W] == {(24-PEER_W){1'b0}};
 
-net_table #(.DATA_W(COUNT_W), .DEPTH(PEERS_N)) u_ev_count (
+net_table #(.DATA_W(SUM_W), .DEPTH(PEERS_N)) u_ev_count (
     .clk(clk), .clear(rst), .wr_en(ev_accept), .wr_addr(ev_peer), .wr_data(ev_count + 1'b1), .rd_addr(ev_peer), .rd_data(ev_count)
 );
 
-net_table #(.DATA_W(COUNT_W), .DEPTH(PEERS_N)) u_hd_count (
+net_table #(.DATA_W(SUM_W), .DEPTH(PEERS_N)) u_hd_count (
     .clk(clk), .clear(rst), .wr_en(ev_accept), .wr_addr(ev_peer), .wr_data(ev_count + 1'b1), .rd_addr(hd_peer), .rd_data(hd_count)
 );
 
-net_table #(.DATA_W(COUNT_W), .DEPTH(PEERS_N)) u_release (
+net_table #(.DATA_W(SUM_W), .DEPTH(PEERS_N)) u_release (
     .clk(clk), .clear(rst), .wr_en(release_valid), .wr_addr(release_peer), .wr_data(release_count + 1'b1),
     .rd_addr(release_peer), .rd_data(release_count)
 );
 
-net_table #(.DATA_W(COUNT_W), .DEPTH(PEERS_N)) u_handed (
+net_table #(.DATA_W(SUM_W), .DEPTH(PEERS_N)) u_handed (
     .clk(clk), .clear(rst), .wr_en(release_valid), .wr_addr(release_peer), .wr_data(release_count + 1'b1),
     .rd_addr(hd_peer), .rd_data(hd_handed)
 );
@@ -110,10 +112,9 @@ net_table #(.DATA_W(8), .DEPTH(PEERS_N)) u_quota (
     .clk(clk), .clear(rst), .wr_en(cfg_peer), .wr_addr(cfg_addr[PEER_W-1:0]), .wr_data(cfg_quota), .rd_addr(hd_peer), .rd_data(hd_quota)
 );
 
-wire [COUNT_W-1:0] hd_held = hd_count - hd_handed;
-wire [15:0]        hd_held16 = {{(16-COUNT_W){1'b0}}, hd_held};
+wire [SUM_W-1:0] hd_left = {{(SUM_W-8){1'b0}}, hd_quota} + hd_handed - hd_count;
 
-assign hd_credit = ({8'd0, hd_quota} < hd_held16) ? 8'd0 : hd_quota - hd_held16[7:0];
+assign hd_credit = hd_left[SUM_W-1] ? 8'd0 : hd_left[7:0];
 
 // ---- registers and time
 
@@ -133,10 +134,11 @@ always @(posedge clk) begin
     end
 end
 
-// ---- q: the events one cycle later. hd_sent of that cycle has read the tables after them, so it has told them: it wins
+// ---- q: the events one cycle later, and so is hd_sent: what came in its cycle it has not told, and stays
 
 reg               q_accept_reg, q_gap_reg, q_dup_reg, q_release_reg, q_quota_reg;
-reg  [PEER_W-1:0] q_peer_reg, q_release_peer_reg, q_quota_peer_reg;
+reg  [PEER_W-1:0] q_peer_reg, q_release_peer_reg, q_quota_peer_reg, q_sent_peer_reg;
+reg               q_sent_reg, q_nacked_reg;
 reg [PEERS_N-1:0] live_reg;         // a frame with right epochs came since the link's reset
 reg [PEERS_N-1:0] arrived_reg;      // accepted, not told
 reg [PEERS_N-1:0] freed_reg;        // handed on, not told
@@ -154,11 +156,11 @@ wire              q_freed   = q_release_reg && live_reg[q_release_peer_reg];
 wire              q_nack    = q_gap_reg && live_reg[q_peer_reg] && !hold_reg[q_peer_reg];
 
 axis_lutram #(.DATA_W(TIME_W), .DEPTH(PEERS_N)) u_arrived_at (
-    .clk(clk), .wr_en(q_arrived && !arrived_reg[q_peer_reg]), .wr_addr(q_peer_reg), .wr_data(ack_at_reg), .rd_addr(scan_reg), .rd_data(arrived_at)
+    .clk(clk), .wr_en(q_arrived && (!arrived_reg[q_peer_reg] || told_mask[q_peer_reg])), .wr_addr(q_peer_reg), .wr_data(ack_at_reg), .rd_addr(scan_reg), .rd_data(arrived_at)
 );
 
 axis_lutram #(.DATA_W(TIME_W), .DEPTH(PEERS_N)) u_freed_at (
-    .clk(clk), .wr_en(q_freed && !freed_reg[q_release_peer_reg]), .wr_addr(q_release_peer_reg), .wr_data(ack_at_reg),
+    .clk(clk), .wr_en(q_freed && (!freed_reg[q_release_peer_reg] || told_mask[q_release_peer_reg])), .wr_addr(q_release_peer_reg), .wr_data(ack_at_reg),
     .rd_addr(scan_reg), .rd_data(freed_at)
 );
 
@@ -170,11 +172,12 @@ function [PEERS_N-1:0] one_hot(input enable, input [PEER_W-1:0] index);
     one_hot = enable ? (ONE << index) : {PEERS_N{1'b0}};
 endfunction
 
+wire [PEERS_N-1:0] told_mask  = one_hot(q_sent_reg, q_sent_peer_reg);
+wire [PEERS_N-1:0] nacked_mask = one_hot(q_nacked_reg, q_sent_peer_reg);
 wire [PEERS_N-1:0] reset_mask = one_hot(link_reset, link_reset_peer);
-wire [PEERS_N-1:0] told_mask  = one_hot(hd_sent, hd_sent_peer) | reset_mask;
-wire [PEERS_N-1:0] nacked_mask = one_hot(hd_sent && hd_sent_nack, hd_sent_peer) | reset_mask;
 wire               scan_due   = (arrived_reg[scan_reg] && !arrived_left[TIME_W-1]) || (freed_reg[scan_reg] && !freed_left[TIME_W-1]);
-wire [PEERS_N-1:0] due_mask   = one_hot(scan_due, scan_reg) | one_hot(q_dup_reg && live_reg[q_peer_reg], q_peer_reg)
+wire [PEERS_N-1:0] scan_mask  = one_hot(scan_due, scan_reg);
+wire [PEERS_N-1:0] due_mask   = one_hot(q_dup_reg && live_reg[q_peer_reg], q_peer_reg)
                               | one_hot(q_quota_reg && live_reg[q_quota_peer_reg], q_quota_peer_reg);
 
 always @(posedge clk) begin
@@ -184,16 +187,19 @@ always @(posedge clk) begin
     q_peer_reg         <= ev_peer;
     q_release_reg      <= release_valid;
     q_release_peer_reg <= release_peer;
+    q_sent_reg         <= hd_sent;
+    q_nacked_reg       <= hd_sent && hd_sent_nack;
+    q_sent_peer_reg    <= hd_sent_peer;
     q_quota_reg        <= cfg_peer;
     q_quota_peer_reg   <= cfg_addr[PEER_W-1:0];
     scan_reg           <= scan_reg + 1'b1;
 
     fresh_reg   <= (fresh_reg | reset_mask) & ~one_hot(ev_accept, ev_peer);
     live_reg    <= (live_reg & ~reset_mask) | one_hot(ev_right, ev_peer);
-    arrived_reg <= (arrived_reg | one_hot(q_arrived, q_peer_reg)) & ~told_mask;
-    freed_reg   <= (freed_reg | one_hot(q_freed, q_release_peer_reg)) & ~told_mask;
-    due_reg     <= (due_reg | due_mask) & ~told_mask;
-    nack_reg    <= (nack_reg | one_hot(q_nack, q_peer_reg)) & ~nacked_mask;
+    arrived_reg <= ((arrived_reg & ~told_mask) | one_hot(q_arrived, q_peer_reg)) & ~reset_mask;
+    freed_reg   <= ((freed_reg & ~told_mask) | one_hot(q_freed, q_release_peer_reg)) & ~reset_mask;
+    due_reg     <= (((due_reg | scan_mask) & ~told_mask) | due_mask) & ~reset_mask;
+    nack_reg    <= ((nack_reg & ~nacked_mask) | one_hot(q_nack, q_peer_reg)) & ~reset_mask;
     hold_reg    <= ((hold_reg & ~one_hot(!hold_left[TIME_W-1], scan_reg) & ~one_hot(q_accept_reg, q_peer_reg)) | one_hot(q_nack, q_peer_reg))
                  & ~reset_mask;
 
@@ -203,6 +209,8 @@ always @(posedge clk) begin
         q_dup_reg     <= 1'b0;
         q_release_reg <= 1'b0;
         q_quota_reg   <= 1'b0;
+        q_sent_reg    <= 1'b0;
+        q_nacked_reg  <= 1'b0;
         scan_reg      <= {PEER_W{1'b0}};
         fresh_reg     <= {PEERS_N{1'b1}};
         live_reg      <= {PEERS_N{1'b0}};
@@ -214,8 +222,8 @@ always @(posedge clk) begin
     end
 end
 
-assign ack_due  = due_reg;
-assign nack_due = nack_reg;
+assign ack_due  = due_reg & ~told_mask;
+assign nack_due = nack_reg & ~nacked_mask;
 
 endmodule
 

@@ -62,11 +62,12 @@ reg  [PORTS-1:0]       promised_reg;    // next_reg of output o is not empty
 reg  [PORTS-1:0]       soon_reg;        // output o is free, or its owner is about to leave
 
 reg                    lane_reg, lane_multi_reg, lane_asked_reg, lane_turn_reg;
-reg  [PORTS-1:0]       lane_in_reg, lane_mask_reg;
+reg  [PORTS-1:0]       lane_in_reg, lane_mask_reg;      // 0 without lane_reg
 reg  [PORTS-1:0]       scan_in_reg, scan_out_reg;
 reg                    scan_hit_reg;
 
-reg  [PORTS-1:0]       multi_mask_won, ready_in, ready_out, asked_in, asked_out, is_late_in;
+reg  [PORTS-1:0]       multi_mask_won, ready_in, ready_out, asked_in, is_late_in;
+reg  [PORTS-1:0]       asked_out_reg;   // output o is on offer
 reg                    scan_hit, lane_has, lane_took;
 wire [PORTS-1:0]       multi_won;
 wire [PORTS*PORTS-1:0] won;
@@ -74,8 +75,8 @@ reg  [PORTS*PORTS-1:0] owner_taken;     // owner_taken[o*PORTS + i]: input i tak
 integer i, o, n;
 
 assign own      = own_reg;
-assign hold_in  = lane_reg ? lane_in_reg : {PORTS{1'b0}};
-assign hold_out = (lane_reg ? lane_mask_reg : {PORTS{1'b0}}) | ~room;     // turns end there too
+assign hold_in  = lane_in_reg;
+assign hold_out = lane_mask_reg | ~room;    // turns end there too
 
 // ---- what is on offer now, and what is taken
 
@@ -84,7 +85,6 @@ always @* begin
     o           = 0;  // a loop variable too must not be kept: no latch
     offer       = {PORTS*Q{1'b0}};
     asked_in    = multi_in_reg;
-    asked_out   = (multi_in_reg != {PORTS{1'b0}}) ? lane_mask_reg : {PORTS{1'b0}};
     owner_taken = {PORTS*PORTS{1'b0}};
     lane_took   = 1'b0;
     shut_out    = {PORTS*PORTS{1'b0}};
@@ -93,18 +93,17 @@ always @* begin
         for (o = 0; o < PORTS; o = o + 1) begin
             offer[i*Q + o] = offer_reg[o*PORTS + i];
             asked_in[i]    = asked_in[i] | offer_reg[o*PORTS + i];
-            asked_out[o]   = asked_out[o] | offer_reg[o*PORTS + i];
             owner_taken[o*PORTS + i] = took[i*Q + o] | (took[i*Q + PORTS] & lane_mask_reg[o]);
         end
         // an input in the lane has no other offer in that cycle
         if (lane_in_reg[i] && lane_asked_reg && taken[i]) lane_took = 1'b1;
     end
     ready_in  = open & ~asked_in;
-    ready_out = soon_reg & ~promised_reg & ~asked_out & room;
+    ready_out = soon_reg & ~promised_reg & ~asked_out_reg & room;
     shut_in   = asked_in | hold_in;
     for (i = 0; i < PORTS; i = i + 1) begin
         for (o = 0; o < PORTS; o = o + 1) begin
-            shut_out[i*PORTS + o] = asked_out[o] | (promised_reg[o] & ~next_reg[o*PORTS + i]) | hold_out[o];
+            shut_out[i*PORTS + o] = asked_out_reg[o] | (promised_reg[o] & ~next_reg[o*PORTS + i]) | hold_out[o];
         end
     end
 end
@@ -154,6 +153,8 @@ always @(posedge clk) begin
     if (lane_reg) begin
         if (lane_over) begin
             lane_reg      <= 1'b0;
+            lane_in_reg   <= {PORTS{1'b0}};
+            lane_mask_reg <= {PORTS{1'b0}};
             lane_turn_reg <= lane_multi_reg;
         end
     end else if (scan_goes) begin
@@ -174,6 +175,8 @@ always @(posedge clk) begin
     end
     if (rst) begin
         lane_reg       <= 1'b0;
+        lane_in_reg    <= {PORTS{1'b0}};
+        lane_mask_reg  <= {PORTS{1'b0}};
         lane_asked_reg <= 1'b0;
         lane_turn_reg  <= 1'b0;
         multi_in_reg   <= {PORTS{1'b0}};
@@ -189,7 +192,11 @@ genvar g;
 generate
 for (g = 0; g < PORTS; g = g + 1) begin : g_out
     reg  [PORTS-1:0] req, leaves, ends;
-    reg  [PORTS-1:0] stays, now;
+    wire [PORTS-1:0] mine = own_reg[g*PORTS +: PORTS];
+    wire [PORTS-1:0] next = next_reg[g*PORTS +: PORTS];
+    wire             goes = ((mine & leaves) != {PORTS{1'b0}});
+    wire             stays = (mine != {PORTS{1'b0}}) && !goes;
+    wire             won_now = (owner_taken[g*PORTS +: PORTS] != {PORTS{1'b0}});
     integer          k;
 
     always @* begin
@@ -202,8 +209,6 @@ for (g = 0; g < PORTS; g = g + 1) begin : g_out
             leaves[k] = left[k*PORTS + g];
             ends[k]   = ending[k*PORTS + g];
         end
-        stays = own_reg[g*PORTS +: PORTS] & ~leaves;
-        now   = (stays != {PORTS{1'b0}}) ? stays : next_reg[g*PORTS +: PORTS];
     end
 
     net_switch_lru #(.N(PORTS)) u_pick (
@@ -211,18 +216,20 @@ for (g = 0; g < PORTS; g = g + 1) begin : g_out
     );
 
     always @(posedge clk) begin
+        asked_out_reg[g] <= (ready_out[g] && !hold_out[g] && req != {PORTS{1'b0}}) || (lane_go && lane_mask_reg[g]);
         offer_reg[g*PORTS +: PORTS] <= (ready_out[g] && !hold_out[g]) ? won[g*PORTS +: PORTS]
                                      : (lane_go && !lane_multi_reg && lane_mask_reg[g]) ? lane_in_reg : {PORTS{1'b0}};
-        if (stays == {PORTS{1'b0}}) begin
+        if (!stays) begin
             own_reg[g*PORTS +: PORTS]  <= promised_reg[g] ? next_reg[g*PORTS +: PORTS] : owner_taken[g*PORTS +: PORTS];
             next_reg[g*PORTS +: PORTS] <= promised_reg[g] ? owner_taken[g*PORTS +: PORTS] : {PORTS{1'b0}};
-            promised_reg[g]            <= promised_reg[g] && (owner_taken[g*PORTS +: PORTS] != {PORTS{1'b0}});
+            promised_reg[g]            <= promised_reg[g] && won_now;
         end else begin
             next_reg[g*PORTS +: PORTS] <= next_reg[g*PORTS +: PORTS] | owner_taken[g*PORTS +: PORTS];
-            promised_reg[g]            <= promised_reg[g] || (owner_taken[g*PORTS +: PORTS] != {PORTS{1'b0}});
+            promised_reg[g]            <= promised_reg[g] || won_now;
         end
-        soon_reg[g] <= (now == {PORTS{1'b0}}) ? (owner_taken[g*PORTS +: PORTS] == {PORTS{1'b0}}) : ((now & ends) != {PORTS{1'b0}});
+        soon_reg[g] <= stays ? ((mine & ends) != {PORTS{1'b0}}) : promised_reg[g] ? ((next & ends) != {PORTS{1'b0}}) : !won_now;
         if (rst) begin
+            asked_out_reg[g]            <= 1'b0;
             offer_reg[g*PORTS +: PORTS] <= {PORTS{1'b0}};
             own_reg[g*PORTS +: PORTS]   <= {PORTS{1'b0}};
             next_reg[g*PORTS +: PORTS]  <= {PORTS{1'b0}};

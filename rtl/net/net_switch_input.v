@@ -71,6 +71,7 @@ localparam KEEP_W = DATA_W / 8;
 localparam TURN_W = BEAT_W + 1;
 localparam [TURN_W-1:0] TURN_OPEN = (BEATS > 3) ? BEATS - 3 : 1;   // beats after which a turn lets others in: three before its end
 localparam [BEAT_W:0] NEAR = 2;
+localparam [CELL_W+1:0] THREE = 3;
 localparam [BEAT_W-1:0] SECOND = 1;
 
 generate
@@ -101,10 +102,21 @@ net_switch_store #(.PORTS(PORTS), .CELLS(CELLS), .BEATS(BEATS), .CUT(CUT), .ALLO
 
 // ---- queues: rings of {single, cell}; the multicast one has the mask too
 
-wire                     push_multi = (push_mask & (push_mask - {{(PORTS-1){1'b0}}, 1'b1})) != {PORTS{1'b0}};
+reg                      push_multi, push_some;
+integer                  b;
+
+always @* begin
+    push_multi = 1'b0;
+    push_some  = 1'b0;
+    for (b = 0; b < PORTS; b = b + 1) begin
+        push_multi = push_multi || (push_some && push_mask[b]);
+        push_some  = push_some || push_mask[b];
+    end
+end
+
 wire [QUEUES-1:0]        push_q = push ? (push_multi ? {1'b1, {PORTS{1'b0}}} : {1'b0, push_mask}) : {QUEUES{1'b0}};
 wire [QUEUES-1:0]        pop_q;
-reg  [QUEUES-1:0]        has_reg, more_reg;     // a queue holds one message, two
+reg  [QUEUES-1:0]        has_reg, more_reg;     // a queue holds one message, two; three_reg: three
 wire [QUEUES*CELL_W-1:0] head_cell;
 wire [QUEUES-1:0]        head_single;
 reg  [PORTS-1:0]         age_reg, late_reg;
@@ -115,8 +127,11 @@ for (g = 0; g < QUEUES; g = g + 1) begin : g_queue
     localparam ENTRY_W = CELL_W + 1 + ((g == PORTS) ? PORTS : 0);
     reg  [CELL_W-1:0]  wr_reg, rd_reg;
     reg  [CELL_W:0]    count_reg;
-    wire [CELL_W:0]    kept = count_reg + {{CELL_W{1'b0}}, push_q[g]};
-    wire [CELL_W:0]    less = kept - 1'b1;
+    reg                three_reg;
+    wire               grows   = push_q[g] && !pop_q[g];
+    wire               shrinks = pop_q[g] && !push_q[g];
+    wire [CELL_W:0]    plus  = count_reg + 1'b1;
+    wire [CELL_W:0]    minus = count_reg - 1'b1;
     wire [ENTRY_W-1:0] entry_in, entry_out;
 
     axis_lutram #(.DATA_W(ENTRY_W), .DEPTH(CELLS)) u_ring (
@@ -134,15 +149,24 @@ for (g = 0; g < QUEUES; g = g + 1) begin : g_queue
     always @(posedge clk) begin
         if (push_q[g]) wr_reg <= wr_reg + 1'b1;
         if (pop_q[g])  rd_reg <= rd_reg + 1'b1;
-        count_reg   <= pop_q[g] ? less : kept;
-        has_reg[g]  <= pop_q[g] ? (less != {(CELL_W+1){1'b0}}) : (kept != {(CELL_W+1){1'b0}});
-        more_reg[g] <= pop_q[g] ? (less[CELL_W:1] != {CELL_W{1'b0}}) : (kept[CELL_W:1] != {CELL_W{1'b0}});
+        if (grows) begin
+            count_reg   <= plus;
+            has_reg[g]  <= 1'b1;
+            more_reg[g] <= has_reg[g];
+            three_reg   <= more_reg[g];
+        end else if (shrinks) begin
+            count_reg   <= minus;
+            has_reg[g]  <= more_reg[g];
+            more_reg[g] <= three_reg;
+            three_reg   <= ({1'b0, count_reg} > THREE);
+        end
         if (rst) begin
             wr_reg      <= {CELL_W{1'b0}};
             rd_reg      <= {CELL_W{1'b0}};
             count_reg   <= {(CELL_W+1){1'b0}};
             has_reg[g]  <= 1'b0;
             more_reg[g] <= 1'b0;
+            three_reg   <= 1'b0;
         end
     end
 end
@@ -248,8 +272,8 @@ wire              more     = run_reg ? run_more && free_way : fetch_reg ? fetch_
 wire              fresh    = !run_reg && (idle || !turn_on_reg);
 wire [TURN_W-1:0] turn_now = fresh ? {TURN_W{1'b0}} : turn_reg;
 wire              spent    = (turn_reg >= TURN_OPEN);
-wire              held     = hold_in || ((hold_out & run_mask_reg) != {PORTS{1'b0}});
-wire              leaving  = run_near && (spent || !run_more || held);  // others are let in before this message ends
+reg               held_reg;             // this input or an output of the message that runs must fall free, one cycle ago
+wire              leaving  = run_near && (spent || !run_more || held_reg);  // others are let in before this message ends
 
 wire [QUEUES-1:0] taken_q  = (fetch_reg ? cur_q_reg : {QUEUES{1'b0}}) | (next_reg ? next_q_reg : {QUEUES{1'b0}});
 
@@ -263,6 +287,7 @@ assign ending  = (leaving ? run_mask_reg : {PORTS{1'b0}})
                | ((out_valid_reg && out_last_reg && out_leave_reg && !m_axis_tready) ? out_mask_reg : {PORTS{1'b0}});
 
 always @(posedge clk) begin
+    held_reg <= run_reg && (hold_in || (hold_out & run_mask_reg) != {PORTS{1'b0}});
     turn_reg <= (issue && !turn_now[BEAT_W]) ? turn_now + 1'b1 : turn_now;
     if (start) begin
         run_cell_reg <= start_cell;
@@ -318,6 +343,7 @@ always @(posedge clk) begin
         next_reg      <= 1'b0;
         open_reg      <= 1'b0;
         turn_on_reg   <= 1'b0;
+        held_reg      <= 1'b0;
         out_valid_reg <= 1'b0;
     end
 end

@@ -28,19 +28,36 @@ if (DEPTH < 2 || (1 << $clog2(DEPTH)) != DEPTH) begin : g_depth
 end
 endgenerate
 
-reg [DEPTH-1:0] written_reg;
-initial written_reg = {DEPTH{1'b0}};
-wire [DATA_W-1:0] entry;
+// One mark for a row of BANKS entries: the first write to a row gives its other entries zero
+localparam BANKS = (DEPTH > 64) ? 4 : 1;
+localparam ROWS  = DEPTH / BANKS;
+localparam ROW_W = $clog2(ROWS);
 
-axis_lutram #(.DATA_W(DATA_W), .DEPTH(DEPTH)) u_mem (
-    .clk(clk), .wr_en(wr_en), .wr_addr(wr_addr), .wr_data(wr_data), .rd_addr(rd_addr), .rd_data(entry)
-);
+reg [ROWS-1:0] written_reg;
+initial written_reg = {ROWS{1'b0}};
+wire [BANKS*DATA_W-1:0] entry;
+wire                    fresh = !written_reg[wr_addr[ROW_W-1:0]];
 
-assign rd_data = written_reg[rd_addr] ? entry : {DATA_W{1'b0}};
+genvar g;
+generate
+for (g = 0; g < BANKS; g = g + 1) begin : g_bank
+    wire mine = (BANKS == 1) || ((wr_addr >> ROW_W) == g);
+
+    axis_lutram #(.DATA_W(DATA_W), .DEPTH(ROWS)) u_mem (
+        .clk(clk), .wr_en(wr_en && (mine || fresh)), .wr_addr(wr_addr[ROW_W-1:0]), .wr_data(mine ? wr_data : {DATA_W{1'b0}}),
+        .rd_addr(rd_addr[ROW_W-1:0]), .rd_data(entry[g*DATA_W +: DATA_W])
+    );
+end
+if (BANKS == 1) begin : g_one
+    assign rd_data = written_reg[rd_addr] ? entry : {DATA_W{1'b0}};
+end else begin : g_some
+    assign rd_data = written_reg[rd_addr[ROW_W-1:0]] ? entry[{30'd0, rd_addr[$clog2(DEPTH)-1:ROW_W]}*DATA_W +: DATA_W] : {DATA_W{1'b0}};
+end
+endgenerate
 
 always @(posedge clk) begin
-    if (wr_en) written_reg[wr_addr] <= 1'b1;
-    if (clear) written_reg <= {DEPTH{1'b0}};
+    if (wr_en) written_reg[wr_addr[ROW_W-1:0]] <= 1'b1;
+    if (clear) written_reg <= {ROWS{1'b0}};
 end
 
 endmodule

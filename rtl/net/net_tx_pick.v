@@ -37,23 +37,39 @@ reg               valid_reg;
 wire [N-1:0] work = more_reg ? rest_reg : (req & {N{reload}});
 
 // first stage inside each group of eight, second stage between the groups: all groups at the same time
-reg [GROUPS-1:0]         any;
+reg [GROUPS-1:0]         any, several;
 reg [GROUPS*INDEX_W-1:0] low;
 reg [INDEX_W-1:0]        pick;
-reg                      two;   // more than one request is left
+reg [N-1:0]              rest;      // work without its lowest
+reg                      two;       // more than one request is left
+reg                      below;
 integer                  g, b;
 
 always @* begin
-    pick = {INDEX_W{1'b0}};
-    two  = 1'b0;
-    any  = {GROUPS{1'b0}};
-    low  = {GROUPS*INDEX_W{1'b0}};
-    for (g = GROUPS-1; g >= 0; g = g - 1) begin
+    pick    = {INDEX_W{1'b0}};
+    two     = 1'b0;
+    any     = {GROUPS{1'b0}};
+    several = {GROUPS{1'b0}};
+    low     = {GROUPS*INDEX_W{1'b0}};
+    rest    = work;
+    below   = 1'b0;
+    for (g = 0; g < GROUPS; g = g + 1) begin
         any[g] = |work[g*GROUP +: GROUP];
+        below  = 1'b0;
+        for (b = 0; b < GROUP; b = b + 1) begin
+            if (below && work[g*GROUP + b]) several[g] = 1'b1;
+            rest[g*GROUP + b] = work[g*GROUP + b] && below;
+            below = below || work[g*GROUP + b];
+        end
         for (b = GROUP-1; b >= 0; b = b - 1) if (work[g*GROUP + b]) low[g*INDEX_W +: INDEX_W] = g[INDEX_W-1:0] * GROUP[INDEX_W-1:0] + b[INDEX_W-1:0];
+    end
+    for (g = GROUPS-1; g >= 0; g = g - 1) begin
         if (any[g]) pick = low[g*INDEX_W +: INDEX_W];
-        two = two || ((work[g*GROUP +: GROUP] & (work[g*GROUP +: GROUP] - 1'b1)) != {GROUP{1'b0}});
-        for (b = g+1; b < GROUPS; b = b + 1) two = two || (any[g] && any[b]);
+        two = two || several[g];
+        for (b = 0; b < g; b = b + 1) begin
+            two = two || (any[g] && any[b]);
+            if (any[b]) rest[g*GROUP +: GROUP] = work[g*GROUP +: GROUP];
+        end
     end
 end
 
@@ -64,7 +80,7 @@ always @(posedge clk) begin
     if (!valid_reg || m_ready) begin
         valid_reg <= (any != {GROUPS{1'b0}});
         index_reg <= pick;
-        rest_reg  <= work & (work - 1'b1);
+        rest_reg  <= rest;
         more_reg  <= two;
     end
     if (rst) begin

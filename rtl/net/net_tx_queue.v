@@ -68,6 +68,8 @@ if (PEERS_N < 2 || PEERS_N > 64 || (1 << PEER_W) != PEERS_N) begin : g_peers
 end
 endgenerate
 
+wire unused = &{1'b0, put_tail[RING_W]};
+
 // number of the lowest set bit
 function [PEER_W-1:0] lowest(input [PEERS_N-1:0] mask);
     integer b;
@@ -91,11 +93,23 @@ reg [6:0]         close_n_reg;
 
 wire [PEERS_N-1:0] open    = known & ~discard;
 wire [PEERS_N-1:0] blocked = open & full_reg;
-wire [PEERS_N-1:0] p1_rest = p1_peers_reg & (p1_peers_reg - 1'b1);
+reg  [PEERS_N-1:0] p1_rest;     // without the lowest
+reg                p1_below;
 wire               p2_skip = p2_none_reg || !open[p2_peer_reg];
 wire               p2_done = p2_valid_reg && (p2_none_reg || !blocked[p2_peer_reg]);
 wire               p2_free = !p2_valid_reg || p2_done;
 wire               p1_last = (p1_rest == {PEERS_N{1'b0}});
+integer            p;
+
+always @* begin
+    p1_rest  = {PEERS_N{1'b0}};
+    p1_below = 1'b0;
+    for (p = 0; p < PEERS_N; p = p + 1) begin
+        p1_rest[p] = p1_peers_reg[p] && p1_below;
+        p1_below   = p1_below || p1_peers_reg[p];
+    end
+end
+
 wire               put     = p2_done && !p2_skip;
 wire [6:0]         users   = users_reg + {6'd0, put};
 
@@ -115,7 +129,8 @@ reg               k2_valid_reg;
 
 wire              k1_valid;
 wire [PEER_W-1:0] k1_peer;
-wire [RING_W:0]   k1_gone, put_gone;        // released so far
+wire [RING_W:0]   k1_gone;                  // released so far
+wire [RING_W-1:0] put_gone;                 // ~(released so far - 1)
 reg               k1_busy;
 integer           i;
 
@@ -129,7 +144,7 @@ wire              k1_end  = (k1_gone == una);
 wire              k2_free = !k2_valid_reg || rel_ready;
 wire              k1_step = k1_valid && !k1_end && !k1_busy && k2_free;
 wire [RING_W:0]   k1_next = k1_gone + 1'b1;
-wire [RING_W:0]   put_level = put_tail + 1'b1 - put_gone;     // with the message put now
+wire              put_full = ((put_tail[RING_W-1:0] ^ put_gone) == {RING_W{1'b1}});     // WINDOW_N with the message put now
 
 assign una_peer = k1_peer;
 
@@ -141,8 +156,8 @@ net_table #(.DATA_W(RING_W + 1), .DEPTH(PEERS_N)) u_gone_release (
     .clk(clk), .clear(rst), .wr_en(k1_step), .wr_addr(k1_peer), .wr_data(k1_next), .rd_addr(k1_peer), .rd_data(k1_gone)
 );
 
-net_table #(.DATA_W(RING_W + 1), .DEPTH(PEERS_N)) u_gone_put (
-    .clk(clk), .clear(rst), .wr_en(k1_step), .wr_addr(k1_peer), .wr_data(k1_next), .rd_addr(p2_peer_reg), .rd_data(put_gone)
+net_table #(.DATA_W(RING_W), .DEPTH(PEERS_N)) u_gone_put (
+    .clk(clk), .clear(rst), .wr_en(k1_step), .wr_addr(k1_peer), .wr_data(~k1_gone[RING_W-1:0]), .rd_addr(p2_peer_reg), .rd_data(put_gone)
 );
 
 axis_ram #(.DATA_W(CELL_W), .DEPTH(PEERS_N * WINDOW_N), .FWD_EN(0), .STYLE("block")) u_ring_release (
@@ -181,7 +196,7 @@ always @(posedge clk) begin
     skipped_reg     <= p2_done && p2_skip && !p2_none_reg;
 
     // full: exactly WINDOW_N positions after a put; a release in the same cycle makes room again
-    if (put && put_level[RING_W]) full_reg[p2_peer_reg] <= 1'b1;
+    if (put && put_full) full_reg[p2_peer_reg] <= 1'b1;
     if (k1_step)                  full_reg[k1_peer]     <= 1'b0;
 
     if (k1_valid && k1_end) moved_reg[k1_peer]    <= 1'b0;

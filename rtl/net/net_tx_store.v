@@ -2,12 +2,13 @@
 // Store of the sending side: messages of the switch in cells of BEATS beats, shared by all peers. Part of net_eth_tx.
 //
 // A message goes into a free cell; when its last beat is in, its cell and the peers it is for (PEERS[destination kernel] of the own cluster,
-// PEERS[256 + destination cluster] of another) are offered at m_*, in the order of arrival, in the same cycle if none waits before it. A cell counts its users:
+// PEERS[256 + destination cluster] of another) are offered at m_*, in the order of arrival, one cycle later if none waits before it. A cell counts its users:
 //   users = queues it was put into (close_n, told once, when all are known) - queues it has left (rel_*, one each)
 // and is free when the sum is zero after the close. Some may leave before the close: the count is modulo 128, and is not zero then (at most 64 peers).
 //
 // Malformed and dropped: longer than a cell; tkeep not contiguous from byte 0, or not all ones before the last beat; empty and not of type control.
-// One beat a cycle, no idle cycle between messages while cells are free. A release is done in the cycle after rel_*, unless a close comes first.
+// One beat a cycle, no idle cycle between messages while cells are free. A release is counted in the cycle after rel_*, unless a close comes first, and a
+// cell that falls free with it is free one cycle later.
 // Configuration: memory 0 PEERS {nodes 64}, 512 entries: kernels of the own cluster, then clusters, looked up side by side. Bits from PEERS_N on are ignored. Reset clears it.
 `resetall
 `timescale 1ns/1ps
@@ -70,13 +71,13 @@ if (CELLS < 2 || (1 << CELL_W) != CELLS) begin : g_cells
 end
 endgenerate
 
-// bytes of a beat with contiguous tkeep
+// bytes of a beat with contiguous tkeep: from the one place where it ends
 function [6:0] keep_bytes(input [63:0] keep);
     integer b;
     begin
         keep_bytes = 7'd0;
-        if (keep == {64{1'b1}}) keep_bytes = 7'd64;
-        else for (b = 0; b < 64; b = b + 1) if (keep[b]) keep_bytes = b[6:0] + 7'd1;
+        for (b = 0; b < 63; b = b + 1) if (keep[b] && !keep[b + 1]) keep_bytes = keep_bytes | (b[6:0] + 7'd1);
+        if (keep[63]) keep_bytes = keep_bytes | 7'd64;
     end
 endfunction
 
@@ -92,8 +93,8 @@ wire accept   = s_axis_tvalid && cell_valid_reg;
 wire finish   = accept && s_axis_tlast;
 wire control  = (s_axis_tuser[77:76] == 2'd3);
 wire whole    = (s_axis_tkeep == {64{1'b1}});
-wire empty    = (s_axis_tkeep == 64'd0);
-wire keep_ok  = whole || ((s_axis_tkeep & (s_axis_tkeep + 64'd1)) == 64'd0 && (!empty || (beat_reg == 4'd0 && control)));
+wire gap      = ((s_axis_tkeep[63:1] & ~s_axis_tkeep[62:0]) != 63'd0);
+wire keep_ok  = !gap && (s_axis_tkeep[0] || (beat_reg == 4'd0 && control));
 wire store_it = finish && !bad_reg && keep_ok;
 
 assign s_axis_tready = cell_valid_reg;
@@ -129,29 +130,39 @@ reg [CELL_W:0]     wait_wr_reg, wait_rd_reg;
 wire               waits = (wait_wr_reg != wait_rd_reg);
 wire [CELL_W-1:0]  wait_cell;
 wire [PEERS_N-1:0] wait_peers;
-wire               push  = store_it && (waits || !m_ready);
+wire               offer_ready;
+wire               push  = store_it && (waits || !offer_ready);
 
 axis_lutram #(.DATA_W(CELL_W + PEERS_N), .DEPTH(CELLS)) u_wait (
     .clk(clk), .wr_en(push), .wr_addr(wait_wr_reg[CELL_W-1:0]), .wr_data({cell_reg, peers}),
     .rd_addr(wait_rd_reg[CELL_W-1:0]), .rd_data({wait_cell, wait_peers})
 );
 
-assign m_valid = waits || store_it;
-assign m_cell  = waits ? wait_cell : cell_reg;
-assign m_peers = waits ? wait_peers : peers;
+axis_skid #(.DATA_W(CELL_W + PEERS_N)) u_offer (
+    .clk(clk), .rst(rst),
+    .s_axis_tdata({waits ? wait_cell : cell_reg, waits ? wait_peers : peers}), .s_axis_tvalid(waits || store_it), .s_axis_tready(offer_ready),
+    .m_axis_tdata({m_cell, m_peers}), .m_axis_tvalid(m_valid), .m_axis_tready(m_ready)
+);
 
 // ---- users of a cell, free cells
 
 reg [CELL_W:0]   fresh_reg;                     // cells never used since reset begin here
 reg [CELL_W:0]   free_wr_reg, free_rd_reg, used_reg;
 reg              rel_valid_reg;
+wire [CELL_W:0]  used_plus = used_reg + 1'b1;
+wire [CELL_W:0]  used_less = used_reg - 1'b1;
 reg [CELL_W-1:0] rel_cell_reg;
+
+// u0 the count of a cell is read, u1 it is changed
+reg              change_reg;
+reg [CELL_W-1:0] use_cell_reg;
+reg [6:0]        use_old_reg, use_add_reg;
 
 wire              change   = close_valid || rel_valid_reg;
 wire [CELL_W-1:0] use_cell = close_valid ? close_cell : rel_cell_reg;
 wire [6:0]        use_old;
-wire [6:0]        use_new  = use_old + (close_valid ? close_n : 7'd127);
-wire              free_it  = change && (use_new == 7'd0);
+wire [6:0]        use_new  = use_old_reg + use_add_reg;
+wire              free_it  = change_reg && (use_new == 7'd0);
 wire              fresh    = !fresh_reg[CELL_W];
 wire              any_free = fresh || (free_wr_reg != free_rd_reg);
 wire              fetch    = any_free && (!cell_valid_reg || store_it);
@@ -160,11 +171,11 @@ wire [CELL_W-1:0] free_cell;
 assign rel_ready = !rel_valid_reg || !close_valid;
 
 net_table #(.DATA_W(7), .DEPTH(CELLS)) u_users (
-    .clk(clk), .clear(rst), .wr_en(change), .wr_addr(use_cell), .wr_data(use_new), .rd_addr(use_cell), .rd_data(use_old)
+    .clk(clk), .clear(rst), .wr_en(change_reg), .wr_addr(use_cell_reg), .wr_data(use_new), .rd_addr(use_cell), .rd_data(use_old)
 );
 
 axis_lutram #(.DATA_W(CELL_W), .DEPTH(CELLS)) u_free (
-    .clk(clk), .wr_en(free_it), .wr_addr(free_wr_reg[CELL_W-1:0]), .wr_data(use_cell),
+    .clk(clk), .wr_en(free_it), .wr_addr(free_wr_reg[CELL_W-1:0]), .wr_data(use_cell_reg),
     .rd_addr(free_rd_reg[CELL_W-1:0]), .rd_data(free_cell)
 );
 
@@ -181,8 +192,8 @@ always @(posedge clk) begin
     message_reg   <= finish;
     malformed_reg <= finish && !store_it;
 
-    if (push)              wait_wr_reg <= wait_wr_reg + 1'b1;
-    if (waits && m_ready)  wait_rd_reg <= wait_rd_reg + 1'b1;
+    if (push)                  wait_wr_reg <= wait_wr_reg + 1'b1;
+    if (waits && offer_ready)  wait_rd_reg <= wait_rd_reg + 1'b1;
 
     if (fetch) begin
         cell_reg <= fresh ? fresh_reg[CELL_W-1:0] : free_cell;
@@ -192,13 +203,16 @@ always @(posedge clk) begin
     if (fetch)         cell_valid_reg <= 1'b1;
     else if (store_it) cell_valid_reg <= 1'b0;
 
+    change_reg   <= change;
+    use_cell_reg <= use_cell;
+    use_add_reg  <= close_valid ? close_n : 7'd127;
+    use_old_reg  <= (change_reg && use_cell_reg == use_cell) ? use_new : use_old;
     if (rel_ready) begin
         rel_valid_reg <= rel_valid;
         rel_cell_reg  <= rel_cell;
     end
     if (free_it) free_wr_reg <= free_wr_reg + 1'b1;
-    if (store_it && !free_it)      used_reg <= used_reg + 1'b1;
-    else if (!store_it && free_it) used_reg <= used_reg - 1'b1;
+    used_reg <= (store_it && !free_it) ? used_plus : (!store_it && free_it) ? used_less : used_reg;
 
     if (rst) begin
         cell_valid_reg <= 1'b0;
@@ -213,6 +227,7 @@ always @(posedge clk) begin
         free_rd_reg    <= {(CELL_W+1){1'b0}};
         used_reg       <= {(CELL_W+1){1'b0}};
         rel_valid_reg  <= 1'b0;
+        change_reg     <= 1'b0;
     end
 end
 

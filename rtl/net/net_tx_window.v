@@ -9,11 +9,14 @@
 //   acknowledgement  a = base + number, where una <= a <= top (else ignored, its credit too): una = a, limit = max(limit, a + credit), next = max(next, a)
 //                    a nack, and the timer (goback): next = una
 //   send             next < tail and next < limit: next + 1
-// A reset comes first, in the cycle of its pulse; then acknowledgements and sends take turns. The newest acknowledgement of a peer waits in a
-// table, its nack stays noted until then; nothing else waits for it. Flags follow the tables by one cycle, so a peer may be picked that has nothing to
-// send any more: the send does nothing then.
+// A reset comes first, in the cycle of its pulse. An acknowledgement takes two cycles, in the second it changes its peer and nothing is sent; so
+// acknowledgements and sends take turns. The newest acknowledgement of a peer waits in a table, its nack stays noted until then; nothing else waits for
+// it. A send takes two cycles, one begins in every cycle: picked, its entry is read (load_*), then it is sent, or waits for send_ready. Flags follow the
+// tables by one cycle, so a peer may be picked that has nothing to send any more: nothing is sent then. What was picked is dropped when its peer goes back
+// or is reset; the peer is picked again.
+// Differences are known from few bits: tail - next, top - una and position - una of a good acknowledgement are at most WINDOW_N, limit - next at most 255.
 //
-// Latency ev_valid -> una 4 cycles, pick -> send in the same cycle, put -> ready 1 cycle.
+// Latency ev_valid -> una 5 cycles, pick -> send 1, put -> ready 1.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
@@ -55,7 +58,10 @@ module net_tx_window #(
     input  wire               pick_valid,
     input  wire [PEER_W-1:0]  pick_peer,
     output wire               pick_ready,
-    output wire               send_valid,   // a frame for pick_peer
+    output wire               load_valid,   // what is picked is read: its place is load_place
+    output wire [RING_W-1:0]  load_place,
+    output wire               send_valid,   // a frame for send_peer, the one loaded last
+    output wire [PEER_W-1:0]  send_peer,
     output wire [23:0]        send_position,
     input  wire               send_ready,
     output wire               kill_valid,   // frames of this peer whose header is not made yet are taken back
@@ -80,19 +86,27 @@ if (WINDOW_N < 2 || WINDOW_N > 64 || (1 << RING_W) != WINDOW_N) begin : g_window
 end
 endgenerate
 
-// ---- acknowledgements: a1 a peer that has one, a2 its position and limit
+localparam POS_W = RING_W + 1;     // bits that tell positions of one window apart
+localparam LIM_W = 10;             // bits of a limit: two limits of a peer differ by less than 512
+
+// ---- acknowledgements: a1 a peer that has one, a2 its position, a3 (a2_write_reg) what it is compared with
 
 reg [PEERS_N-1:0] ack_reg, nack_reg, back_reg;
-reg               a2_valid_reg, a2_ack_reg, a2_nack_reg, a2_back_reg;
+reg               a2_valid_reg, a2_write_reg, a2_ack_reg, a2_nack_reg, a2_back_reg;
 reg [PEER_W-1:0]  a2_peer_reg;
-reg [23:0]        a2_position_reg, a2_limit_reg;
+reg [23:0]        a2_position_reg;
+reg [7:0]         a2_credit_reg;
+reg [23:0]        old_una_reg, old_next_reg, ack_step_reg;
+reg [LIM_W-1:0]   old_limit_reg, a3_limit_reg;
+reg [POS_W-1:0]   ack_most_reg;
 
 wire              a1_valid;
 wire [PEER_W-1:0] a1_peer;
 wire [23:0]       a1_number, a1_base;
 wire [7:0]        a1_credit;
-wire              do_ack;
-wire              a1_move = !link_reset && (!a2_valid_reg || do_ack);
+wire              a3_valid = a2_valid_reg && a2_write_reg;
+wire              do_ack   = a3_valid && !link_reset;
+wire              a1_move  = !link_reset && (!a2_valid_reg || a2_write_reg);
 
 net_tx_pick #(.N(PEERS_N)) u_pick (
     .clk(clk), .rst(rst), .req(ack_reg | back_reg), .reload(1'b1), .m_index(a1_peer), .m_valid(a1_valid), .m_ready(a1_move)
@@ -102,75 +116,111 @@ axis_lutram #(.DATA_W(32), .DEPTH(PEERS_N)) u_newest (
     .clk(clk), .wr_en(ev_valid), .wr_addr(ev_peer), .wr_data({ev_credit, ev_ack}), .rd_addr(a1_peer), .rd_data({a1_credit, a1_number})
 );
 
+// ---- sends: what is picked, read
+
+reg               s_valid_reg;
+reg [PEER_W-1:0]  s_peer_reg;
+reg [23:0]        s_next_reg;
+reg [POS_W-1:0]   s_tail_reg;
+reg [7:0]         s_limit_reg;
+
+wire [23:0]       load_old;
+wire [POS_W-1:0]  load_tail;
+wire [7:0]        load_limit;
+wire              s_may  = (s_tail_reg != s_next_reg[POS_W-1:0]) && (s_limit_reg != s_next_reg[7:0]);
+wire              s_turn = send_ready && !a3_valid && !link_reset;
+wire              send   = s_valid_reg && s_may && s_turn;
+wire              s_free = !s_valid_reg || !s_may || s_turn;
+wire [23:0]       s_plus = s_next_reg + 24'd1;
+// the entry is being changed by the send before it
+wire [23:0]       load_next = (s_valid_reg && s_may && s_peer_reg == pick_peer) ? s_plus : load_old;
+
+assign pick_ready = s_free && !a3_valid && !link_reset;
+assign load_valid = pick_ready;
+assign load_place = load_next[RING_W-1:0];
+
 // ---- one event a cycle
 
-reg               sent_turn_reg;    // the last event was a send: now it is the acknowledgement's turn
-reg               progress_reg, back_count_reg;
+reg               progress_reg, moved_reg, back_count_reg, reset_reg;
 reg [PEER_W-1:0]  progress_peer_reg;
-reg [6:0]         discarded_reg;
+reg [6:0]         discarded_reg, restart_reg, gone_reg;
 
-wire              pick_go  = pick_valid && send_ready;
-wire              ack_turn = a2_valid_reg && (sent_turn_reg || !pick_go);
-wire [PEER_W-1:0] peer     = link_reset ? link_reset_peer : ack_turn ? a2_peer_reg : pick_peer;
-wire [23:0]       old_una, old_next, old_limit, old_base, old_tail, old_top;
-
-assign do_ack     = !link_reset && ack_turn;
-assign pick_ready = !link_reset && !ack_turn && send_ready;
+wire [PEER_W-1:0] peer       = link_reset ? link_reset_peer : a2_peer_reg;
+wire [PEER_W-1:0] next_peer  = link_reset ? link_reset_peer : a3_valid ? a2_peer_reg : s_peer_reg;
+wire [23:0]       a2_una, a2_next, old_top, old_tail;
+wire [LIM_W-1:0]  a2_limit;
+wire [POS_W-1:0]  a2_top;
+wire [6:0]        reset_una;
 
 // reset
 wire [23:0] restart   = discard[link_reset_peer] ? old_tail : old_top;
-wire [6:0]  discarded = restart[6:0] - old_una[6:0];
 
-// acknowledgement; every difference is below 2^23 where the order of the two is as expected
-wire [23:0] ack_step  = a2_position_reg - old_una;
-wire [23:0] ack_most  = old_top - old_una;
-wire [23:0] ack_grow  = a2_limit_reg - old_limit;
-wire [23:0] ack_ahead = old_next - a2_position_reg;
-wire        ack_good  = a2_ack_reg && (ack_step <= ack_most);
-wire        ack_new   = ack_good && (ack_step != 24'd0);
-wire        ack_wider = ack_good && !ack_grow[23] && (ack_grow != 24'd0);
+// acknowledgement
+wire [LIM_W-1:0]  ack_grow  = a3_limit_reg - old_limit_reg;                                         // of a good one
+wire [POS_W:0]    ack_ahead = old_next_reg[POS_W:0] - a2_position_reg[POS_W:0];                     // of a good one
+wire        ack_inside = (ack_step_reg[23:POS_W] == {(24-POS_W){1'b0}}) && (ack_step_reg[POS_W-1:0] <= ack_most_reg);
+wire        ack_good  = a2_ack_reg && ack_inside;
+wire        ack_new   = ack_good && (ack_step_reg[POS_W-1:0] != {POS_W{1'b0}});
+wire        ack_wider = ack_good && !ack_grow[LIM_W-1] && (ack_grow != {LIM_W{1'b0}});
 wire        ack_back  = a2_back_reg || (ack_good && a2_nack_reg);
-wire [23:0] ack_una   = ack_good ? a2_position_reg : old_una;
-wire [23:0] ack_next  = ack_back ? ack_una : (ack_good && ack_ahead[23]) ? a2_position_reg : old_next;
+wire        ack_moves = ack_back || (ack_good && ack_ahead[POS_W]);
+wire [23:0] ack_una   = ack_good ? a2_position_reg : old_una_reg;
+wire [23:0] ack_next  = ack_back ? ack_una : (ack_good && ack_ahead[POS_W]) ? a2_position_reg : old_next_reg;
 
-// send
-wire        send      = pick_ready && pick_valid && (old_next != old_tail) && (old_next != old_limit);
-
-wire        change    = link_reset || do_ack || send;
-wire [23:0] new_una   = link_reset ? restart : do_ack ? ack_una : old_una;
-wire [23:0] new_next  = link_reset ? restart : do_ack ? ack_next : old_next + 24'd1;
-wire [23:0] new_limit = link_reset ? restart : (do_ack && ack_wider) ? a2_limit_reg : old_limit;
-wire [23:0] new_base  = link_reset ? restart : old_base;
-wire [95:0] new_entry = {new_una, new_next, new_limit, new_base};
+wire             change      = link_reset || a3_valid;
+wire             change_next = change || send;
+wire [23:0]      new_una     = link_reset ? restart : ack_una;
+wire [23:0]      new_next    = link_reset ? restart : a3_valid ? ack_next : s_plus;
+wire [LIM_W-1:0] new_limit   = link_reset ? restart[LIM_W-1:0] : ack_wider ? a3_limit_reg : old_limit_reg;
 
 // flags are made of the tables one cycle after an event
 reg               flag_valid_reg;
 reg [PEER_W-1:0]  flag_peer_reg;
 reg [PEERS_N-1:0] unsent_reg, credit_reg, outstanding_reg;
-wire [23:0]       flag_una, flag_next, flag_limit, flag_tail, flag_top;
+wire [POS_W-1:0]  flag_una, flag_tail, flag_top;
+wire [7:0]        flag_limit, flag_next;
 
 // ---- tables: one write port each, and as many copies as there are readers
 
-net_table #(.DATA_W(96), .DEPTH(PEERS_N)) u_entry (
-    .clk(clk), .clear(rst), .wr_en(change), .wr_addr(peer), .wr_data(new_entry),
-    .rd_addr(peer), .rd_data({old_una, old_next, old_limit, old_base})
+net_table #(.DATA_W(24 + LIM_W), .DEPTH(PEERS_N)) u_una_ack (
+    .clk(clk), .clear(rst), .wr_en(change), .wr_addr(peer), .wr_data({new_una, new_limit}), .rd_addr(a2_peer_reg), .rd_data({a2_una, a2_limit})
 );
 
-net_table #(.DATA_W(72), .DEPTH(PEERS_N)) u_entry_flag (
-    .clk(clk), .clear(rst), .wr_en(change), .wr_addr(peer), .wr_data(new_entry[95:24]),
-    .rd_addr(flag_peer_reg), .rd_data({flag_una, flag_next, flag_limit})
+net_table #(.DATA_W(POS_W + 8), .DEPTH(PEERS_N)) u_una_flag (
+    .clk(clk), .clear(rst), .wr_en(change), .wr_addr(peer), .wr_data({new_una[POS_W-1:0], new_limit[7:0]}),
+    .rd_addr(flag_peer_reg), .rd_data({flag_una, flag_limit})
 );
 
-net_table #(.DATA_W(RING_W + 1), .DEPTH(PEERS_N)) u_una (
-    .clk(clk), .clear(rst), .wr_en(change), .wr_addr(peer), .wr_data(new_una[RING_W:0]), .rd_addr(una_peer), .rd_data(una)
+net_table #(.DATA_W(7), .DEPTH(PEERS_N)) u_una_reset (
+    .clk(clk), .clear(rst), .wr_en(change), .wr_addr(peer), .wr_data(new_una[6:0]), .rd_addr(link_reset_peer), .rd_data(reset_una)
+);
+
+net_table #(.DATA_W(POS_W), .DEPTH(PEERS_N)) u_una (
+    .clk(clk), .clear(rst), .wr_en(change), .wr_addr(peer), .wr_data(new_una[POS_W-1:0]), .rd_addr(una_peer), .rd_data(una)
+);
+
+net_table #(.DATA_W(8), .DEPTH(PEERS_N)) u_limit_send (
+    .clk(clk), .clear(rst), .wr_en(change), .wr_addr(peer), .wr_data(new_limit[7:0]), .rd_addr(pick_peer), .rd_data(load_limit)
+);
+
+net_table #(.DATA_W(24), .DEPTH(PEERS_N)) u_next_ack (
+    .clk(clk), .clear(rst), .wr_en(change_next), .wr_addr(next_peer), .wr_data(new_next), .rd_addr(a2_peer_reg), .rd_data(a2_next)
+);
+
+net_table #(.DATA_W(24), .DEPTH(PEERS_N)) u_next_send (
+    .clk(clk), .clear(rst), .wr_en(change_next), .wr_addr(next_peer), .wr_data(new_next), .rd_addr(pick_peer), .rd_data(load_old)
+);
+
+net_table #(.DATA_W(8), .DEPTH(PEERS_N)) u_next_flag (
+    .clk(clk), .clear(rst), .wr_en(change_next), .wr_addr(next_peer), .wr_data(new_next[7:0]), .rd_addr(flag_peer_reg), .rd_data(flag_next)
 );
 
 net_table #(.DATA_W(24), .DEPTH(PEERS_N)) u_base_ack (
-    .clk(clk), .clear(rst), .wr_en(change), .wr_addr(peer), .wr_data(new_base), .rd_addr(a1_peer), .rd_data(a1_base)
+    .clk(clk), .clear(rst), .wr_en(link_reset), .wr_addr(link_reset_peer), .wr_data(restart), .rd_addr(a1_peer), .rd_data(a1_base)
 );
 
 net_table #(.DATA_W(24), .DEPTH(PEERS_N)) u_base (
-    .clk(clk), .clear(rst), .wr_en(change), .wr_addr(peer), .wr_data(new_base), .rd_addr(base_peer), .rd_data(base)
+    .clk(clk), .clear(rst), .wr_en(link_reset), .wr_addr(link_reset_peer), .wr_data(restart), .rd_addr(base_peer), .rd_data(base)
 );
 
 wire [23:0] put_old;
@@ -181,44 +231,52 @@ net_table #(.DATA_W(24), .DEPTH(PEERS_N)) u_tail_put (
 );
 
 net_table #(.DATA_W(24), .DEPTH(PEERS_N)) u_tail (
-    .clk(clk), .clear(rst), .wr_en(put_valid), .wr_addr(put_peer), .wr_data(put_next), .rd_addr(peer), .rd_data(old_tail)
+    .clk(clk), .clear(rst), .wr_en(put_valid), .wr_addr(put_peer), .wr_data(put_next), .rd_addr(link_reset_peer), .rd_data(old_tail)
 );
 
-net_table #(.DATA_W(24), .DEPTH(PEERS_N)) u_tail_flag (
-    .clk(clk), .clear(rst), .wr_en(put_valid), .wr_addr(put_peer), .wr_data(put_next), .rd_addr(flag_peer_reg), .rd_data(flag_tail)
+net_table #(.DATA_W(POS_W), .DEPTH(PEERS_N)) u_tail_send (
+    .clk(clk), .clear(rst), .wr_en(put_valid), .wr_addr(put_peer), .wr_data(put_next[POS_W-1:0]), .rd_addr(pick_peer), .rd_data(load_tail)
 );
 
-// a header is never made in the cycle of a reset: one write port is enough
-wire [23:0]       sent_top, sent_ahead;
-wire              first_time = sent_valid && !sent_ahead[23];
+net_table #(.DATA_W(POS_W), .DEPTH(PEERS_N)) u_tail_flag (
+    .clk(clk), .clear(rst), .wr_en(put_valid), .wr_addr(put_peer), .wr_data(put_next[POS_W-1:0]), .rd_addr(flag_peer_reg), .rd_data(flag_tail)
+);
+
+// a header is never made in the cycle of a reset: one write port is enough. What is sent is top, or below it
+wire [POS_W-1:0]  sent_top;
+wire              sent_first = (sent_position[POS_W-1:0] == sent_top);
+wire              first_time = sent_valid && sent_first;
 wire              top_write  = link_reset || first_time;
 wire [PEER_W-1:0] top_peer   = link_reset ? link_reset_peer : sent_peer;
 wire [23:0]       top_new    = link_reset ? restart : sent_position + 24'd1;
 
-assign sent_ahead = sent_position - sent_top;
-
-net_table #(.DATA_W(24), .DEPTH(PEERS_N)) u_top_sent (
-    .clk(clk), .clear(rst), .wr_en(top_write), .wr_addr(top_peer), .wr_data(top_new), .rd_addr(sent_peer), .rd_data(sent_top)
+net_table #(.DATA_W(POS_W), .DEPTH(PEERS_N)) u_top_sent (
+    .clk(clk), .clear(rst), .wr_en(top_write), .wr_addr(top_peer), .wr_data(top_new[POS_W-1:0]), .rd_addr(sent_peer), .rd_data(sent_top)
 );
 
 net_table #(.DATA_W(24), .DEPTH(PEERS_N)) u_top (
-    .clk(clk), .clear(rst), .wr_en(top_write), .wr_addr(top_peer), .wr_data(top_new), .rd_addr(peer), .rd_data(old_top)
+    .clk(clk), .clear(rst), .wr_en(top_write), .wr_addr(top_peer), .wr_data(top_new), .rd_addr(link_reset_peer), .rd_data(old_top)
 );
 
-net_table #(.DATA_W(24), .DEPTH(PEERS_N)) u_top_flag (
-    .clk(clk), .clear(rst), .wr_en(top_write), .wr_addr(top_peer), .wr_data(top_new), .rd_addr(flag_peer_reg), .rd_data(flag_top)
+net_table #(.DATA_W(POS_W), .DEPTH(PEERS_N)) u_top_ack (
+    .clk(clk), .clear(rst), .wr_en(top_write), .wr_addr(top_peer), .wr_data(top_new[POS_W-1:0]), .rd_addr(a2_peer_reg), .rd_data(a2_top)
 );
 
-wire unused = &{1'b0, ack_ahead[22:0], sent_ahead[22:0]};
+net_table #(.DATA_W(POS_W), .DEPTH(PEERS_N)) u_top_flag (
+    .clk(clk), .clear(rst), .wr_en(top_write), .wr_addr(top_peer), .wr_data(top_new[POS_W-1:0]), .rd_addr(flag_peer_reg), .rd_data(flag_top)
+);
+
+wire unused = &{1'b0, ack_ahead[POS_W-1:0]};
 
 assign put_tail       = put_old[RING_W:0];
 assign send_valid     = send;
-assign send_position  = old_next;
-assign sent_again     = sent_ahead[23];
-assign kill_valid     = link_reset || (do_ack && ack_back);
+assign send_peer      = s_peer_reg;
+assign send_position  = s_next_reg;
+assign sent_again     = !sent_first;
+assign kill_valid     = link_reset || (a3_valid && ack_back);
 assign kill_peer      = peer;
-assign moved_valid    = link_reset || (do_ack && ack_new);
-assign moved_peer     = peer;
+assign moved_valid    = moved_reg;
+assign moved_peer     = progress_peer_reg;
 assign ready          = unsent_reg & credit_reg & up & ~discard;
 assign waiting        = unsent_reg & ~(credit_reg & up);
 assign outstanding    = outstanding_reg;
@@ -241,28 +299,51 @@ always @(posedge clk) begin
         a2_nack_reg     <= nack_reg[a1_peer];
         a2_back_reg     <= back_reg[a1_peer];
         a2_position_reg <= a1_base + a1_number;
-        a2_limit_reg    <= a1_base + a1_number + {16'd0, a1_credit};
+        a2_credit_reg   <= a1_credit;
         if (a1_valid) begin
             ack_reg[a1_peer]  <= 1'b0;
             nack_reg[a1_peer] <= 1'b0;
             back_reg[a1_peer] <= 1'b0;
         end
     end
+    a2_write_reg <= !a1_move;
+    if (!a2_write_reg) begin
+        old_una_reg   <= a2_una;
+        old_next_reg  <= (send && s_peer_reg == a2_peer_reg) ? s_plus : a2_next;
+        old_limit_reg <= a2_limit;
+        a3_limit_reg  <= a2_position_reg[LIM_W-1:0] + {{(LIM_W-8){1'b0}}, a2_credit_reg};
+        ack_step_reg  <= a2_position_reg - a2_una;
+        ack_most_reg  <= a2_top - a2_una[POS_W-1:0];
+    end
     // what comes now counts, in the cycle of a reset too: it is of the new epochs
     if (ev_valid)            ack_reg[ev_peer]      <= 1'b1;
     if (ev_valid && ev_nack) nack_reg[ev_peer]     <= 1'b1;
     if (goback_valid)        back_reg[goback_peer] <= 1'b1;
 
-    sent_turn_reg     <= pick_ready && pick_valid;
-    progress_reg      <= do_ack && (ack_new || ack_wider);
-    progress_peer_reg <= peer;
-    back_count_reg    <= do_ack && ack_good && a2_nack_reg && (old_next != a2_position_reg);
-    discarded_reg     <= link_reset ? discarded : 7'd0;
+    if (pick_ready) begin
+        s_peer_reg  <= pick_peer;
+        s_next_reg  <= load_next;
+        s_tail_reg  <= load_tail;
+        s_limit_reg <= load_limit;
+    end
+    if (s_free) s_valid_reg <= pick_ready && pick_valid;
+    // its next has changed
+    if (a3_valid && ack_moves && s_peer_reg == a2_peer_reg) s_valid_reg <= 1'b0;
+    if (link_reset && s_peer_reg == link_reset_peer)        s_valid_reg <= 1'b0;
 
-    flag_valid_reg <= change;
-    flag_peer_reg  <= peer;
+    progress_reg      <= do_ack && (ack_new || ack_wider);
+    moved_reg         <= link_reset || (do_ack && ack_new);
+    progress_peer_reg <= peer;
+    back_count_reg    <= do_ack && ack_good && a2_nack_reg && (old_next_reg != a2_position_reg);
+    reset_reg         <= link_reset;
+    restart_reg       <= restart[6:0];
+    gone_reg          <= reset_una;
+    discarded_reg     <= reset_reg ? restart_reg - gone_reg : 7'd0;
+
+    flag_valid_reg <= change_next;
+    flag_peer_reg  <= next_peer;
     if (flag_valid_reg) begin
-        unsent_reg[flag_peer_reg]      <= (flag_next != flag_tail);
+        unsent_reg[flag_peer_reg]      <= (flag_next[POS_W-1:0] != flag_tail);
         credit_reg[flag_peer_reg]      <= (flag_next != flag_limit);
         outstanding_reg[flag_peer_reg] <= (flag_una != flag_top);
     end
@@ -274,9 +355,11 @@ always @(posedge clk) begin
         nack_reg        <= {PEERS_N{1'b0}};
         back_reg        <= {PEERS_N{1'b0}};
         a2_valid_reg    <= 1'b0;
-        sent_turn_reg   <= 1'b0;
+        s_valid_reg     <= 1'b0;
         progress_reg    <= 1'b0;
+        moved_reg       <= 1'b0;
         back_count_reg  <= 1'b0;
+        reset_reg       <= 1'b0;
         discarded_reg   <= 7'd0;
         flag_valid_reg  <= 1'b0;
         unsent_reg      <= {PEERS_N{1'b0}};

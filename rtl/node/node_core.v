@@ -265,12 +265,13 @@ endgenerate
 
 // ---- what the manager reads
 
+reg        busy_reg;       // sts_busy, for the word that tells it
 reg [31:0] lost_reg, linear_lost_reg, attn_lost_reg, norm_lost_reg, gate_lost_reg, others_lost_reg, eth_sum;
 integer    e;
 
 // one vector in one assignment: simulators resolve a vector of parts bit by bit. Word 31 first
 wire [32*32-1:0] identity = {
-    GATEWAY[31:0], RX_CELLS[31:0], TX_CELLS[31:0], {27'd0, kernel_active, sts_busy}, {ETH16, PEERS16}, lost_reg,
+    GATEWAY[31:0], RX_CELLS[31:0], TX_CELLS[31:0], {27'd0, kernel_active, busy_reg}, {ETH16, PEERS16}, lost_reg,
     ROW_BEATS[31:0], CHAN_WORDS[31:0], RES_WORDS[31:0], ACC_BEATS[31:0], LROW_W[31:0], NORM_LANES[31:0], REQ_WORDS[31:0], HEAD_BEATS[31:0],
     HEAD_DIM[31:0], SLOT_W[31:0], ROW_W[31:0], STORE_BEATS[31:0], POST_WORDS[31:0], BIAS_WORDS[31:0], W_WORDS[31:0], POST_LANES[31:0],
     OUT_N[31:0], K_LANES[31:0], WORDS32, ident_reg, id_ip[31:0], id_mac[31:0], {16'd0, id_mac[47:32]}, {16'd0, id_node}, VERSION, MAGIC
@@ -297,6 +298,7 @@ always @(posedge clk) begin
     lost_reg         <= linear_lost_reg + attn_lost_reg + norm_lost_reg + gate_lost_reg + others_lost_reg;
     flushing_reg     <= (kernel_flushing != 4'd0);
     active_reg       <= (kernel_active != 4'd0);
+    busy_reg         <= sts_busy;
     if (rst) begin
         linear_lost_reg  <= 32'd0;
         attn_lost_reg    <= 32'd0;

@@ -48,6 +48,7 @@ module net_eth_rx_tb #(
 );
 
 wire [PEER_W-1:0] ev_peer, lk_peer;
+reg  [PEER_W-1:0] lk_peer_reg;      // answered one cycle later
 wire [4:0]        ev_type;
 wire [7:0]        ev_epoch, ev_ack_epoch, ev_credit;
 wire [23:0]       ev_ack;
@@ -65,7 +66,7 @@ net_eth_rx #(.PEERS_N(PEERS_N), .CELLS(CELLS)) u_rx (
     .m_axis_tvalid(m_axis_tvalid), .m_axis_tready(m_axis_tready),
     .ev_valid(ev_valid), .ev_peer(ev_peer), .ev_type(ev_type), .ev_epoch(ev_epoch), .ev_ack_epoch(ev_ack_epoch), .ev_ack(ev_ack),
     .ev_credit(ev_credit), .ev_right(ev_right),
-    .lk_peer(lk_peer), .lk_mine(mine[8*lk_peer +: 8]), .lk_theirs(theirs[8*lk_peer +: 8]),
+    .lk_peer(lk_peer), .lk_mine(mine[8*lk_peer_reg +: 8]), .lk_theirs(theirs[8*lk_peer_reg +: 8]),
     .link_reset(link_reset), .link_reset_peer(link_reset_peer),
     .hd_peer(hd_peer), .hd_expected(hd_expected), .hd_credit(hd_credit),
     .hd_sent(hd_sent), .hd_sent_peer(hd_sent_peer), .hd_sent_nack(hd_sent_nack), .ack_due(ack_due), .nack_due(nack_due),
@@ -82,6 +83,7 @@ always @* begin
 end
 
 always @(posedge clk) begin
+    lk_peer_reg <= lk_peer;
     rs_arp  <= rq_arp;
     rs_icmp <= rq_icmp;
     if (sum != sts_count[31:0]) sum_broken <= 1'b1;

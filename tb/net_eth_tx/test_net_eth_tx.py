@@ -119,7 +119,7 @@ async def messages_of_all_kinds(dut: Any, pattern: str) -> None:
 
 @cocotb.test(timeout_time=200, timeout_unit="us")
 async def latency(dut: Any) -> None:
-    """Last beat in -> header at the MAC 8 cycles; acknowledgement -> frame it allows 11; due -> control frame 6."""
+    """Last beat in -> header at the MAC 9 cycles; acknowledgement -> frame it allows 12; due -> control frame 6."""
     bench = Bench(dut, stalls.none(), KNOWN, MASKS)
     await bench.start(credit=1)
     for beats in (4, 1):
@@ -130,7 +130,7 @@ async def latency(dut: Any) -> None:
         delay = bench.sink.arrival[-1] - beats - bench.seen.last_cycle
         if beats == 4:
             print(f"last beat in to header out: {delay} cycles")
-            assert delay == 8
+            assert delay == 9
             bench.source.send(header(ONE, 9), bytes(64))
             await ClockCycles(dut.clk, 20)
             assert len(bench.sink.arrival) == 1  # no credit
@@ -139,11 +139,11 @@ async def latency(dut: Any) -> None:
             bench.acknowledge(FIRST, 1, 1)
             await bench.sink.wait(2, 100)
             print(f"acknowledgement to frame: {bench.sink.arrival[-1] - 1 - start - 1} cycles")
-            assert bench.sink.arrival[-1] - 1 - start - 1 <= 11
+            assert bench.sink.arrival[-1] - 1 - start - 1 <= 12
             bench.acknowledge(FIRST, 2, 1)
             await ClockCycles(dut.clk, 20)
         else:
-            assert delay == 8
+            assert delay == 9
     bench.acknowledge(FIRST, 3, 1)
     await bench.quiet()
     start = bench.sink.cycle
@@ -556,15 +556,17 @@ async def numbers_wrap(dut: Any, numbers: bool) -> None:
     start = (1 << 24) - 3
     base = 0 if numbers else start
     window, queue = dut.u_tx.u_window, dut.u_tx.u_queue
-    entry = start << 72 | start << 48 | start << 24 | base
     short = start % (2 * WINDOW_N)
     for table, value in (
-        (window.u_entry, entry), (window.u_entry_flag, entry >> 24), (window.u_una, short), (window.u_base, base),
-        (window.u_base_ack, base),
-        (window.u_tail, start), (window.u_tail_put, start), (window.u_tail_flag, start), (window.u_top, start), (window.u_top_sent, start),
-        (window.u_top_flag, start), (queue.u_gone_put, short), (queue.u_gone_release, short),
+        (window.u_una_ack, start << 10 | start % 1024), (window.u_una_flag, short << 8 | start % 256), (window.u_una_reset, start % 128),
+        (window.u_una, short), (window.u_limit_send, start % 256),
+        (window.u_next_ack, start), (window.u_next_send, start), (window.u_next_flag, start % 256),
+        (window.u_base, base), (window.u_base_ack, base),
+        (window.u_tail, start), (window.u_tail_put, start), (window.u_tail_send, short), (window.u_tail_flag, short),
+        (window.u_top, start), (window.u_top_sent, short), (window.u_top_ack, short), (window.u_top_flag, short),
+        (queue.u_gone_put, ~(start - 1) % WINDOW_N), (queue.u_gone_release, short),
     ):  # fmt: skip
-        table.u_mem.mem[FIRST].value = value
+        table.g_bank[0].u_mem.mem[FIRST].value = value
         table.written_reg.value = 1 << FIRST
     await ClockCycles(dut.clk, 2)
     peer = bench.peers[FIRST]

@@ -176,6 +176,7 @@ async def rules_in_every_cycle(dut: Any) -> None:
     events: list[Event | None] = [None] * 4
     sents: list[tuple[int, int] | None] = [None] * 4
     asked = [0, 0]
+    before = 0  # lk_peer is answered one cycle later
     checked = restarts = hellos = rights = resets = 0
     for _ in range(4000):
         await RisingEdge(dut.clk)
@@ -188,7 +189,7 @@ async def rules_in_every_cycle(dut: Any) -> None:
         )  # fmt: skip
         assert got == (
             state.up, state.hello, state.helloack, state.restarted, state.reset,
-            state.mine[asked[0]], state.theirs[asked[0]], state.mine[asked[1]], state.theirs[asked[1]], 0,
+            state.mine[before], state.theirs[before], state.mine[asked[1]], state.theirs[asked[1]], 0,
         )  # fmt: skip
         assert int(dut.lk_ev_valid.value) == (state.event is not None)
         if state.event is not None:
@@ -218,6 +219,7 @@ async def rules_in_every_cycle(dut: Any) -> None:
         dut.hd_sent.value = int(sent is not None)
         if sent is not None:
             dut.hd_sent_type.value, dut.hd_sent_peer.value = sent
+        before = asked[0]
         asked = [rng.randrange(PEERS_N), rng.randrange(PEERS_N)]
         dut.lk_peer.value, dut.lk_hd_peer.value = asked
         events.append(event)

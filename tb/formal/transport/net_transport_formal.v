@@ -34,8 +34,8 @@ wire fair = (cycle >= FAIR_AT);
 
 // ---- sender
 
-wire        send_ready, put_request_ready, put_valid, moved_valid, close_valid, rel_valid, pick_valid, pick_ready, send_valid, kill_valid, sent_valid, sent_again;
-wire        pick_peer, una_peer, moved_peer, kill_peer, put_peer;
+wire        send_ready, put_request_ready, put_valid, moved_valid, close_valid, rel_valid, pick_valid, pick_ready, load_valid, load_place, send_valid, kill_valid, sent_valid, sent_again;
+wire        pick_peer, send_peer, una_peer, moved_peer, kill_peer, put_peer;
 wire [1:0]  put_tail, una, ready, outstanding, waiting;
 wire [1:0]  get_cell, close_cell, rel_cell;
 wire [23:0] send_position, base;
@@ -62,9 +62,9 @@ wire take    = request && put_request_ready;
 net_tx_queue #(.PEERS_N(2), .CELLS(CELLS), .WINDOW_N(2)) u_queue (
     .clk(clk), .rst(rst), .s_cell(free_cell), .s_peers(2'b01), .s_valid(request), .s_ready(put_request_ready), .known(2'b01), .discard(2'b00),
     .put_valid(put_valid), .put_peer(put_peer), .put_tail(put_tail),
-    .get_en(send_valid), .get_peer(pick_peer), .get_place(send_position[0]), .get_cell(get_cell),
+    .get_en(load_valid), .get_peer(pick_peer), .get_place(load_place), .get_cell(get_cell),
     .moved_valid(moved_valid), .moved_peer(moved_peer), .una_peer(una_peer), .una(una),
-    .busy_valid({1'b0, a_valid_reg, b_valid_reg}), .busy_peer(3'b000), .busy_place({1'b0, a_position_reg[0], b_position_reg[0]}),
+    .busy_valid({2'b00, b_valid_reg}), .busy_peer(3'b000), .busy_place({2'b00, b_position_reg[0]}),
     .close_valid(close_valid), .close_cell(close_cell), .close_n(), .rel_valid(rel_valid), .rel_cell(rel_cell), .rel_ready(1'b1),
     .sts_no_node(), .sts_skipped(), .sts_busy()
 );
@@ -78,17 +78,17 @@ net_tx_window #(.PEERS_N(2), .WINDOW_N(2)) u_window (
     .link_reset(1'b0), .link_reset_peer(1'b0), .up(2'b01), .discard(2'b00), .goback_valid(goback), .goback_peer(1'b0),
     .progress_valid(), .progress_peer(), .outstanding(outstanding), .waiting(waiting),
     .put_valid(put_valid), .put_peer(put_peer), .put_tail(put_tail), .una_peer(una_peer), .una(una), .moved_valid(moved_valid), .moved_peer(moved_peer),
-    .ready(ready), .pick_valid(pick_valid), .pick_peer(pick_peer), .pick_ready(pick_ready), .send_valid(send_valid), .send_position(send_position),
+    .ready(ready), .pick_valid(pick_valid), .pick_peer(pick_peer), .pick_ready(pick_ready),
+    .load_valid(load_valid), .load_place(load_place), .send_valid(send_valid), .send_peer(send_peer), .send_position(send_position),
     .send_ready(send_ready), .kill_valid(kill_valid), .kill_peer(kill_peer), .base_peer(1'b0), .base(base),
     .sent_valid(sent_valid), .sent_peer(1'b0), .sent_position(b_position_reg), .sent_again(sent_again), .sts_back(), .sts_discarded()
 );
 
-// the frame's two stages: a its cell is looked up, b its header waits to be made; then the message is read from the cell
-reg         a_valid_reg, b_valid_reg;
-reg  [23:0] a_position_reg, b_position_reg;
+// the frame's stage: its cell is known, its header waits to be made; then the message is read from the cell
+reg         b_valid_reg;
+reg  [23:0] b_position_reg;
 reg  [1:0]  b_cell_reg;
 wire        kill   = kill_valid && (kill_peer == 1'b0);
-wire        b_free = !b_valid_reg || sent_valid || kill;
 reg  [3:0]  b_message;
 
 always @* begin
@@ -101,22 +101,16 @@ always @* begin
 end
 
 assign sent_valid = b_valid_reg && (any_made || fair) && !rst;
-assign send_ready = !a_valid_reg && (any_send_ready || fair);
+assign send_ready = (!b_valid_reg || sent_valid) && (any_send_ready || fair);
 
 always @(posedge clk) begin
     if (send_valid) begin
-        a_valid_reg    <= 1'b1;
-        a_position_reg <= send_position;
-    end else if (b_free || kill) begin
-        a_valid_reg    <= 1'b0;
+        b_valid_reg    <= 1'b1;
+        b_position_reg <= send_position;
+        b_cell_reg     <= get_cell;
+    end else if (sent_valid || kill) begin
+        b_valid_reg    <= 1'b0;
     end
-    if (b_free) begin
-        b_valid_reg    <= a_valid_reg && !kill;
-        b_position_reg <= a_position_reg;
-        b_cell_reg     <= a_fresh_reg ? get_cell : a_cell_reg;
-    end
-    a_fresh_reg <= send_valid;
-    if (a_fresh_reg) a_cell_reg <= get_cell;
     if (take) begin
         used_reg[free_cell] <= 1'b1;
         taken_reg <= taken_reg + 4'd1;
@@ -129,16 +123,11 @@ always @(posedge clk) begin
     end
     if (rel_valid) used_reg[rel_cell] <= 1'b0;
     if (rst) begin
-        a_valid_reg <= 1'b0;
         b_valid_reg <= 1'b0;
-        a_fresh_reg <= 1'b0;
         used_reg    <= {CELLS{1'b0}};
         taken_reg   <= 4'd0;
     end
 end
-
-reg       a_fresh_reg;
-reg [1:0] a_cell_reg;
 
 // the timer: whenever it likes; once fair, every eighth cycle
 wire goback = !rst && (fair ? (cycle[3:0] == 4'd0 && outstanding[0]) : (any_goback && outstanding[0]));
