@@ -4,8 +4,8 @@
 Counted are all products of signed numbers in the RTL: those of the model's arithmetic. A slice multiplies 27 by 18 bits signed; wider
 products take as many slices as tiles. Two int8 products with a factor in common share a slice: the array's (an input times two outputs)
 and the context's (a probability times two columns of V), packed as one product of 27 by 8 or 9 bits. Scores have no common factor:
-they, the requantisation of the residual and the squares of LayerNorm are built of LUTs (use_dsp = "no" in the RTL). Not counted are the unsigned products of
-indices in addresses (row times beats of a row, at most 20 by 7 bits): a few adders in logic.
+they, the requantisation of the residual and the squares of LayerNorm are built of LUTs (use_dsp = "no" in the RTL). Not counted are the
+unsigned products of indices in addresses (row times beats of a row, at most 20 by 7 bits): a few adders in logic.
 """
 
 from __future__ import annotations
