@@ -12,8 +12,8 @@ from floreana.ibert import ops
 from floreana.ibert.params import LayerNormParams, SoftmaxParams
 from floreana.spec import check
 from floreana.spec.unit import Unit
-from floreana.spec.units import EXP, ISQRT, LAYERNORM_LANE
-from floreana.spec.units_norm import MEAN, NORM_FACTOR, PROB, SIGMA, SOFTMAX_FACTOR, UNITS, VARIANCE
+from floreana.spec.units import EXP, ISQRT, LAYERNORM_LANE, REQUANT, SQUARE_LANE
+from floreana.spec.units_norm import MEAN, NORM_FACTOR, PROB, SIGMA, SOFTMAX_FACTOR, UNITS
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
@@ -52,14 +52,13 @@ def test_layer_norm_of_the_model_is_its_units_in_a_row() -> None:
         shift, bias = rng.randrange(12), [rng.randrange(-(1 << 31), 1 << 31) for _ in y]
         om, oe, off = rng.randrange(1 << 31), rng.randrange(40, 64), rng.randrange(-256, 256)
         mu = answer(MEAN, "mean", total=sum(y), count=len(y))
-        row = {"mu": mu, "shift": shift, "f": 0}
-        variance = 0
-        for one in y:
-            variance = answer(VARIANCE, "y", acc=variance, x=answer(LAYERNORM_LANE, "sq", y=one, chan=0, **row))
+        squares = [SQUARE_LANE.expect({"y": one, "mu": mu, "shift": shift}, {}) for one in y]
+        variance = ops.UINT32[1] if any(one["big"] for one in squares) else min(sum(one["sq"] for one in squares), ops.UINT32[1])
         sigma = answer(SIGMA, "sigma", root=answer(ISQRT, "root", num=variance), shift=shift)
-        row["f"] = answer(NORM_FACTOR, "f", den=sigma)
+        f = answer(NORM_FACTOR, "f", den=sigma)
         packed = [(b & ops.UINT32[1]) | om << 32 | oe << 64 | (off & 511) << 71 for b in bias]
-        got = [answer(LAYERNORM_LANE, "m_out", y=one, chan=chan, **row) for one, chan in zip(y, packed, strict=True)]
+        o = [answer(LAYERNORM_LANE, "o", y=one, mu=mu, f=f, chan=chan) for one, chan in zip(y, packed, strict=True)]
+        got = [REQUANT.expect({"s_x": one, "s_m": om, "s_e": oe, "s_off": off}, {"OUT_W": 8})["m_y"] for one in o]
         wide = ops.layer_norm(np.array([y]), LayerNormParams(bias=np.array(bias), shift=shift))
         assert got == ops.requant(wide, om, oe, off)[0].tolist()
         variances.add(variance)

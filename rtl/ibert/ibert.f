@@ -4,7 +4,6 @@ rtl/ibert/ibert_isqrt.v
 rtl/ibert/ibert_sat.v
 rtl/ibert/ibert_recip.v
 rtl/ibert/ibert_mean.v
-rtl/ibert/ibert_sat_add.v
 rtl/ibert/ibert_sigma.v
 rtl/ibert/ibert_residual_lane.v
 rtl/ibert/ibert_residual_sum.v

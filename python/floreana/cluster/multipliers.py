@@ -4,8 +4,8 @@
 Counted are all products of signed numbers in the RTL: those of the model's arithmetic. A slice multiplies 27 by 18 bits signed; wider
 products take as many slices as tiles. Two int8 products with a factor in common share a slice: the array's (an input times two outputs)
 and the context's (a probability times two columns of V), packed as one product of 27 by 8 or 9 bits. Scores have no common factor:
-they, the requantisation of the residual and the squares of LayerNorm are built of LUTs (use_dsp = "no" in the RTL). Not counted are the
-unsigned products of indices in addresses (row times beats of a row, at most 20 by 7 bits): a few adders in logic.
+they, and the requantisation of the residual, are built of LUTs (use_dsp = "no" in the RTL). Not counted are unsigned products: the squares
+of LayerNorm (16 by 16 bits, of LUTs) and those of indices in addresses (row times beats of a row, at most 20 by 7 bits), a few adders.
 """
 
 from __future__ import annotations
@@ -61,7 +61,6 @@ def multipliers(shape: Mapping[str, int]) -> list[Multipliers]:
         Multipliers("attention: context, two p*v", 32, 9, 27),
         Multipliers("attention: requant of the context", 4, max(total, 24), 32),
         Multipliers("add_norm: requant of the residual", norm, RES_W, 32, luts=True),
-        Multipliers("add_norm: square", norm, 17, 17, luts=True),
         Multipliers("add_norm: v*f", norm, 25, 33),
         Multipliers("add_norm: requant of the sum, and of the result", norm, 36, 32),
     ]

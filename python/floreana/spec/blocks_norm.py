@@ -168,26 +168,6 @@ def mean(clk: Any, rst: Any, start: Any, total: Any, count: Any, busy: Any, done
 
 
 @block
-def sat_add(acc: Any, x: Any, y: Any) -> Any:
-    """y = min(acc + x, greatest of y's type). Combinational."""
-    width, x_w = len(y), len(x)
-
-    @always_comb
-    def definition() -> None:
-        total = intbv(0)[x_w + 1 :]
-        limit = intbv(0)[width + 1 :]
-        limit[:] = 1
-        limit[:] = limit << width  # built, since converted literals are cut at 32 bits
-        total[:] = acc + x
-        if total >= limit:
-            y.next = limit - 1
-        else:
-            y.next = total
-
-    return instances()
-
-
-@block
 def sigma(root: Any, shift: Any, sigma: Any) -> Any:
     """sigma = min(max(root << shift, 1), 2**32 - 1). Combinational."""
 

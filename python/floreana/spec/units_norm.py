@@ -205,37 +205,6 @@ MEAN = Unit(
 )
 
 
-def _variance_operands(rng: random.Random, count: int, p: Mapping[str, int]) -> Streams:
-    top = (1 << p["W"]) - 1
-    rows: list[Values] = []
-    for _ in range(count):
-        acc, x = _natural(rng, p["W"]), _natural(rng, p["X_W"])
-        if rng.random() < 0.5:  # about the limit
-            x = max(0, top - acc + rng.randrange(-2, 3))
-        rows.append({"acc": acc, "x": x})
-    yield {}, rows
-
-
-VARIANCE = Unit(
-    name="variance",
-    module="ibert_sat_add",
-    block=blocks_norm.sat_add,
-    inputs=lambda p: dict(acc=unsigned(p["W"]), x=unsigned(p["X_W"])),
-    outputs=lambda p: dict(y=unsigned(p["W"])),
-    full=dict(X_W=36, W=32),
-    proofs=(dict(X_W=36, W=32), dict(X_W=33, W=32), dict(X_W=37, W=32)),
-    operands=_variance_operands,
-    expect=lambda v, p: {"y": int(ops.saturate(np.asarray(v["acc"] + v["x"], np.int64), ops.UINT32))},
-    bugs=(
-        ("sum[X_W:W] != {X_W + 1 - W{1'b0}}", "sum[X_W:W] > {{X_W - W{1'b0}}, 1'b1}"),
-        ("{1'b0, x} + ", "{1'b0, x[X_W-1:1], 1'b0} + "),
-    ),
-    depth=lambda p: 0,
-    clocks=(),
-    hold=1,
-)
-
-
 def _sigma_operands(rng: random.Random, count: int, p: Mapping[str, int]) -> Streams:
     rows = [{"root": root, "shift": shift} for root in (65535, 32768, 2, 1, 0) for shift in reversed(range(32))]
     yield {}, rows + [{"root": _natural(rng, 16), "shift": rng.randrange(32)} for _ in range(count)]
@@ -319,4 +288,4 @@ DOT = Unit(
     valid_out="m_valid",
 )
 
-UNITS = (PROB, MEAN_OF_VALUES, SOFTMAX_FACTOR, NORM_FACTOR, MEAN, VARIANCE, SIGMA, DOT)
+UNITS = (PROB, MEAN_OF_VALUES, SOFTMAX_FACTOR, NORM_FACTOR, MEAN, SIGMA, DOT)
