@@ -46,15 +46,15 @@ async def stages_of_partial_sums(dut: Any) -> None:
     trace = watch(dut)
     for context in contexts:
         await one_row(bench, trace, context, 1)
-        # accumulator FIFO: two cycles, then a unit a cycle; one more cycle to the output
+        # accumulator FIFO: two cycles, then a unit a cycle; two more cycles to the output
         assert trace["sum_unit"][0] == trace["group"][0] + 2
         units = trace.both("sum_unit", "sum_ready")
         of_group = SHAPE.OUT_N // 16
         want = [trace["group"][i // of_group] + 2 + i % of_group for i in range(context.outs // 16)]
         if context.groups == 1 or trace["group"][1] - trace["group"][0] >= of_group:
             assert units == want, (units, want)
-        trace.demand("out", [cycle + 1 for cycle in units])
-        assert trace["out"][0] - trace["beat"][-1] == 17 + context.words // context.groups
+        trace.demand("out", [cycle + 2 for cycle in units])
+        assert trace["out"][0] - trace["beat"][-1] == 18 + context.words // context.groups
     await bench.finish()
 
 
@@ -67,13 +67,13 @@ async def stages_of_int8_rows(dut: Any) -> None:
     for context in contexts:
         await one_row(bench, trace, context, 2)
         assert trace["unit"][0] == trace["group"][0] + 2
-        # output stage: 12 cycles from the last unit of a beat to the beat's place in the FIFO, 2 through it, 1 to the output
+        # output stage: 12 cycles from the last unit of a beat to the beat's place in the FIFO, 2 through it, 2 to the output
         taken = trace.both("unit", "unit_ready")
         assert len(taken) == context.outs // 16
         written = [cycle + 12 for cycle in taken[3::4]]
         trace.demand("push", [cycle - 1 for cycle in written])
         trace.demand("int8_beat", [cycle + 1 for cycle in written])
-        trace.demand("out", [cycle + 1 for cycle in trace["int8_beat"]])
+        trace.demand("out", [cycle + 2 for cycle in trace["int8_beat"]])
     # a unit of 16 takes 16/POST_LANES cycles, and no more where the array is faster
     if (contexts[1].words // contexts[1].groups) * 16 <= SHAPE.OUT_N * 16 // SHAPE.POST_LANES:
         assert [b - a for a, b in itertools.pairwise(taken)] == [16 // SHAPE.POST_LANES] * (len(taken) - 1), taken
