@@ -293,7 +293,7 @@ module ibert_add_norm_rx #(
   wire drop_stale_p2 = cut_p2 || stale_p2;
   wire good_p2 = valid_p2 && ok_p2 && !bad_slice_p2 && !beyond_p2 && end_p2 && !short_p2;
 
-  // p3: the record is there, the accumulator is read; count
+  // p3: the record is there; count
   reg          valid_p3;
   reg  [511:0] data_p3;
   reg          end_p3;
