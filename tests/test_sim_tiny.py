@@ -463,7 +463,11 @@ def test_images_in_frames_give_the_same_bits(verilator: tuple[Finished, Quiet], 
     done = simulate(_options(tmp_path, load="frames"), Quiet(), "test", Hooks(builds=BUILDS))
     assert done.content["bit_exact"] is True and done.outcome.load_writes == (0, 0)
     _same_rows(done, verilator[0])
-    assert [s["cycles"] for s in done.content["sentences"]] == [s["cycles"] for s in verilator[0].content["sentences"]]
+    # The links visit their peers in turn from reset on (rtl/net/net_link.v): a sentence that begins elsewhere in the round sees its
+    # acknowledgements up to two rounds of 2 * PEERS_N cycles earlier or later
+    rounds = 2 * 2 * done.plan.shape["PEERS_N"]
+    for mine, other in zip(done.content["sentences"], verilator[0].content["sentences"], strict=True):
+        assert abs(mine["cycles"] - other["cycles"]) <= rounds
     manifest = json.loads((done.folder / "images" / "manifest.json").read_text())
     for k in (0, 1):
         assert done.outcome.words[f"node{k}"]["manager.words_written"] == manifest["files"][f"node{k}.hex"]["lines"]
