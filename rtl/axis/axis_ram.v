@@ -35,15 +35,18 @@ end
 
 generate
 if (FWD_EN != 0) begin : g_fwd
-    reg              hit_reg;
+    // address and write are compared a cycle later, so that a late write enable ends at a register
+    reg              same_reg;
+    reg              wr_reg;
     reg [DATA_W-1:0] fwd_reg;
     always @(posedge clk) begin
         if (rd_en) begin
-            hit_reg <= wr_en && (wr_addr == rd_addr);
-            if (wr_en && (wr_addr == rd_addr)) fwd_reg <= wr_data;
+            same_reg <= wr_addr == rd_addr;
+            wr_reg   <= wr_en;
+            fwd_reg  <= wr_data;
         end
     end
-    assign rd_data = hit_reg ? fwd_reg : rd_reg;
+    assign rd_data = (same_reg && wr_reg) ? fwd_reg : rd_reg;
 end else begin : g_plain
     assign rd_data = rd_reg;
 end

@@ -18,13 +18,10 @@ module ibert_sigma (
 );
 
   wire [31:0] low = {16'd0, root} << shift;
-  reg         over;  // a bit of the root is shifted out
-  integer     i;
-
-  always @* begin
-    over = 1'b0;
-    for (i = 1; i < 16; i = i + 1) if (root[i] && {1'b0, shift} >= 6'd32 - i[5:0]) over = 1'b1;
-  end
+  // bits of the root that a shift of 16 or more puts beyond bit 31: the upper shift - 16 ones
+  wire [31:0] beyond = 32'hFFFF0000 >> shift[3:0];
+  wire        over = shift[4] && (root & beyond[15:0]) != 16'd0;
+  wire        unused_beyond = &{1'b0, beyond[31:16]};
 
   assign sigma = over ? 32'hFFFFFFFF : {low[31:1], low[0] || root == 16'd0};
 
