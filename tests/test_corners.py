@@ -68,7 +68,7 @@ def test_128_tokens(unit: str, test: str) -> None:
 
 
 def test_three_chained_encoders() -> None:
-    run_unit("tb_two_nodes", "corners.test_corners_chain", expected_tests=["three_chained_encoders"])
+    run_unit("tb_two_nodes", "corners.test_corners_chain", simulator="verilator", expected_tests=["three_chained_encoders"])
 
 
 def test_both_banks_hold_rows() -> None:

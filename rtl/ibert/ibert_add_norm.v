@@ -13,9 +13,10 @@
 //                   rowindex*beats; complete rows are normalised, sent, and where `keep` stored at keep_base + rowindex*beats.
 // rowindex = {slot, LOCAL_ROW[row]}. What completes a row, and what is dropped: ibert_add_norm_rx.
 //
-// Input: one beat a cycle always (tready falls only while the records are zeroed after reset, and during a flush). The LayerNorm pass reads the
-// accumulator store in cycles without a part beat. Output row rate: one per 2*H/LANES + 54 cycles (the first pass of a row
-// overlaps the second of the row before; the third needs its requants), latency 3*H/LANES + at most 120 cycles from the last part beat to the first output beat.
+// Input: one beat a cycle always (tready falls only while the records are zeroed after reset, and during a flush). The LayerNorm pass
+// reads the accumulator store in cycles without a part beat. Output row rate: one per 3*H/(2*LANES) + 48 cycles (the first pass of a row
+// overlaps the second of the row before; the third needs its requants), latency 5*H/(2*LANES) + 88 cycles from the last part beat to the
+// last output beat; at most, and a part beat in the way of the first pass adds its cycle to both.
 //
 // Complete rows wait in a FIFO of 2^(SLOT_W+LROW_W+2) entries, one per record: a row of (region, rowindex) cannot complete again
 // before its result has left, so at most one entry per record waits. Were a plan to break that, the row is lost and counted.

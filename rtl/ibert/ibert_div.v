@@ -4,8 +4,8 @@
 //
 //   quo = floor(num / den),  rem = num - quo * den,  0 <= rem < den
 //
-// Radix 4: two quotient bits a cycle, of three subtractions side by side. With `start` in cycle 0 the answer and the one-cycle pulse `done` are there in
-// cycle ceil(NUM_W/2) + 1 (ceil(NUM_W/2) + 2 cycles counting both); `busy` is high in the cycles between. A start is taken
+// Radix 4: two quotient bits a cycle, of three subtractions side by side. With `start` in cycle 0 the answer and the one-cycle pulse
+// `done` are there in cycle ceil(NUM_W/2) + 1 (ceil(NUM_W/2) + 2 cycles counting both); `busy` is high in the cycles between. A start is taken
 // whenever `busy` is low, the cycle of `done` included. `quo` and `rem` hold until the next start is taken.
 //
 // den = 0: quo is all ones, rem is num modulo 2^DEN_W (callers that need another answer choose it themselves).

@@ -5,11 +5,11 @@
 //   v = y - mu;  vs = v >> shift;  var = min(sum vs^2, 2^32 - 1);  sigma = max(isqrt(var) << shift, 1);  f = floor(2^31 / sigma)
 //   out = requant8( sat36( ((v*f) >> 1) + bias ); om, oe, ooff )
 //
-// `>>` is arithmetic (floor), the requant rounds half to even. 2*LANES channels a cycle in the second pass, LANES in the third; y words (in
-// pairs: the first in the low bits) and channel
-// words are read in order from memories of one cycle latency. The requant is the user's, one a lane, shared with another pass: rq_wait asks
-// for it from the end of the division until the last word is in, rq_free grants it; words go in with rq_valid and come back in order with
-// rq_done. The third pass starts when out_room says that a whole row fits behind out_we, and does not stall. Output beat b holds channels 64*b .. 64*b+63, channel 64*b in the low byte.
+// `>>` is arithmetic (floor), the requant rounds half to even. 2*LANES channels a cycle in the second pass, LANES in the third; y words
+// (in pairs: the first in the low bits) and channel words are read in order from memories of one cycle latency. The requant is the
+// user's, one a lane, shared with another pass: rq_wait asks for it from the end of the division until the last word is in, rq_free
+// grants it; words go in with rq_valid and come back in order with rq_done. The third pass starts when out_room says that a whole row
+// fits behind out_we, and does not stall. Output beat b holds channels 64*b .. 64*b+63, channel 64*b in the low byte.
 // Rate: a row takes at most 3*H/(2*LANES) + 57 cycles from start to the next start (plus the wait for out_room).
 //
 // Does not: compute the mean (ibert_residual_sum), hold output beats, or accept a start unless idle.

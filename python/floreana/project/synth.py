@@ -465,8 +465,8 @@ def levels_by_unit(graph: Paths, unit: Callable[[str], str]) -> dict[str, tuple[
 
 OVERESTIMATES = """\
 Yosys packs no register, adder or cascade into a DSP slice, and trims nothing across the parts it is given: LUT and FF are over-estimates.
-No placement, no timing: levels are counted (a LUT, or a carry chain of up to 32 bits), between registers, memories and multipliers; those built
-of LUTs have lines of their own."""
+No placement, no timing: levels are counted (a LUT, or a carry chain of up to 32 bits), between registers, memories and multipliers;
+multipliers that are built of LUTs have lines of their own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from floreana.host.admission import LastGateway
 from floreana.host.endpoint import Timers
 from floreana.ibert.bert import BertWeights, forward
 from floreana.ibert.params import IntArray, ModelParams
-from floreana.ibert.quantise import embed_rows, pool, quantise_cached
+from floreana.ibert.quantise import calibration_texts, embed_rows, pool, quantise_cached
 from floreana.ibert.source import Tokenizer, fetch_minilm, load_bert
 from floreana.ibert.store import load_params, save_params
 from floreana.ibert.synthetic import random_ids, synthetic_bert
@@ -233,8 +233,7 @@ def prepare(project: Project, plan: Plan, options: Options, tell: Callable[[str]
                 f"MODEL={options.model} has hidden, heads, FFN, encoders {shape}, project {project.name} is for "
                 f"{(kind.hidden, kind.heads, kind.ffn, kind.encoders)}; name a folder that holds all-MiniLM-L6-v2"
             )
-        lines = (Path(__file__).parents[1] / "ibert" / "texts" / "calibration.txt").read_text(encoding="utf-8").splitlines()
-        calibration = [tokenizer.encode(line) for line in lines if line.strip()]
+        calibration = [tokenizer.encode(line) for line in calibration_texts()]
     else:
         if options.model is not None:
             raise InputError(f"MODEL={options.model}: project {project.name} has random weights of its own; leave MODEL out")
