@@ -126,13 +126,13 @@ wire behind    = (active_reg && far_reg) || (valid_s2 && !tiny_s2) || (valid_s1 
 
 wire room      = int8_reg ? any_int8_reg : any_sum_reg;
 wire issue     = active_reg && (!first_reg || room);
-wire part_end  = part_reg == PART_LAST;
+wire part_end  = PARTS == 1 || part_reg == PART_LAST;
 wire group_end = part_end && beat_one_reg;
 wire row_end   = group_end && group_one_reg;
 wire load      = valid_s2 && (!active_reg || (issue && row_end));
 wire move      = valid_s1 && (!valid_s2 || load);
 
-assign q_ready = (!valid_s1 || move) && !behind;
+assign q_ready = (!valid_s1 || !valid_s2 || !active_reg || (issue && row_end)) && !behind;   // !valid_s1 || move
 
 wire spend_sum  = issue && first_reg && !int8_reg;
 wire spend_int8 = issue && first_reg && int8_reg;
