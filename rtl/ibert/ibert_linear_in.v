@@ -152,10 +152,11 @@ axis_lutram #(.DATA_W(28), .DEPTH(CTX_N)) u_context (
 
 // ---- p4: address, count ---------------------------------------------------------------------------------------------------
 // rowindex*in_beats without a multiplier: its four low bits and its three high ones in p3, added in p4
-wire [19:0]      slot_row  = ({16'd0, slotgen_p3[7:4]} << ROW_W) | {4'd0, row_p3};
+wire [19:0]      slot_row    = ({16'd0, slotgen_p3[7:4]} << ROW_W) | {4'd0, row_p3};
 wire [19:0]      slot_row_p2 = ({16'd0, slotgen_p2[7:4]} << ROW_W) | {4'd0, row_p2};
-wire [27:0]      index_p2  = {{(28-RI_W){1'b0}}, slot_row_p2[RI_W-1:0]};
-wire [6:0]       beats_p2  = ctx_entry[22:16];
+wire [27:0]      index_p2    = {{(28-RI_W){1'b0}}, slot_row_p2[RI_W-1:0]};
+wire             unused_slot_row = &{1'b0, slot_row_p2[19:RI_W]};
+wire [6:0]       beats_p2    = ctx_entry[22:16];
 reg  [27:0]      low_p3, high_p3, pos_base_p3;
 reg  signed [28:0] room_p3;    // beats of the store from in_base + pos on
 wire             row_ok    = ({16'd0, row_p3} >> ROW_W) == 32'd0 && (slot_row >> RI_W) == 20'd0;

@@ -76,10 +76,10 @@ axis_lutram #(.DATA_W(109), .DEPTH(CTX_N)) u_context (
     .wr_en(cfg_we && cfg_addr[27:24] == 4'd1 && cfg_addr[23:CTX_W] == 0), .wr_addr(cfg_addr[CTX_W-1:0]), .wr_data({cfg_short && cfg_data[37:30] < 8'd4, cfg_one, cfg_short, cfg_data}),
     .rd_addr(q_ctx[CTX_W-1:0]), .rd_data({tiny_in, one_in, short_in, entry})
 );
-wire unused_entry = &{1'b0, entry[105:102], entry[27:23], q_ctx};
+wire unused_entry = &{1'b0, entry[105:102], entry[27:23], entry[15:0], q_ctx};
 
 reg              valid_s1, valid_s2, active_reg;
-reg  [15:0]      in_base_s1;
+reg  [SA_W-1:0]  in_base_s1;
 reg  [6:0]       in_beats_s1, in_beats_s2;
 reg  [1:0]       mode_s1;
 reg  [7:0]       groups_s1, groups_s2;
@@ -149,7 +149,7 @@ assign sts_idle_blocked = active_reg && !issue;
 
 always @(posedge clk) begin
     if (q_valid && q_ready) begin
-        in_base_s1   <= entry[15:0];
+        in_base_s1   <= entry[SA_W-1:0];
         in_beats_s1  <= entry[22:16];
         mode_s1      <= entry[29:28];
         groups_s1    <= entry[37:30];
@@ -168,7 +168,7 @@ always @(posedge clk) begin
     if (move) begin
         low_s2      <= ((index & {SA_W{in_beats_s1[0]}}) + ((index & {SA_W{in_beats_s1[1]}}) << 1))
                      + (((index & {SA_W{in_beats_s1[2]}}) << 2) + ((index & {SA_W{in_beats_s1[3]}}) << 3));
-        high_s2     <= (in_base_s1[SA_W-1:0] + ((index & {SA_W{in_beats_s1[4]}}) << 4))
+        high_s2     <= (in_base_s1 + ((index & {SA_W{in_beats_s1[4]}}) << 4))
                      + (((index & {SA_W{in_beats_s1[5]}}) << 5) + ((index & {SA_W{in_beats_s1[6]}}) << 6));
         in_beats_s2 <= in_beats_s1;
         groups_s2   <= groups_s1;
