@@ -71,7 +71,7 @@ MUTATIONS = {
         "first_reg <= s_axis_tlast;",
         "first_reg <= 1'b0;",
     ),
-    "emit ignores the owner": ("axis_msg_emit", "(entry[24] ? owner : 8'd0)", "8'd0"),
+    "emit ignores the owner": ("axis_msg_emit", "(entry[24] ? minus_owner : 8'd0)", "8'd0"),
     "emit swaps the row's bytes": ("axis_msg_emit", "s_row[7:0], s_row[15:8]", "s_row[15:8], s_row[7:0]"),
     "fifo reads while stalled": ("axis_fifo", "(!out_valid_reg || m_axis_tready);", "1'b1;"),
 }

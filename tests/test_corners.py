@@ -89,7 +89,7 @@ MUTATIONS = {
                                     "prod_p2[A_W+32:16] + {{(A_W+16){1'b0}}, prod_p2[A_W+32]};", {"deferred_floor"}),
     "floor instead of rounding": ("requant", "ibert_requant", "off_p3, inc}", "off_p3, 1'b0}",
                                   {"requant_ties_positive", "requant_ties_negative", "requant_shift_eighty"}),
-    "sign is always one": ("gelu", "ibert_gelu", "if (negative) poly = -poly;", "if (1'b0)     poly = -poly;", {"gelu_at_zero"}),
+    "sign is always one": ("gelu", "ibert_gelu", "poly[41:14] ^ {28{negative}}", "poly[41:14]", {"gelu_at_zero"}),
 }  # fmt: skip
 
 

@@ -91,7 +91,7 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     ),
     "constants of the wrong context": (
         "ibert_attention_exp",
-        "(flying_reg == 3'd0 || ctx_new == ctx_reg)",
+        "(flying_reg == 3'd0 || same_reg)",
         "1'b1",
         ("streams",),
     ),
@@ -111,7 +111,7 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "the mode of another job": ("ibert_attention_exp", "modes_reg[head_reg];", "modes_reg[head_reg + 2'd1];", ("modes_take_turns",)),
     "constants before their products": ("ibert_attention_context", "valid_n1 ? par_n1 :", "valid_n1 ? par_x :", ("basic_deferred",)),
     "a borrowed one is forgotten": ("ibert_attention_sums", "+ hi + one;", "+ hi;", ("basic",)),
-    "output FIFO overrun": ("ibert_attention", "promised_next < OUT_N", "promised_next < OUT_N + 4", ("blocked",)),
+    "output FIFO overrun": ("ibert_attention", "kept < OUT_N - 1 : kept < OUT_N;", "kept < OUT_N + 3 : kept < OUT_N + 4;", ("blocked",)),
 }
 
 

@@ -36,7 +36,8 @@ reg            out_valid_reg;
 
 wire [ADDR_W:0] stored = wr_ptr_reg - rd_ptr_reg;
 wire            wr_en  = s_axis_tvalid && s_axis_tready;
-wire            rd_en  = (wr_ptr_reg != rd_ptr_reg) && (!out_valid_reg || m_axis_tready);
+wire            some   = wr_ptr_reg != rd_ptr_reg;
+wire            rd_en  = some && (!out_valid_reg || m_axis_tready);
 
 // stored <= DEPTH, so its top bit alone says full
 assign s_axis_tready = !stored[ADDR_W];
@@ -52,8 +53,7 @@ axis_ram #(.DATA_W(DATA_W), .DEPTH(DEPTH), .FWD_EN(0), .STYLE(STYLE)) u_ram (
 always @(posedge clk) begin
     if (wr_en) wr_ptr_reg <= wr_ptr_reg + 1'b1;
     if (rd_en) rd_ptr_reg <= rd_ptr_reg + 1'b1;
-    if (rd_en)              out_valid_reg <= 1'b1;
-    else if (m_axis_tready) out_valid_reg <= 1'b0;
+    out_valid_reg <= some || (out_valid_reg && !m_axis_tready);
 
     if (rst) begin
         wr_ptr_reg    <= {(ADDR_W+1){1'b0}};

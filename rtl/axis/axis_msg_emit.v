@@ -52,7 +52,7 @@ reg [4:0] beat_reg;   // its number in the message, from 1
 
 wire [7:0]  entry_index = first_reg ? s_msg_base : index_reg;
 wire [41:0] entry;
-wire [7:0]  owner;
+wire [7:0]  minus_owner;
 
 axis_lutram #(.DATA_W(42), .DEPTH(256)) u_message (
     .clk(clk),
@@ -60,14 +60,15 @@ axis_lutram #(.DATA_W(42), .DEPTH(256)) u_message (
     .rd_addr(entry_index), .rd_data(entry)
 );
 
+// -OWNER is kept: in a subtraction the kernel's number goes straight into the carry chain, and the choice by by_owner costs no level
 axis_lutram #(.DATA_W(8), .DEPTH(1 << ROW_W)) u_owner (
     .clk(clk),
-    .wr_en(cfg_we && cfg_addr[27:24] == 4'd3 && cfg_addr[23:ROW_W] == 0), .wr_addr(cfg_addr[ROW_W-1:0]), .wr_data(cfg_data[7:0]),
-    .rd_addr(s_row[ROW_W-1:0]), .rd_data(owner)
+    .wr_en(cfg_we && cfg_addr[27:24] == 4'd3 && cfg_addr[23:ROW_W] == 0), .wr_addr(cfg_addr[ROW_W-1:0]), .wr_data(-cfg_data[7:0]),
+    .rd_addr(s_row[ROW_W-1:0]), .rd_data(minus_owner)
 );
 
 wire [7:0] dst_cluster = entry[7:0];
-wire [7:0] dst_kernel  = entry[15:8] + (entry[24] ? owner : 8'd0);
+wire [7:0] dst_kernel  = entry[15:8] - (entry[24] ? minus_owner : 8'd0);
 wire [9:0] offset      = entry[34:25];
 wire [4:0] beats       = entry[41:37];
 wire       msg_last    = s_axis_tlast || (beat_reg == beats);

@@ -110,7 +110,7 @@ wire [511:0]      wr_data;
 wire              c_valid, c_last;
 wire [1:0]        c_role;
 wire [SB_W-1:0]   c_sb;
-wire [ROW_W-1:0]  c_row;
+wire [ROW_W-1:0]  c_row, p_row;
 wire [3:0]        c_beats, c_ctx_beats, c_gen;
 wire [5:0]        c_ctx;
 wire              n_beat, n_message, n_drop_edge, n_drop_row, n_drop_slice, n_drop_stale;
@@ -124,8 +124,8 @@ ibert_attention_in #(
     .s_axis_tdata(s_axis_tdata), .s_axis_tkeep(s_axis_tkeep), .s_axis_tuser(s_axis_tuser), .s_axis_tlast(s_axis_tlast), .s_axis_tvalid(s_axis_tvalid),
     .s_axis_tready(s_axis_tready),
     .wr_en(wr_en), .wr_addr(wr_addr), .wr_data(wr_data),
-    .c_valid(c_valid), .c_role(c_role), .c_sb(c_sb), .c_row(c_row), .c_beats(c_beats), .c_ctx_beats(c_ctx_beats), .c_ctx(c_ctx), .c_gen(c_gen),
-    .c_last(c_last),
+    .p_row(p_row), .c_valid(c_valid), .c_role(c_role), .c_sb(c_sb), .c_row(c_row), .c_beats(c_beats), .c_ctx_beats(c_ctx_beats), .c_ctx(c_ctx),
+    .c_gen(c_gen), .c_last(c_last),
     .n_beat(n_beat), .n_message(n_message), .n_drop_edge(n_drop_edge), .n_drop_row(n_drop_row), .n_drop_slice(n_drop_slice),
     .n_drop_stale(n_drop_stale), .flush_valid(flush_valid), .flush_slot(flush_slot), .flush_gen(flush_gen), .flush(flush), .flush_of(flush_of),
     .sts_flushing(sts_flushing), .sts_held(in_held),
@@ -152,8 +152,8 @@ wire [JOB_W-1:0] row_job;
 
 ibert_attention_rows #(.HEAD_BEATS(HEAD_BEATS), .ROW_W(ROW_W), .SB_W(SB_W), .JOB_W(JOB_W)) u_rows (
     .clk(clk), .rst(rst),
-    .c_valid(c_valid), .c_role(c_role), .c_sb(c_sb), .c_row(c_row), .c_beats(c_beats), .c_ctx_beats(c_ctx_beats), .c_ctx(c_ctx), .c_gen(c_gen),
-    .c_last(c_last), .flush(flush), .flush_of(flush_of), .sts_held(rows_held),
+    .p_row(p_row), .c_valid(c_valid), .c_role(c_role), .c_sb(c_sb), .c_row(c_row), .c_beats(c_beats), .c_ctx_beats(c_ctx_beats), .c_ctx(c_ctx),
+    .c_gen(c_gen), .c_last(c_last), .flush(flush), .flush_of(flush_of), .sts_held(rows_held),
     .job_valid(row_valid), .job(row_job), .job_take(row_take), .sts_waiting(waiting)
 );
 
@@ -175,6 +175,7 @@ wire                ex_valid, ex_take, ex_rd_en;
 wire [JOB_W-1:0]    ex_job;
 wire [32*HEADS-1:0] ex_f;
 wire                ex_mode;
+wire [4:0]          ex_min;
 wire [ROW_W-1:0]    ex_rd_index;
 wire [16*HEADS-1:0] ex_data;
 
@@ -182,7 +183,7 @@ ibert_attention_exp #(.HEADS(HEADS), .ROW_W(ROW_W), .CTX_N(CTX_N), .JOB_W(JOB_W)
     .clk(clk), .rst(rst),
     .s_valid(sc_valid), .s_job(sc_job), .s_max(sc_max), .s_take(sc_take),
     .rd_en(sc_rd_en), .rd_index(sc_rd_index), .rd_scores(sc_scores),
-    .m_valid(ex_valid), .m_job(ex_job), .m_f(ex_f), .m_mode(ex_mode), .m_take(ex_take),
+    .m_valid(ex_valid), .m_job(ex_job), .m_f(ex_f), .m_mode(ex_mode), .m_min(ex_min), .m_take(ex_take),
     .ea_rd_en(ex_rd_en), .ea_rd_index(ex_rd_index), .ea_rd_data(ex_data),
     .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_data(cfg_data[132:0])
 );
@@ -197,7 +198,7 @@ ibert_attention_context #(
     .HEADS(HEADS), .ROW_W(ROW_W), .SB_W(SB_W), .BEAT_AW(BEAT_AW), .ADDR_W(ADDR_W), .CTX_N(CTX_N), .REQ_WORDS(REQ_WORDS), .JOB_W(JOB_W)
 ) u_context (
     .clk(clk), .rst(rst),
-    .s_valid(ex_valid), .s_job(ex_job), .s_f(ex_f), .s_mode(ex_mode), .s_room(room_reg), .s_take(ex_take),
+    .s_valid(ex_valid), .s_job(ex_job), .s_f(ex_f), .s_mode(ex_mode), .s_min(ex_min), .s_room(room_reg), .s_take(ex_take),
     .ea_rd_en(ex_rd_en), .ea_rd_index(ex_rd_index), .ea_rd_data(ex_data),
     .v_rd_en(st_rd_en[2]), .v_rd_addr(st_rd_addr[2*ADDR_W +: ADDR_W]), .v_rd_data(st_rd_data[1024 +: 512]),
     .m_valid(y_valid), .m_data(y_data), .m_msg(y_msg), .m_job(y_job),
@@ -235,13 +236,13 @@ axis_msg_emit #(.ROW_W(ROW_W)) u_emit (
 reg [3:0]   promised_reg;   // 0..OUT_N
 reg [4:0]   flight_reg;     // 0..2 + 4 + OUT_N
 wire        o_take        = o_valid && o_ready;
-wire [3:0]  promised_next = promised_reg + {3'd0, ex_take} - {3'd0, o_take};
+wire [3:0]  kept          = promised_reg - {3'd0, o_take};   // what it is without the job that may be taken now, the last to be known
 reg [319:0] count_reg;
-reg         active_reg;
+reg         active_reg, waiting_reg;
 
 always @(posedge clk) begin
-    promised_reg <= promised_next;
-    room_reg     <= promised_next < OUT_N;
+    promised_reg <= ex_take ? kept + 4'd1 : kept;
+    room_reg     <= ex_take ? kept < OUT_N - 1 : kept < OUT_N;
     flight_reg   <= flight_reg + {4'd0, row_take} - {4'd0, o_take};
     active_reg   <= in_held || (s_axis_tvalid && s_axis_tready) || rows_held || flight_reg != 5'd0 || m_axis_tvalid;
 
@@ -252,13 +253,15 @@ always @(posedge clk) begin
     if (n_drop_slice)         count_reg[128 +: 32] <= count_reg[128 +: 32] + 32'd1;
     if (y_valid && y_end)     count_reg[160 +: 32] <= count_reg[160 +: 32] + 32'd1;
     if (flight_reg != 5'd0)   count_reg[192 +: 32] <= count_reg[192 +: 32] + 32'd1;
-    if (waiting && !sc_active) count_reg[224 +: 32] <= count_reg[224 +: 32] + 32'd1;
+    waiting_reg <= waiting && !sc_active;
+    if (waiting_reg)           count_reg[224 +: 32] <= count_reg[224 +: 32] + 32'd1;
     if (ex_valid && !room_reg) count_reg[256 +: 32] <= count_reg[256 +: 32] + 32'd1;
 
     if (n_drop_stale)          count_reg[288 +: 32] <= count_reg[288 +: 32] + 32'd1;
 
     if (rst) begin
         active_reg   <= 1'b0;
+        waiting_reg  <= 1'b0;
         promised_reg <= 4'd0;
         room_reg     <= 1'b1;
         flight_reg   <= 5'd0;

@@ -35,6 +35,7 @@ module ibert_attention_context #(
     input  wire [JOB_W-1:0]    s_job,
     input  wire [32*HEADS-1:0] s_f,
     input  wire                s_mode,
+    input  wire [4:0]          s_min,      // its n, 17 where it is more
     input  wire                s_room,     // a result may be produced
     output wire                s_take,
     output wire                ea_rd_en,
@@ -75,8 +76,8 @@ wire [ROW_W:0]   n_new  = s_job[ROW_W:0];
 wire             k_last = last_reg;
 wire [ROW_W+1:0] k_two  = {2'b00, k_reg} + {{ROW_W{1'b0}}, 2'd2};
 wire             end_now = act_reg && k_last;
-wire             long   = {5'd0, n_new} >= {{(ROW_W+1){1'b0}}, SPACING};
-wire             enough = {5'd0, n_new} >= {{(ROW_W+1){1'b0}}, need_reg};
+wire             long   = s_min == SPACING;
+wire             enough = s_min >= need_reg;
 wire             free   = s_mode || !mode_reg || (!act_reg && since_reg == SWITCH);
 wire             take   = s_valid && s_room && free && (act_reg ? k_last && long : enough);
 

@@ -8,7 +8,7 @@
 // One key a cycle; the division (19 cycles, one divider a head) overlaps the next jobs. Exponentials are stored in a ring of four, so that
 // short jobs are bound by the division alone. Latency from a job's last score to m_valid: 15 + 20 cycles. A job is taken while fewer
 // than four are stored, and only when the one before has left the pipeline if it belongs to another context (the constants of
-// ibert_exp are static).
+// ibert_exp are static). A job of one key is taken at the earliest two cycles after the one before it, hidden behind the division.
 // m_take frees a place at once: the reader takes one key a cycle without pause, the writer follows at least 15 cycles behind.
 // Requires m >= 0 (ea is not negative then), x0 > 0, 30 <= e <= 80 of the context.
 `resetall
@@ -35,6 +35,7 @@ module ibert_attention_exp #(
     output wire [JOB_W-1:0]    m_job,
     output wire [32*HEADS-1:0] m_f,
     output wire                m_mode,   // of the context
+    output wire [4:0]          m_min,    // min(n, 17)
     input  wire                m_take,
     input  wire                ea_rd_en,
     input  wire [ROW_W-1:0]    ea_rd_index,
@@ -50,8 +51,10 @@ localparam LAT    = 14;   // of ibert_exp
 
 // ---- issue
 reg                act_reg, last_reg;   // k_reg is the job's last
+reg                same_reg;            // the job offered is of the context at work; 0 in the cycle after a job was taken
 reg [ROW_W:0]      n_reg;
 reg [ROW_W-1:0]    k_reg;
+reg [ROW_W:0]      two_reg;             // k_reg + 2
 reg [5:0]          ctx_reg;
 reg [2:0]          flying_reg;   // jobs taken whose last exponential is not out yet
 reg [2:0]          stored_reg;   // jobs begun and not yet taken, 0..4
@@ -59,18 +62,21 @@ reg [1:0]          in_buf_reg;   // where the next job goes; pointers of the rin
 reg [4*JOB_W-1:0]  jobs_reg;
 reg [32*HEADS-1:0] max_reg, max_p1;
 reg [3:0]          modes_reg;
+reg [19:0]         mins_reg;
 reg [107:0]        par_reg;      // mode 1, e 7, m 32, c 32, b 20, x0 16
 reg [20:0]         lim_reg;
 
 wire        ea_valid, ea_last;
 wire        k_last  = last_reg;
-wire [ROW_W+1:0] k_two = {2'b00, k_reg} + {{ROW_W{1'b0}}, 2'd2};
 wire [5:0]  ctx_new = s_job[ROW_W+1 +: 6];
-wire        take    = s_valid && (!act_reg || k_last) && !stored_reg[2] && (flying_reg == 3'd0 || ctx_new == ctx_reg);
+wire        take    = s_valid && (!act_reg || k_last) && !stored_reg[2] && (flying_reg == 3'd0 || same_reg);
 
 assign s_take   = take;
 assign rd_en    = act_reg;
 assign rd_index = k_reg;
+
+wire [ROW_W+5:0] n_wide  = {5'd0, s_job[ROW_W:0]};
+wire [4:0]       min_new = (n_wide >= 17) ? 5'd17 : n_wide[4:0];
 
 wire [107:0] entry;
 axis_lutram #(.DATA_W(108), .DEPTH(CTX_N)) u_context (
@@ -84,7 +90,8 @@ always @(posedge clk) begin
     valid_p1 <= act_reg;
     if (act_reg) begin
         k_reg    <= k_reg + 1'b1;
-        last_reg <= k_two == {1'b0, n_reg};
+        two_reg  <= two_reg + 1'b1;
+        last_reg <= two_reg == n_reg;
         if (k_last) act_reg <= 1'b0;
         if (k_reg == {ROW_W{1'b0}}) max_p1 <= max_reg;
     end
@@ -93,6 +100,7 @@ always @(posedge clk) begin
         n_reg      <= s_job[ROW_W:0];
         ctx_reg    <= ctx_new;
         k_reg      <= {ROW_W{1'b0}};
+        two_reg    <= {{(ROW_W-1){1'b0}}, 2'd2};
         last_reg   <= s_job[ROW_W:0] == {{ROW_W{1'b0}}, 1'b1};
         max_reg    <= s_max;
         par_reg    <= entry;
@@ -100,7 +108,9 @@ always @(posedge clk) begin
         in_buf_reg <= in_buf_reg + 2'd1;
         jobs_reg[JOB_W*in_buf_reg +: JOB_W] <= s_job;
         modes_reg[in_buf_reg] <= entry[107];
+        mins_reg[5*in_buf_reg +: 5] <= min_new;
     end
+    same_reg   <= !take && ctx_new == ctx_reg;
     stored_reg <= stored_reg + {2'b0, take} - {2'b0, m_take};
     flying_reg <= flying_reg + {2'b0, take} - {2'b0, ea_valid && ea_last};
     if (rst) begin
@@ -142,7 +152,10 @@ endgenerate
 
 // ---- division: up to three sums wait while a division runs
 reg  [2:0]          pending_reg, ready_reg;
+reg                 some_reg;     // ready_reg is not 0
+reg  [4:0]          min_reg;      // of the job offered
 reg  [1:0]          div_buf_reg, head_reg, res_buf_reg;
+wire [1:0]          head_after = head_reg + 2'd1;
 reg  [128*HEADS-1:0] fs_reg;
 wire [HEADS-1:0]    div_busy, div_done;
 wire [32*HEADS-1:0] f_next;
@@ -182,6 +195,8 @@ always @(posedge clk) begin
     end
     pending_reg <= pending_reg + {2'b0, ea_valid && ea_last} - {2'b0, div_start};
     ready_reg   <= ready_reg + {2'b0, div_done[0]} - {2'b0, m_take};
+    some_reg    <= div_done[0] || (m_take ? ready_reg[2:1] != 2'd0 : some_reg);
+    min_reg     <= m_take ? mins_reg[5*head_after +: 5] : mins_reg[5*head_reg +: 5];
     if (rst) begin
         last_sr     <= {(LAT+1){1'b0}};
         wr_reg      <= {ROW_W{1'b0}};
@@ -191,6 +206,7 @@ always @(posedge clk) begin
         head_reg    <= 2'd0;
         pending_reg <= 3'd0;
         ready_reg   <= 3'd0;
+        some_reg    <= 1'b0;
     end
 end
 
@@ -200,7 +216,8 @@ axis_ram #(.DATA_W(16*HEADS), .DEPTH(4 << ROW_W)) u_ea (
     .rd_en(ea_rd_en), .rd_addr({rd_buf_reg, ea_rd_index}), .rd_data(ea_rd_data)
 );
 
-assign m_valid = ready_reg != 3'd0;
+assign m_valid = some_reg;
+assign m_min   = min_reg;
 assign m_job   = jobs_reg[JOB_W*head_reg +: JOB_W];
 assign m_f     = fs_reg[32*HEADS*head_reg +: 32*HEADS];
 assign m_mode  = modes_reg[head_reg];

@@ -37,6 +37,7 @@ module ibert_attention_in #(
     output wire [ADDR_W-1:0] wr_addr,
     output wire [511:0]      wr_data,
 
+    output wire [ROW_W-1:0]  p_row,      // c_row of a message reported in the next cycle
     output wire              c_valid,    // a whole legal message is in the store after this cycle
     output wire [1:0]        c_role,
     output wire [SB_W-1:0]   c_sb,
@@ -216,6 +217,7 @@ end
 assign wr_en        = wr_en_p2;
 assign wr_addr      = addr_p2;
 assign wr_data      = data_p2;
+assign p_row        = row_p1[ROW_W-1:0];
 assign c_valid      = good_p2;
 assign c_role       = role_p2;
 assign c_sb         = sb_p2;

@@ -6,7 +6,7 @@
 // until it has nothing ready, then the next in circular order. A row is offered as `beats` jobs, one per 64-byte head beat.
 //
 // Job, from bit 0: n ROW_W+1 | ctx 6 | sb SB_W | beat 4 | row ROW_W | gen 4 | last 1 | end 1 (last beat of the row).
-// Four cycles from a completing message to job_valid; one idle cycle between rows, none between the beats of a row.
+// Three cycles from a completing message to job_valid; one idle cycle between rows, none between the beats of a row.
 //
 // `flush` (a pulse) forgets everything of flush_of but the row being offered. Requires that no message comes with it.
 `resetall
@@ -21,6 +21,7 @@ module ibert_attention_rows #(
 ) (
     input  wire             clk,
     input  wire             rst,
+    input  wire [ROW_W-1:0] p_row,       // row of the message that comes in the next cycle, if one does
     input  wire             c_valid,
     input  wire [1:0]       c_role,
     input  wire [SB_W-1:0]  c_sb,
@@ -42,29 +43,57 @@ module ibert_attention_rows #(
 );
 
 localparam SB_N  = 1 << SB_W;
-localparam ROWS  = 1 << (SB_W + ROW_W);
 localparam REC_W = ROW_W + 15;   // gen, ctx, beats, n
 
-// ---- Q rows: beats seen so far; touched = 0 means none, so that reset needs no sweep over the table
-wire q_done;
+// ---- c1: the message a cycle later, with the beats of its Q row seen before it
+reg                    q_c1;
+reg [SB_W-1:0]         sb_c1;
+reg [ROW_W-1:0]        row_c1;
+wire                   q_msg = c_valid && c_role == 2'd0;
+wire                   q_done;
+
+always @(posedge clk) begin
+    q_c1 <= q_msg;
+    if (q_msg) begin
+        sb_c1  <= c_sb;
+        row_c1 <= c_row;
+    end
+    if (rst) q_c1 <= 1'b0;
+end
+
+// ---- Q rows: beats seen so far; touched = 0 means none yet, so that reset needs no sweep over the table
 generate
 if (HEAD_BEATS == 1) begin : g_one
-    assign q_done = c_valid && c_role == 2'd0;
-    wire unused = &{1'b0, c_beats};
+    reg whole_c1;
+    always @(posedge clk) if (q_msg) whole_c1 <= c_ctx_beats == 4'd1;
+    assign q_done = q_c1 && whole_c1;
+    wire unused_row = &{1'b0, p_row};
 end else begin : g_count
+    localparam ROWS      = 1 << (SB_W + ROW_W);
     localparam SLOT_ROWS = 2 << ROW_W;
     integer               t;
     reg  [ROWS-1:0]       touched_reg;
+    reg  [SB_N-1:0]       touched_c0;               // of the row p_row a cycle ago, by {slot, bank}
+    reg  [3:0]            seen_c1, beats_c1, rest_c1;
     wire [3:0]            seen_raw;
-    wire [SB_W+ROW_W-1:0] at    = {c_sb, c_row};
-    wire [3:0]            seen  = (touched_reg[at] ? seen_raw : 4'd0) + c_beats;
-    wire                  q_msg = c_valid && c_role == 2'd0;
-    assign q_done = q_msg && seen == c_ctx_beats;
+    wire [SB_W+ROW_W-1:0] at     = {c_sb, c_row};
+    wire [SB_W+ROW_W-1:0] at_c1  = {sb_c1, row_c1};
+    wire [3:0]            sum_c1 = q_done ? 4'd0 : seen_c1 + beats_c1;
+    wire                  again  = q_c1 && at == at_c1;   // a row twice in two cycles: its sum is not in the table yet
+    assign q_done = q_c1 && seen_c1 == rest_c1;
     axis_lutram #(.DATA_W(4), .DEPTH(ROWS)) u_seen (
-        .clk(clk), .wr_en(q_msg), .wr_addr(at), .wr_data(seen), .rd_addr(at), .rd_data(seen_raw)
+        .clk(clk), .wr_en(q_c1), .wr_addr(at_c1), .wr_data(sum_c1), .rd_addr(at), .rd_data(seen_raw)
     );
     always @(posedge clk) begin
-        if (q_msg) touched_reg[at] <= !q_done;
+        for (t = 0; t < SB_N; t = t + 1)
+            touched_c0[t] <= touched_reg[(t << ROW_W) + {{(32-ROW_W){1'b0}}, p_row}] || (q_c1 && sb_c1 == t[SB_W-1:0] && row_c1 == p_row);
+        if (q_msg) begin
+            beats_c1 <= c_beats;
+            rest_c1  <= c_ctx_beats - c_beats;
+            seen_c1  <= again ? sum_c1 : touched_c0[c_sb] ? seen_raw : 4'd0;
+        end
+        for (t = 0; t < ROWS; t = t + 1)
+            if (q_c1 && at_c1 == t[SB_W+ROW_W-1:0]) touched_reg[t] <= 1'b1;
         for (t = 0; t < SB_N / 2; t = t + 1)
             if (flush && flush_of == t[3:0]) touched_reg[SLOT_ROWS*t +: SLOT_ROWS] <= {SLOT_ROWS{1'b0}};
         if (rst)   touched_reg <= {ROWS{1'b0}};
@@ -78,19 +107,26 @@ wire [SB_N*REC_W-1:0] rec;
 wire [SB_N*ROW_W-1:0] q_next;
 wire [SB_N-1:0]       pop;
 
-// complete Q rows that are not taken yet
-localparam BANK_ROWS = 1 << ROW_W;
-reg  [ROWS-1:0]       done_reg;
+// beats of n = c_row + 1 rows. A context with more beats than HEAD_BEATS never completes a row, whatever the number
+localparam NEED_W = $clog2(HEAD_BEATS) + 1;
+localparam CNT_W  = ROW_W + NEED_W;
+wire [ROW_W:0]   n_next   = {1'b0, c_row} + 1'b1;
+reg  [CNT_W-1:0] need;
+integer          m;
+always @* begin
+    need = {CNT_W{1'b0}};
+    for (m = 0; m < NEED_W; m = m + 1)
+        need = need + ({{(CNT_W-ROW_W-1){1'b0}}, n_next & {(ROW_W+1){c_ctx_beats[m]}}} << m);
+end
 
 genvar g;
 generate
 for (g = 0; g < SB_N; g = g + 1) begin : g_bank
-    wire [BANK_ROWS-1:0] done = done_reg[BANK_ROWS*g +: BANK_ROWS];
     ibert_attention_bank #(.HEAD_BEATS(HEAD_BEATS), .ROW_W(ROW_W)) u_bank (
         .clk(clk), .rst(rst),
-        .c_valid(c_valid && c_sb == g), .c_role(c_role), .c_row(c_row), .c_beats(c_beats), .c_ctx_beats(c_ctx_beats),
+        .c_valid(c_valid && c_sb == g), .c_role(c_role), .c_n(n_next), .c_need(need), .c_beats(c_beats), .c_ctx_beats(c_ctx_beats),
         .c_ctx(c_ctx), .c_gen(c_gen), .c_last(c_last),
-        .push(q_done && c_sb == g), .pop(pop[g]), .head(done[q_next[ROW_W*g +: ROW_W]]), .clear(flush && flush_of == g / 2), .used(used[g]),
+        .push(q_done && sb_c1 == g), .push_row(row_c1), .pop(pop[g]), .clear(flush && flush_of == g / 2), .used(used[g]),
         .waiting(waiting[g]), .ready(ready[g]),
         .n(rec[REC_W*g +: ROW_W+1]), .beats(rec[REC_W*g+ROW_W+1 +: 4]), .ctx(rec[REC_W*g+ROW_W+5 +: 6]), .gen(rec[REC_W*g+ROW_W+11 +: 4]),
         .q_next(q_next[ROW_W*g +: ROW_W])
@@ -104,31 +140,37 @@ reg [SB_W-1:0]  sb_reg;
 reg [REC_W-1:0] rec_reg;
 reg [3:0]       beat_reg;
 
-// the served one first, then circular order
-reg  [SB_W-1:0] pick;
+// the served one first, then circular order: the first ready one of those from sb_reg on, else the first of all
+wire            take_row = !act_reg && ready != {SB_N{1'b0}};
+reg             low, high;   // one below is ready: of all, of those from sb_reg on
+reg [SB_N-1:0]  first_all, first_from, pop_next;
+reg [SB_W-1:0]  pick;
+reg [ROW_W-1:0] next;
+reg [REC_W-1:0] rec_next;
 integer         i;
 always @* begin
-    pick = sb_reg;
-    for (i = SB_N - 1; i >= 0; i = i - 1)
-        if (ready[sb_reg + i[SB_W-1:0]]) pick = sb_reg + i[SB_W-1:0];
-end
-wire take_row = !act_reg && ready != {SB_N{1'b0}};
-assign pop = take_row ? {{(SB_N-1){1'b0}}, 1'b1} << pick : {SB_N{1'b0}};
-
-reg  [ROW_W-1:0] row;
-wire [ROW_W-1:0] next = q_next[ROW_W*pick +: ROW_W];
-integer          s;
-
-always @(posedge clk) begin
-    if (take_row) begin
-        row                    <= next;
-        done_reg[{pick, next}] <= 1'b0;
+    low  = 1'b0;
+    high = 1'b0;
+    for (i = 0; i < SB_N; i = i + 1) begin
+        first_all[i]  = ready[i] && !low;
+        first_from[i] = ready[i] && !high && sb_reg <= i[SB_W-1:0];
+        low           = low || ready[i];
+        high          = high || (ready[i] && sb_reg <= i[SB_W-1:0]);
     end
-    if (q_done) done_reg[{c_sb, c_row}] <= 1'b1;
-    for (s = 0; s < SB_N / 2; s = s + 1)
-        if (flush && flush_of == s[3:0]) done_reg[2*BANK_ROWS*s +: 2*BANK_ROWS] <= {2*BANK_ROWS{1'b0}};
-    if (rst) done_reg <= {ROWS{1'b0}};
+    pop_next = act_reg ? {SB_N{1'b0}} : high ? first_from : first_all;
+    pick     = {SB_W{1'b0}};
+    next     = {ROW_W{1'b0}};
+    rec_next = {REC_W{1'b0}};
+    for (i = 0; i < SB_N; i = i + 1) begin
+        pick     = pick | ({SB_W{pop_next[i]}} & i[SB_W-1:0]);
+        next     = next | ({ROW_W{pop_next[i]}} & q_next[ROW_W*i +: ROW_W]);
+        rec_next = rec_next | ({REC_W{pop_next[i]}} & rec[REC_W*i +: REC_W]);
+    end
 end
+assign pop = pop_next;
+
+reg [ROW_W-1:0] row;
+always @(posedge clk) if (take_row) row <= next;
 
 wire [ROW_W:0] n_now    = rec_reg[ROW_W:0];
 wire [3:0]     beats    = rec_reg[ROW_W+1 +: 4];
@@ -139,7 +181,7 @@ always @(posedge clk) begin
     if (take_row) begin
         act_reg  <= 1'b1;
         sb_reg   <= pick;
-        rec_reg  <= rec[REC_W*pick +: REC_W];
+        rec_reg  <= rec_next;
         beat_reg <= 4'd0;
     end else if (job_take) begin
         beat_reg <= beat_reg + 4'd1;

@@ -37,26 +37,26 @@ reg signed [47:0] y_p5;
 
 // Functions, called where the stage is valid: simulators evaluate wires of several uses in every cycle.
 
-// a + b with a = min(|x|, -b). |-2^31| = 2^31 needs 33 bits signed; the result needs 20.
+// a + b with a = min(|x|, -b), in one addition: |x| + b, or 0 where that is not below 0. |-2^31| = 2^31 needs 33 bits signed; the
+// result needs 20. The added one of a negation enters as a carry, here and below: below a bit 1 of both operands.
 function signed [20:0] clamp_add(input signed [31:0] x, input signed [19:0] b);
-    reg signed [32:0] mag, limit;
+    reg signed [33:0] sum;
     begin
-        mag   = {x[31], x};
-        limit = -$signed({{13{b[19]}}, b});
-        if (x[31]) mag = -mag;
-        clamp_add = (mag < limit) ? mag[20:0] - limit[20:0] : 21'd0;
+        sum       = {{x[31], x} ^ {33{x[31]}}, 1'b1} + {{13{b[19]}}, b, x[31]};
+        clamp_add = sum[33] ? sum[21:1] : 21'd0;
     end
 endfunction
 
-// ((sign(x) * (sq + c)) >> 14) + shift
+// ((sign(x) * (sq + c)) >> 14) + shift. Of -v = ~v + 1 the added one reaches bit 14 only where the bits below are 0 in v
 function signed [27:0] factor(
     input negative, input signed [41:0] sq, input signed [39:0] c, input signed [23:0] shift
 );
     reg signed [41:0] poly;
+    reg signed [28:0] sum;
     begin
-        poly = sq + $signed({{2{c[39]}}, c});
-        if (negative) poly = -poly;
-        factor = poly[41:14] + {{4{shift[23]}}, shift};
+        poly   = sq + $signed({{2{c[39]}}, c});
+        sum    = {poly[41:14] ^ {28{negative}}, 1'b1} + {{4{shift[23]}}, shift, negative && poly[13:0] == 14'd0};
+        factor = sum[28:1];
     end
 endfunction
 

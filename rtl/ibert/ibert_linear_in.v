@@ -70,6 +70,7 @@ localparam SA_W  = $clog2(STORE_BEATS);
 localparam CTX_W = (CTX_N > 1) ? $clog2(CTX_N) : 1;
 localparam RI_W  = SLOT_W + ROW_W;
 localparam CNT_W = 3 + RI_W;
+localparam signed [28:0] STORE_SIZE = STORE_BEATS;
 
 generate
 if (ROW_W < 1 || ROW_W > 15 || SLOT_W < 0 || SLOT_W > 4) begin : g_row_w
@@ -139,8 +140,7 @@ ibert_slots #(.SLOT_W(SLOT_W), .DRAIN(5), .SWEEP_W(3 + ROW_W)) u_slots (
 
 // ---- p3: context -> where the row stands --------------------------------------------------------------------------------
 wire [27:0] ctx_entry;
-reg  [15:0] in_base_p3;
-reg  [6:0]  in_beats_p3, in_beats_p4;
+reg  [6:0]  in_beats_p3, rest_p4;      // rest_p4: beats of the row but one
 reg  [2:0]  region_p3;
 reg  [1:0]  prio_p3, prio_p4;
 
@@ -151,23 +151,34 @@ axis_lutram #(.DATA_W(28), .DEPTH(CTX_N)) u_context (
 );
 
 // ---- p4: address, count ---------------------------------------------------------------------------------------------------
-wire [19:0]      slot_row  = ({16'd0, slotgen_p3[7:4]} << ROW_W) | {4'd0, row_p3};
+// rowindex*in_beats without a multiplier: its four low bits and its three high ones in p3, added in p4
+wire [19:0]      slot_row    = ({16'd0, slotgen_p3[7:4]} << ROW_W) | {4'd0, row_p3};
+wire [19:0]      slot_row_p2 = ({16'd0, slotgen_p2[7:4]} << ROW_W) | {4'd0, row_p2};
+wire [27:0]      index_p2    = {{(28-RI_W){1'b0}}, slot_row_p2[RI_W-1:0]};
+wire             unused_slot_row = &{1'b0, slot_row_p2[19:RI_W]};
+wire [6:0]       beats_p2    = ctx_entry[22:16];
+reg  [27:0]      low_p3, high_p3, pos_base_p3;
+reg  signed [28:0] room_p3;    // beats of the store from in_base + pos on
 wire             row_ok    = ({16'd0, row_p3} >> ROW_W) == 32'd0 && (slot_row >> RI_W) == 20'd0;
 wire [RI_W-1:0]  rowindex  = slot_row[RI_W-1:0];
-wire [27:0]      addr      = {12'd0, in_base_p3} + {{(28-RI_W){1'b0}}, rowindex} * {21'd0, in_beats_p3} + {19'd0, pos_p3};
+wire [27:0]      product   = low_p3 + (high_p3 << 4);
+wire [27:0]      addr      = pos_base_p3 + product;
+wire signed [28:0] product_signed = $signed({1'b0, product});
+wire [27:0]      pos_base_p2 = {12'd0, ctx_entry[15:0]} + {19'd0, pos_p2};
 
-reg              row_ok_p4, slice_ok_p4;
-reg  [27:0]      addr_p4;
+reg              row_ok_p4, slice_ok_p4, fits_p4;
+reg  [SA_W-1:0]  addr_p4;
 reg  [CNT_W-1:0] count_addr_p4;
 wire [CNT_W-1:0] count_addr = {region_p3, rowindex};
 wire [6:0]       count_rd;
 wire [6:0]       count_next = count_rd + 7'd1;
-wire             ok_p4      = edge_ok_p4 && row_ok_p4 && !stale_p4 && !format_p4 && slice_ok_p4 && addr_p4 < STORE_BEATS;
+wire             ok_p4      = edge_ok_p4 && row_ok_p4 && !stale_p4 && !format_p4 && slice_ok_p4 && fits_p4;
 wire             store_p4   = valid_p4 && ok_p4;
-wire             done_p4    = store_p4 && count_next == in_beats_p4;
+wire             done_p4    = store_p4 && count_rd == rest_p4;
 
 // COUNT of a slot: its rows in each region
 wire [19:0]      sweep_row  = ({16'd0, flush_of} << ROW_W) | {{(20-ROW_W){1'b0}}, sweep_index[ROW_W-1:0]};
+wire             unused_addr = &{1'b0, addr[27:SA_W]};
 wire             unused_sweep = &{1'b0, sweep_row[19:RI_W-1]};
 wire [CNT_W-1:0] sweep_addr = {sweep_index[ROW_W +: 3], sweep_row[RI_W-1:0]};
 
@@ -231,7 +242,12 @@ always @(posedge clk) begin
         pos_p3     <= pos_p2;
         ctx_p3     <= ctx_p2;
         edge_ok_p3 <= edge_ok_p2;
-        {prio_p3, region_p3, in_beats_p3, in_base_p3} <= ctx_entry;
+        {prio_p3, region_p3, in_beats_p3} <= ctx_entry[27:16];
+        low_p3     <= ((index_p2 & {28{beats_p2[0]}}) + ((index_p2 & {28{beats_p2[1]}}) << 1))
+                    + (((index_p2 & {28{beats_p2[2]}}) << 2) + ((index_p2 & {28{beats_p2[3]}}) << 3));
+        high_p3    <= ((index_p2 & {28{beats_p2[4]}}) + ((index_p2 & {28{beats_p2[5]}}) << 1)) + ((index_p2 & {28{beats_p2[6]}}) << 2);
+        pos_base_p3 <= pos_base_p2;
+        room_p3    <= STORE_SIZE - $signed({1'b0, pos_base_p2});
     end
     if (valid_p3) begin
         data_p4       <= data_p3;
@@ -243,11 +259,12 @@ always @(posedge clk) begin
         rowlast_p4    <= rowlast_p3;
         ctx_p4        <= ctx_p3;
         prio_p4       <= prio_p3;
-        in_beats_p4   <= in_beats_p3;
+        rest_p4       <= in_beats_p3 - 7'd1;
         edge_ok_p4    <= edge_ok_p3;
         row_ok_p4     <= row_ok;
         slice_ok_p4   <= pos_p3 < {2'd0, in_beats_p3};
-        addr_p4       <= addr;
+        addr_p4       <= addr[SA_W-1:0];
+        fits_p4       <= product_signed < room_p3;
         count_addr_p4 <= count_addr;
     end
     if (valid_p4) begin
@@ -277,7 +294,7 @@ always @(posedge clk) begin
 end
 
 assign store_we    = store_p4;
-assign store_addr  = addr_p4[SA_W-1:0];
+assign store_addr  = addr_p4;
 assign store_data  = data_p4;
 
 assign row_valid   = done_p4;

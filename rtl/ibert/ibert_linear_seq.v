@@ -76,10 +76,10 @@ axis_lutram #(.DATA_W(109), .DEPTH(CTX_N)) u_context (
     .wr_en(cfg_we && cfg_addr[27:24] == 4'd1 && cfg_addr[23:CTX_W] == 0), .wr_addr(cfg_addr[CTX_W-1:0]), .wr_data({cfg_short && cfg_data[37:30] < 8'd4, cfg_one, cfg_short, cfg_data}),
     .rd_addr(q_ctx[CTX_W-1:0]), .rd_data({tiny_in, one_in, short_in, entry})
 );
-wire unused_entry = &{1'b0, entry[105:102], entry[27:23], q_ctx};
+wire unused_entry = &{1'b0, entry[105:102], entry[27:23], entry[15:0], q_ctx};
 
 reg              valid_s1, valid_s2, active_reg;
-reg  [15:0]      in_base_s1;
+reg  [SA_W-1:0]  in_base_s1;
 reg  [6:0]       in_beats_s1, in_beats_s2;
 reg  [1:0]       mode_s1;
 reg  [7:0]       groups_s1, groups_s2;
@@ -93,14 +93,17 @@ reg  [ROW_W-1:0] row_s1;
 reg              last_s1;
 
 // ---- s2: base address --------------------------------------------------------------------------------------------------------
-reg  [SA_W-1:0]  base_s2;
+// in_base + rowindex*in_beats without a multiplier: the four low bits of in_beats, and base and its three high ones; added as the row is loaded
+reg  [SA_W-1:0]  low_s2, high_s2;
 reg              int8_s2;
 reg  [59:0]      desc_s2;
 
 wire [19:0]      slot_row = ({16'd0, slotgen_s1[7:4]} << ROW_W) | {{(20-ROW_W){1'b0}}, row_s1};
-wire [27:0]      base     = {12'd0, in_base_s1} + {8'd0, slot_row} * {21'd0, in_beats_s1};
-// the input side has refused rows that reach beyond the store
-wire             unused_base = &{1'b0, base[27:SA_W]};
+// modulo the store: the input side has refused rows that reach beyond it
+wire [27:0]      index_all = {8'd0, slot_row};
+wire [SA_W-1:0]  index    = index_all[SA_W-1:0];
+wire [SA_W-1:0]  base_s2  = low_s2 + high_s2;
+wire             unused_index = &{1'b0, index_all[27:SA_W]};
 
 // ---- the row at work -----------------------------------------------------------------------------------------------------------
 reg  [SA_W-1:0]  base_reg, addr_reg;
@@ -118,18 +121,18 @@ reg               any_sum_reg, any_int8_reg;   // there are credits
 reg               beat_one_reg, group_one_reg; // beat_reg, groups_reg are 1
 
 reg  tiny_s1, tiny_s2, tiny_reg, short_s1, short_s2, short_reg, one_s1, one_s2, one_reg;
-wire near      = group_one_reg || (short_reg && groups_reg == 8'd2) || (one_reg && groups_reg <= 8'd4);
-wire behind    = (active_reg && !near && !tiny_reg) || (valid_s2 && !tiny_s2) || (valid_s1 && !tiny_s1);
+reg  far_reg;    // not in its last group, or the last of the short ones
+wire behind    = (active_reg && far_reg) || (valid_s2 && !tiny_s2) || (valid_s1 && !tiny_s1);
 
 wire room      = int8_reg ? any_int8_reg : any_sum_reg;
 wire issue     = active_reg && (!first_reg || room);
-wire part_end  = part_reg == PART_LAST;
+wire part_end  = PARTS == 1 || part_reg == PART_LAST;
 wire group_end = part_end && beat_one_reg;
 wire row_end   = group_end && group_one_reg;
 wire load      = valid_s2 && (!active_reg || (issue && row_end));
 wire move      = valid_s1 && (!valid_s2 || load);
 
-assign q_ready = (!valid_s1 || move) && !behind;
+assign q_ready = (!valid_s1 || !valid_s2 || !active_reg || (issue && row_end)) && !behind;   // !valid_s1 || move
 
 wire spend_sum  = issue && first_reg && !int8_reg;
 wire spend_int8 = issue && first_reg && int8_reg;
@@ -146,7 +149,7 @@ assign sts_idle_blocked = active_reg && !issue;
 
 always @(posedge clk) begin
     if (q_valid && q_ready) begin
-        in_base_s1   <= entry[15:0];
+        in_base_s1   <= entry[SA_W-1:0];
         in_beats_s1  <= entry[22:16];
         mode_s1      <= entry[29:28];
         groups_s1    <= entry[37:30];
@@ -163,7 +166,10 @@ always @(posedge clk) begin
         last_s1      <= q_last;
     end
     if (move) begin
-        base_s2     <= base[SA_W-1:0];
+        low_s2      <= ((index & {SA_W{in_beats_s1[0]}}) + ((index & {SA_W{in_beats_s1[1]}}) << 1))
+                     + (((index & {SA_W{in_beats_s1[2]}}) << 2) + ((index & {SA_W{in_beats_s1[3]}}) << 3));
+        high_s2     <= (in_base_s1 + ((index & {SA_W{in_beats_s1[4]}}) << 4))
+                     + (((index & {SA_W{in_beats_s1[5]}}) << 5) + ((index & {SA_W{in_beats_s1[6]}}) << 6));
         in_beats_s2 <= in_beats_s1;
         groups_s2   <= groups_s1;
         short_s2    <= short_s1;
@@ -195,6 +201,7 @@ always @(posedge clk) begin
             groups_reg <= groups_reg - 8'd1;
             beat_one_reg  <= in_beats_reg == 7'd1;
             group_one_reg <= groups_reg == 8'd2;
+            far_reg       <= !tiny_reg && groups_reg != 8'd2 && !(short_reg && groups_reg == 8'd3) && !(one_reg && groups_reg <= 8'd5);
             b_addr_reg <= b_addr_reg + 14'd1;
         end else if (part_end) begin
             addr_reg <= addr_reg + 1'b1;
@@ -211,6 +218,7 @@ always @(posedge clk) begin
         beat_reg      <= in_beats_s2;
         beat_one_reg  <= in_beats_s2 == 7'd1;
         group_one_reg <= groups_s2 == 8'd1;
+        far_reg       <= !tiny_s2 && groups_s2 != 8'd1 && !(short_s2 && groups_s2 == 8'd2) && !(one_s2 && groups_s2 <= 8'd4);
         part_reg      <= 2'd0;
         first_reg     <= 1'b1;
         row_first_reg <= 1'b1;

@@ -40,15 +40,20 @@ endgenerate
 
 reg  [LEVEL_W-1:0] left_reg;    // rows still to be popped
 reg                turn_reg;    // some are left
+reg                busy_reg;    // turn_reg or hold_reg
 reg                hold_reg;    // a popped row is pushed again: one cycle later, when a full memory has room
 reg  [DATA_W-1:0]  row_reg;
+reg                pushed_reg;  // a cycle ago; it is in memory, or already at the output
 wire [LEVEL_W-1:0] level;
 wire               valid;
+wire               some = valid || pushed_reg;   // nothing stays in memory while the output is empty, but what was pushed a cycle ago
 wire               turn = turn_reg && valid;
+wire               turn_next = purge ? some : turn ? left_reg != {{LEVEL_W-1{1'b0}}, 1'b1} : turn_reg;
+wire               hold_next = turn && m_tdata[SLOT_LSB +: 4] != purge_slot;
 
-assign busy     = turn_reg || hold_reg;
+assign busy     = busy_reg;
 assign m_tvalid = valid && !busy && !purge;
-assign sts_held = level != {LEVEL_W{1'b0}} || busy;
+assign sts_held = some || busy;
 
 axis_fifo #(.DATA_W(DATA_W), .DEPTH(DEPTH), .STYLE(STYLE)) u_fifo (
     .clk(clk), .rst(rst),
@@ -59,18 +64,18 @@ axis_fifo #(.DATA_W(DATA_W), .DEPTH(DEPTH), .STYLE(STYLE)) u_fifo (
 
 always @(posedge clk) begin
     if (turn) row_reg <= m_tdata;
-    hold_reg <= turn && m_tdata[SLOT_LSB +: 4] != purge_slot;
-    if (purge) begin
-        left_reg <= level;
-        turn_reg <= level != {LEVEL_W{1'b0}};
-    end else if (turn) begin
-        left_reg <= left_reg - 1'b1;
-        turn_reg <= left_reg != {{LEVEL_W-1{1'b0}}, 1'b1};
-    end
+    if (purge)     left_reg <= level;
+    else if (turn) left_reg <= left_reg - 1'b1;
+    turn_reg   <= turn_next;
+    hold_reg   <= hold_next;
+    busy_reg   <= turn_next || hold_next;
+    pushed_reg <= (hold_reg || s_tvalid) && s_tready;
     if (rst) begin
+        pushed_reg <= 1'b0;
         turn_reg <= 1'b0;
         left_reg <= {LEVEL_W{1'b0}};
         hold_reg <= 1'b0;
+        busy_reg <= 1'b0;
     end
 end
 

@@ -65,6 +65,7 @@ reg [1:0]         state_reg, state_next;
 reg [3:0]         slot_reg, gen_reg, drain_reg;
 reg [SWEEP_W-1:0] index_reg;
 reg               swept_reg;      // every record was named
+reg               start_reg;
 reg               part_reg, cut_reg;
 reg [3:0]         part_slot_reg;
 reg [4*SLOT_N-1:0] cur_reg;
@@ -82,7 +83,7 @@ always @* begin
 end
 
 // ---- the message at the input ---------------------------------------------------------------------------------------------------
-assign start       = state_reg == S_START;
+assign start       = start_reg;    // state_reg == S_START
 assign sweep_valid = start || (state_reg == S_SWEEP && !swept_reg);
 assign sweep_slot  = slot_reg;
 assign sweep_index = index_reg;
@@ -110,6 +111,7 @@ assign cur       = cur_reg;
 
 always @(posedge clk) begin
     state_reg <= state_next;
+    start_reg <= state_next == S_START;
     drain_reg <= (state_reg == S_DRAIN) ? drain_reg + 4'd1 : 4'd1;
     index_reg <= sweep_valid ? index_reg + 1'b1 : {SWEEP_W{1'b0}};
     swept_reg <= (state_reg == S_SWEEP) && (swept_reg || (&index_reg));
@@ -125,6 +127,7 @@ always @(posedge clk) begin
     if (start && part_reg && part_slot_reg == slot_reg) cut_reg <= 1'b1;
     if (rst) begin
         state_reg <= S_IDLE;
+        start_reg <= 1'b0;
         part_reg  <= 1'b0;
         cut_reg   <= 1'b0;
     end

@@ -5,7 +5,7 @@ Counted are all products of signed numbers in the RTL: those of the model's arit
 products take as many slices as tiles. Two int8 products with a factor in common share a slice: the array's (an input times two outputs)
 and the context's (a probability times two columns of V), packed as one product of 27 by 8 or 9 bits. Scores have no common factor:
 they, and the requantisation of the residual, are built of LUTs (use_dsp = "no" in the RTL). Not counted are unsigned products: the squares
-of LayerNorm (16 by 16 bits, of LUTs) and those of indices in addresses (row times beats of a row, at most 20 by 7 bits), a few adders.
+of LayerNorm (16 by 16 bits, of LUTs) and those of indices in addresses (row times beats of a row), which take no slice: a few adders.
 """
 
 from __future__ import annotations

@@ -206,8 +206,8 @@ GELU = Unit(
     operands=_gelu_operands,
     expect=_gelu_expect,
     bugs=(
-        ("if (negative) poly = -poly;", "if (negative) poly = ~poly;"),
-        ("(mag < limit)", "(mag <= limit + 33'sd1)"),
+        ("negative && poly[13:0] == 14'd0", "1'b0"),
+        ("clamp_add = sum[33] ?", "clamp_add = sum[33] || sum[32:2] == 31'd0 ?"),
         ("prod_p4[63:47] == {17{prod_p4[63]}}", "prod_p4[63:48] == {16{prod_p4[63]}}"),
         ("x_p3 * gs_p3 :", "x_p3 * $signed({1'b0, gs_p3}) :"),
         ("shift_p2 <= shift_p1;", "shift_p2 <= s_shift;"),
