@@ -24,7 +24,7 @@ module ibert_attention_exp #(
     input  wire                clk,
     input  wire                rst,
     input  wire                s_valid,
-    input  wire [JOB_W-1:0]    s_job,
+    input  wire [JOB_W-1:0]    s_job,    // stands at least a cycle before s_valid
     input  wire [32*HEADS-1:0] s_max,
     output wire                s_take,
     output wire                rd_en,
