@@ -231,7 +231,7 @@ SIGMA = Unit(
     expect=_sigma_expect,
     bugs=(
         ("low[0] || root == 16'd0", "low[0]"),
-        ("i < 16", "i < 15"),
+        ("(root & beyond[15:0]) != 16'd0", "(root[14:0] & beyond[14:0]) != 15'd0"),
     ),
     depth=lambda p: 0,
     clocks=(),
