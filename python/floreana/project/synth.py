@@ -37,7 +37,7 @@ PERCENT = {"DSP48E2": 90, "RAMB36": 90, "URAM288": 90, "LUT": 80, "FF": 100}
 OWN = "node_core itself"
 LEVELS = 6  # logic levels between registers aimed at, outside multipliers
 # Registers behind the multipliers that are built of LUTs (use_dsp = "no"): what ends there is a product, not logic around it
-PRODUCTS = re.compile(r"(^|[./])(u_lane\.sq|sq_r5|u_res\.prod_p2|u_dot/p[0-3]_p1)\[")
+PRODUCTS = re.compile(r"(^|[./])(u_lane\.sq|u_res\.prod_p2|u_dot/p[0-3]_p1)\[")
 PRODUCT = ", products of LUTs"  # name of their line
 
 TOP = "node_core"
