@@ -16,19 +16,17 @@ def test_net_link() -> None:
 
 MUTATIONS = {
     "the window of newer epochs is one too wide": (
-        "ahead = d[8] ? (!d[7] || d[6:0] == 7'd0)",
-        "ahead = d[8] ? (!d[7] || d[6:1] == 6'd0)",
+        "e[7] ? less : less || same", "less || same",
         "rules_in_every_cycle"),
     "a silence's timer sends again what was sent late in it": (
         "(q_touched || !q_runs || q_begins)", "(q_touched || !q_runs)",
         "sent_late_in_a_silence"),
     "a failed link fails again": (
-        "(q_sent || q_waits || q_silent) && !q_failed",
-        "(q_sent || q_waits || q_silent)",
+        "(q_sent_reg || q_waits_reg || q_silent_reg) && !q_failed_reg",
+        "(q_sent_reg || q_waits_reg || q_silent_reg)",
         "silence_is_noticed"),
     "the answer to hello is no progress": (
-        "if (e1_helloack || !up_reg[e1_peer_reg])",
-        "if (!up_reg[e1_peer_reg])",
+        "({PEERS_N{e1_helloack_reg}} | ~up_reg)", "~up_reg",
         "waiting_asks_with_hello"),
     "progress does not take a failure back": (
         "fail_turn && !touched_reg[fail_peer_reg]",

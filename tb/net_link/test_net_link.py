@@ -315,6 +315,7 @@ async def expiries_and_failure(dut: Any) -> None:
     while len(bench.gobacks) < 3:
         await RisingEdge(dut.clk)
     within(start, 400, bench.gobacks[2][0])
+    await ClockCycles(dut.clk, 1)  # the counters follow
     assert bench.counts()[:2] == [3, 0]
     # a hello-ack is progress, a frame that is only valid is not
     await ClockCycles(dut.clk, 50)
@@ -392,6 +393,7 @@ async def waiting_asks_with_hello(dut: Any) -> None:
         await RisingEdge(dut.clk)
     within(start, 400, bench.cycle, rounds=3)
     assert bench.gobacks == []
+    await ClockCycles(dut.clk, 1)  # the counters follow
     assert bench.counts()[:2] == [8, 1]
 
 
