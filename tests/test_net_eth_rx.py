@@ -31,15 +31,15 @@ MUTATIONS = {
     "checksum not checked": (
         "net_rx_check", "!arp && !sum_right", "1'b0 && !arp && !sum_right", "every_cause"),
     "half of the numbers is ahead, one more too": (
-        "net_eth_rx", "behind   = distance[23];", "behind   = (distance > 24'h800000);", "every_cause"),
+        "net_rx_peers", "n_fresh ? to_first[23] : to_number[23]", "n_fresh ? to_first > 24'h800000 : to_number > 24'h800000", "every_cause"),
     "a change is owed though told": (
         "net_rx_peers", "(arrived_reg & ~told_mask)", "(arrived_reg & ~one_hot(hd_sent, hd_sent_peer))", "told_in_the_same_cycle"),
     "a nack is not held back": (
         "net_rx_peers", "&& !hold_reg[q_peer_reg]", "", "a_nack_falls_due"),
     "credit does not count the cells held": (
-        "net_rx_peers", "8'd0 : hd_left[7:0]", "8'd0 : hd_quota", "quotas"),
+        "net_rx_peers", "hd_credit = hd_left[7:0]", "hd_credit = hd_quota", "quotas"),
     "a frame in the cycle of a reset is judged by the old number": (
-        "net_rx_peers", "|| (link_reset && link_reset_peer == ev_peer)", "", "a_link_is_reset"),
+        "net_rx_peers", "ev_begins ? first_reg : ", "", "a_link_is_reset"),
 }  # fmt: skip
 
 

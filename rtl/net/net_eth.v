@@ -66,7 +66,7 @@ module net_eth #(
 
 localparam PEER_W = $clog2(PEERS_N);
 
-wire              ev_valid, ev_right, lk_ev_valid, lk_ev_right, link_reset, hd_sent, hd_sent_nack, goback_valid, progress_valid;
+wire              ev_valid, ev_right, lk_ev_valid, lk_ev_right, link_reset, hd_none, hd_sent, hd_sent_nack, goback_valid, progress_valid;
 wire [PEER_W-1:0] ev_peer, lk_peer, lk_ev_peer, lk_hd_peer, link_reset_peer, hd_peer, hd_sent_peer, goback_peer, progress_peer;
 wire [4:0]        ev_type, lk_ev_type, hd_sent_type;
 wire [7:0]        ev_epoch, ev_ack_epoch, ev_credit, lk_ev_credit, lk_mine, lk_theirs, lk_hd_mine, lk_hd_theirs, hd_credit;
@@ -83,7 +83,7 @@ net_eth_tx #(.PEERS_N(PEERS_N), .CELLS(TX_CELLS), .WINDOW_N(WINDOW_N), .UDP_PORT
     .clk(clk), .rst(rst), .id_node(id_node), .id_mac(id_mac), .id_ip(id_ip), .id_cluster(id_cluster),
     .s_axis_tdata(s_axis_tdata), .s_axis_tkeep(s_axis_tkeep), .s_axis_tuser(s_axis_tuser), .s_axis_tlast(s_axis_tlast),
     .s_axis_tvalid(s_axis_tvalid), .s_axis_tready(s_axis_tready), .s_axis_room(s_axis_room),
-    .hd_peer(hd_peer), .hd_expected(hd_expected), .hd_credit(hd_credit),
+    .hd_peer(hd_peer), .hd_expected(hd_expected), .hd_credit(hd_credit), .hd_none(hd_none),
     .hd_sent(hd_sent), .hd_sent_peer(hd_sent_peer), .hd_sent_nack(hd_sent_nack), .ack_due(ack_due), .nack_due(nack_due),
     .ev_valid(lk_ev_valid), .ev_peer(lk_ev_peer), .ev_type(lk_ev_type), .ev_ack(lk_ev_ack), .ev_credit(lk_ev_credit), .ev_right(lk_ev_right),
     .lk_hd_peer(lk_hd_peer), .lk_hd_mine(lk_hd_mine), .lk_hd_theirs(lk_hd_theirs), .up(sts_up), .discard(discard),
@@ -120,7 +120,7 @@ net_eth_rx #(.PEERS_N(PEERS_N), .CELLS(RX_CELLS), .UDP_PORT(UDP_PORT)) u_rx (
     .ev_valid(ev_valid), .ev_peer(ev_peer), .ev_type(ev_type), .ev_epoch(ev_epoch), .ev_ack_epoch(ev_ack_epoch), .ev_ack(ev_ack),
     .ev_credit(ev_credit), .ev_right(ev_right),
     .lk_peer(lk_peer), .lk_mine(lk_mine), .lk_theirs(lk_theirs), .link_reset(link_reset), .link_reset_peer(link_reset_peer),
-    .hd_peer(hd_peer), .hd_expected(hd_expected), .hd_credit(hd_credit),
+    .hd_peer(hd_peer), .hd_expected(hd_expected), .hd_credit(hd_credit), .hd_none(hd_none),
     .hd_sent(hd_sent), .hd_sent_peer(hd_sent_peer), .hd_sent_nack(hd_sent_nack), .ack_due(ack_due), .nack_due(nack_due),
     .rq_data(rq_data), .rq_keep(rq_keep), .rq_valid(rq_valid), .rq_first(rq_first), .rq_last(rq_last), .rq_want(rq_want),
     .rq_arp(rq_arp), .rq_icmp(rq_icmp), .rq_bytes(rq_bytes), .rq_whole(rq_whole), .rs_arp(rs_arp), .rs_icmp(rs_icmp), .rs_cause(rs_cause),

@@ -56,7 +56,8 @@ module net_eth_rx #(
     input  wire [PEER_W-1:0]  link_reset_peer,
     input  wire [PEER_W-1:0]  hd_peer,
     output wire [23:0]        hd_expected,
-    output wire [7:0]         hd_credit,
+    output wire [7:0]         hd_credit,        // 0 where hd_none
+    output wire               hd_none,
     input  wire               hd_sent,
     input  wire [PEER_W-1:0]  hd_sent_peer,
     input  wire               hd_sent_nack,
@@ -102,7 +103,7 @@ endgenerate
 
 // ---- p1 to p3: checks without state
 
-wire              c_valid, c_first, c_last, c_empty, c_arp, c_icmp, c_whole, check_busy;
+wire              c_valid, c_first, c_last, c_epochs, c_empty, c_arp, c_icmp, c_whole, check_busy;
 wire [511:0]      c_data;
 wire [63:0]       c_keep;
 wire [4:0]        c_beat;
@@ -118,23 +119,21 @@ net_rx_check #(.PEERS_N(PEERS_N), .UDP_PORT(UDP_PORT)) u_check (
     .mac_rx_tdata(mac_rx_tdata), .mac_rx_tkeep(mac_rx_tkeep), .mac_rx_tlast(mac_rx_tlast), .mac_rx_tvalid(mac_rx_tvalid), .mac_rx_tuser(mac_rx_tuser),
     .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_data(cfg_data[80:0]),
     .c_valid(c_valid), .c_first(c_first), .c_last(c_last), .c_data(c_data), .c_keep(c_keep), .c_beat(c_beat), .c_bytes(c_bytes), .c_whole(c_whole),
-    .c_type(c_type), .c_credit(c_credit), .c_head(c_head), .c_node(c_node), .n_node(lk_peer), .c_empty(c_empty), .c_causes(c_causes), .c_arp(c_arp), .c_icmp(c_icmp), .sts_busy(check_busy)
+    .c_type(c_type), .c_credit(c_credit), .c_head(c_head), .c_epochs(c_epochs), .c_node(c_node), .n_node(lk_peer), .n_seq(n_seq), .c_empty(c_empty), .c_causes(c_causes), .c_arp(c_arp), .c_icmp(c_icmp), .sts_busy(check_busy)
 );
 
 // ---- p3: the verdict at the last beat. Byte 46 + i of the frame is c_head[8*i +: 8]
 
 wire        full, release_valid;
 wire [PEER_W-1:0] release_peer;
+wire [23:0] n_seq;
 wire [23:0] seq      = {c_head[23:16], c_head[31:24], c_head[39:32]};
-wire [23:0] distance;       // from the number expected: as a signed number, above 0 ahead of it, below 0 behind
-wire        next;           // it is that number
-wire        unused   = &{1'b0, distance[22:0]};
-wire        behind   = distance[23];
+wire        next, behind;   // it is the number expected, one before it
 wire        clean    = (c_causes == 13'd0);
 wire        finish   = c_valid && c_last;
 wire        known    = finish && clean && !c_arp && !c_icmp;
 wire        data     = (c_type == 5'd0);
-wire        right    = (ev_epoch == lk_theirs) && (ev_ack_epoch == lk_mine) && (lk_theirs != 8'd0) && (lk_mine != 8'd0);
+wire        right    = ({ev_epoch, ev_ack_epoch} == {lk_theirs, lk_mine}) && c_epochs;
 wire        hello    = (c_type == 5'd3) || (c_type == 5'd4);
 wire        fits     = right && !c_empty && !full;
 wire        accept   = known && data && fits && next;
@@ -152,10 +151,10 @@ assign ev_right     = right;
 
 net_rx_peers #(.PEERS_N(PEERS_N), .COUNT_W(CELL_W + 1)) u_peers (
     .clk(clk), .rst(rst),
-    .ev_peer(c_node), .ev_seq(seq), .ev_next(next), .ev_distance(distance), .ev_right(known && right), .ev_accept(accept), .ev_gap(gap), .ev_dup(dup),
+    .n_peer(lk_peer), .n_seq(n_seq), .ev_peer(c_node), .ev_seq(seq), .ev_next(next), .ev_behind(behind), .ev_right(known && right), .ev_accept(accept), .ev_gap(gap), .ev_dup(dup),
     .release_valid(release_valid), .release_peer(release_peer),
     .link_reset(link_reset), .link_reset_peer(link_reset_peer),
-    .hd_peer(hd_peer), .hd_expected(hd_expected), .hd_credit(hd_credit),
+    .hd_peer(hd_peer), .hd_expected(hd_expected), .hd_credit(hd_credit), .hd_none(hd_none),
     .hd_sent(hd_sent), .hd_sent_peer(hd_sent_peer), .hd_sent_nack(hd_sent_nack),
     .ack_due(ack_due), .nack_due(nack_due),
     .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_value(cfg_data[23:0]), .cfg_quota(cfg_data[88:81])
@@ -197,7 +196,7 @@ reg  [FATE_W-1:0]     p5_fate_reg;      // above the frame's: ICMP and ARP answe
 wire [17:0]           first_cause = p4_causes_reg & (~p4_causes_reg + 18'd1);
 reg  [FATE_W*32-1:0]  fate_count_reg;
 reg  [31:0]           frames_reg, beats_reg;
-wire [1:0]            fates = {1'b0, p5_fate_reg[FATES-1:0] != {FATES{1'b0}}} + {1'b0, p5_fate_reg[FATE_W-1:FATES] != 5'd0};
+reg  [1:0]            p5_frames_reg;    // frames whose fate it is: one that was judged here, one that was left to the responder
 integer               f;
 
 always @(posedge clk) begin
@@ -207,9 +206,10 @@ always @(posedge clk) begin
     p4_kind_reg   <= {c_type == 5'd4, c_type == 5'd3, c_type == 5'd2, c_type == 5'd1, data};
     p4_beats_reg  <= c_beat;
     p5_fate_reg   <= {rs_cause, rs_icmp, rs_arp, {FATES{1'b0}}};
+    p5_frames_reg <= {1'b0, p4_valid_reg} + {1'b0, {rs_cause, rs_icmp, rs_arp} != 5'd0};
     if (p4_valid_reg) p5_fate_reg[FATES-1:0] <= {(p4_causes_reg == 18'd0) ? p4_kind_reg : 5'd0, first_cause};
     p5_beats_reg  <= p4_beats_reg;
-    frames_reg    <= frames_reg + {30'd0, fates};
+    frames_reg    <= frames_reg + {30'd0, p5_frames_reg};
     if (p5_fate_reg[18]) beats_reg <= beats_reg + {27'd0, p5_beats_reg};
     for (f = 0; f < FATE_W; f = f + 1) begin
         if (p5_fate_reg[f]) fate_count_reg[32*f +: 32] <= fate_count_reg[32*f +: 32] + 1'b1;
@@ -217,6 +217,7 @@ always @(posedge clk) begin
     if (rst) begin
         p4_valid_reg   <= 1'b0;
         p5_fate_reg    <= {FATE_W{1'b0}};
+        p5_frames_reg  <= 2'd0;
         fate_count_reg <= {FATE_W*32{1'b0}};
         frames_reg     <= 32'd0;
         beats_reg      <= 32'd0;

@@ -8,7 +8,7 @@
 // Dropped and counted: a message for no node; a malformed one (see net_tx_store). Discarded and counted, per peer: for an unknown or failed peer;
 // what was sent at least once when a link is reset.
 //
-// Latency last beat in -> header at mac_tx 9 cycles where nothing waits; ev_valid -> first frame it allows at mac_tx 12; ack_due -> ack at mac_tx 6.
+// Latency last beat in -> header at mac_tx 9 cycles where nothing waits; ev_valid -> first frame it allows at mac_tx 12; ack_due -> ack at mac_tx 7.
 // One beat a cycle: header and payload without gap, no idle cycle between the frames of waiting messages, acknowledgements coming in or not.
 // Depth: CELLS messages of 16 beats of 512 bits in all, WINDOW_N a peer; tables of PEERS_N entries are LUT memory, flags are vectors.
 // tready falls between messages while no cell is free. s_axis_room, for net_switch: 8 cells and more are free (all, where there are fewer than 8), two
@@ -46,7 +46,8 @@ module net_eth_tx #(
     // with net_eth_rx: docs/transport.md, section 7
     output wire [PEER_W-1:0]  hd_peer,
     input  wire [23:0]        hd_expected,
-    input  wire [7:0]         hd_credit,
+    input  wire [7:0]         hd_credit,        // 0 where hd_none
+    input  wire               hd_none,
     output wire               hd_sent,
     output wire [PEER_W-1:0]  hd_sent_peer,
     output wire               hd_sent_nack,
@@ -179,8 +180,8 @@ net_tx_frame #(.PEERS_N(PEERS_N), .CELLS(CELLS), .WINDOW_N(WINDOW_N), .UDP_PORT(
     .busy_valid(busy_valid), .busy_peer(busy_peer), .busy_place(busy_place),
     .info_cell(info_cell), .info_user(info_user), .info_bytes(info_bytes), .rd_en(rd_en), .rd_cell(rd_cell), .rd_beat(rd_beat), .rd_data(rd_data),
     .ack_due(ack_due), .nack_due(nack_due), .hello_due(hello_due), .helloack_due(helloack_due),
-    .hd_peer(hd_peer), .hd_expected(hd_expected), .hd_credit(hd_credit), .lk_hd_mine(lk_hd_mine), .lk_hd_theirs(lk_hd_theirs),
-    .hd_sent(hd_sent), .hd_sent_type(hd_sent_type),
+    .hd_peer(hd_peer), .hd_expected(hd_expected), .hd_credit(hd_credit), .hd_none(hd_none), .lk_hd_mine(lk_hd_mine), .lk_hd_theirs(lk_hd_theirs),
+    .hd_sent(hd_sent), .hd_sent_type(hd_sent_type), .hd_sent_nack(hd_sent_nack),
     .rp_axis_tdata(rp_axis_tdata), .rp_axis_tkeep(rp_axis_tkeep), .rp_axis_tlast(rp_axis_tlast),
     .rp_axis_tvalid(rp_axis_tvalid), .rp_axis_tready(rp_axis_tready),
     .mac_tx_tdata(mac_tx_tdata), .mac_tx_tkeep(mac_tx_tkeep), .mac_tx_tlast(mac_tx_tlast),
@@ -191,7 +192,6 @@ net_tx_frame #(.PEERS_N(PEERS_N), .CELLS(CELLS), .WINDOW_N(WINDOW_N), .UDP_PORT(
 
 assign lk_hd_peer   = hd_peer;
 assign hd_sent_peer = hd_peer;
-assign hd_sent_nack = hd_sent && hd_sent_type == 5'd2;
 
 // ---- counters: a pulse is counted one cycle later
 

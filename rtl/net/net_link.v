@@ -150,8 +150,7 @@ reg [PEERS_N-1:0] mine_some_reg, theirs_some_reg;
 reg               new_mine_reg, new_theirs_reg;         // mine, theirs of the peer was written while it was read
 reg               old_mine_some_reg, old_theirs_some_reg;
 reg               old_same_reg, old_ahead_reg, old_ack_same_reg, old_ack_ahead_reg, new_same_reg, new_ahead_reg, new_ack_same_reg, new_ack_ahead_reg;
-reg  [15:0]       old_reg, new_reg, entry_reg;
-reg               entry_mine_some_reg, entry_theirs_some_reg;
+reg  [15:0]       old_reg, new_reg;
 wire [15:0]       ev_read;
 wire [7:0]        ev_mine = e1_valid_reg ? e1_took_reg : fail_entry_reg[15:8];
 
@@ -172,7 +171,8 @@ wire changed     = newer || takes;
 // rule 5
 wire hello_now   = !right && (takes || (newer && mine_some));
 
-wire        write   = changed || fail_go;
+wire        new_mine = takes || (fail_go && fail_mine_some_reg);
+wire        write    = changed || fail_go;
 wire [15:0] entry   = fail_go ? fail_entry_reg : {takes ? e1_took_reg : new_mine_reg ? new_reg[15:8] : old_reg[15:8],
                                                   newer ? e1_epoch_reg : new_theirs_reg ? new_reg[7:0] : old_reg[7:0]};
 wire        entry_mine_some   = fail_go ? fail_mine_some_reg : takes || mine_some;
@@ -195,12 +195,11 @@ axis_lutram #(.DATA_W(16), .DEPTH(PEERS_N)) u_epochs_rx (
     .clk(clk), .wr_en(write), .wr_addr(peer), .wr_data(entry), .rd_addr(lk_peer), .rd_data(lk_read)
 );
 
-// what was written in the cycle of the question is answered too
-reg         lk_hit_reg;
-reg  [15:0] lk_read_reg;
+// what is written in the cycle of the question is answered too
+reg  [7:0]  lk_mine_reg, lk_theirs_reg;
 
-assign lk_mine   = !lk_hit_reg ? lk_read_reg[15:8] : entry_mine_some_reg ? entry_reg[15:8] : 8'd0;
-assign lk_theirs = !lk_hit_reg ? lk_read_reg[7:0] : entry_theirs_some_reg ? entry_reg[7:0] : 8'd0;
+assign lk_mine   = lk_mine_reg;
+assign lk_theirs = lk_theirs_reg;
 
 wire [15:0] hd_read;
 
@@ -292,9 +291,9 @@ always @(posedge clk) begin
     retries_none_reg <= (retries_reg == 24'd0);
 
     // e0
-    lk_hit_reg       <= write && peer == lk_peer;
-    lk_read_reg      <= {mine_some_reg[lk_peer] ? lk_read[15:8] : 8'd0, theirs_some_reg[lk_peer] ? lk_read[7:0] : 8'd0};
-    new_mine_reg     <= peer == ev_peer && (takes || (fail_go && fail_mine_some_reg));
+    lk_mine_reg      <= (peer == lk_peer && new_mine) ? ev_mine : mine_some_reg[lk_peer] ? lk_read[15:8] : 8'd0;
+    lk_theirs_reg    <= (peer == lk_peer && newer) ? e1_epoch_reg : theirs_some_reg[lk_peer] ? lk_read[7:0] : 8'd0;
+    new_mine_reg     <= peer == ev_peer && new_mine;
     new_theirs_reg   <= peer == ev_peer && newer;
     new_reg          <= {ev_mine, e1_epoch_reg};
     new_same_reg      <= (ev_epoch == e1_epoch_reg);
@@ -324,9 +323,6 @@ always @(posedge clk) begin
     e1_right_reg     <= ev_valid && ev_right;
 
     // e1
-    entry_reg             <= entry;
-    entry_mine_some_reg   <= entry_mine_some;
-    entry_theirs_some_reg <= entry_theirs_some;
     mine_some_reg   <= (mine_some_reg & ~write_mask) | (write_mask & {PEERS_N{entry_mine_some}});
     theirs_some_reg <= (theirs_some_reg & ~write_mask) | (write_mask & {PEERS_N{entry_theirs_some}});
     out_valid_reg  <= e1_valid_reg;

@@ -45,8 +45,10 @@ module net_rx_check #(
     output reg  [4:0]        c_type,
     output reg  [7:0]        c_credit,
     output reg  [143:0]      c_head,        // bytes 46 to 63
+    output reg               c_epochs,      // neither epoch is 0
     output reg  [PEER_W-1:0] c_node,
     output wire [PEER_W-1:0] n_node,        // c_node of the next cycle, where a beat comes then
+    output wire [23:0]       n_seq,         // and the sequence number of its frame
     output reg               c_empty,       // data of no payload, and not of type control
     output wire [12:0]       c_causes,
     output reg               c_arp,
@@ -213,6 +215,7 @@ always @(posedge clk) begin
         c_type  <= p2_type_reg;
         c_head  <= p2_head_reg;
         c_credit <= p2_credit_reg;
+        c_epochs <= (p2_head_reg[7:0] != 8'd0) && (p2_head_reg[15:8] != 8'd0);
         c_node  <= p2_node_reg;
         c_empty <= p2_empty_reg;
         c_arp   <= arp;
@@ -229,6 +232,7 @@ always @(posedge clk) begin
 end
 
 assign n_node   = p2_node_reg;
+assign n_seq    = {p2_head_reg[23:16], p2_head_reg[31:24], p2_head_reg[39:32]};
 assign c_causes = {high_reg, sum_bad_reg, low_reg};
 assign sts_busy = in_frame_reg || p1_valid_reg || p2_valid_reg || c_valid;
 

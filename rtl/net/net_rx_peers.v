@@ -4,8 +4,9 @@
 //   held   = frames accepted - frames handed on            expected = frames accepted since the link's last reset, modulo 2^24
 //   credit = max(quota - held, 0)                          the peer may send numbers below expected + credit
 //
-// Frames may come in every cycle, of the same peer too: expected is read, compared and written in one cycle. The answers for a header
-// (hd_expected, hd_credit) are of one moment; a change in the cycle of hd_sent has not been told and stays owed.
+// Frames may come in every cycle, of the same peer too: a number is compared (n_*) with the expected one and with the one after it; in the next cycle,
+// the frame's verdict, it is known whether the frame before it was accepted. The answers for a header (hd_expected, hd_credit) are of one moment; a
+// change in the cycle of hd_sent has not been told and stays owed.
 //
 // Owed: an ack is due to a peer ACK_DELAY cycles after the first change that was not told (a frame accepted, a cell handed on), and at once
 // after a duplicate or a write of PEER; a nack at once after a gap, but not again before a frame was accepted or NACK_HOLD cycles have
@@ -26,11 +27,15 @@ module net_rx_peers #(
     input  wire               clk,
     input  wire               rst,
 
+    // ev_peer, ev_seq of the next cycle
+    input  wire [PEER_W-1:0]  n_peer,
+    input  wire [23:0]        n_seq,
+
     // the frame judged in this cycle; accept, gap, dup: at most one; right: its epochs are right
     input  wire [PEER_W-1:0]  ev_peer,
     input  wire [23:0]        ev_seq,
     output wire               ev_next,          // ev_seq is the number expected
-    output wire [23:0]        ev_distance,      // ev_seq - expected
+    output wire               ev_behind,        // it is one before it
     input  wire               ev_right,
     input  wire               ev_accept,
     input  wire               ev_gap,
@@ -43,7 +48,8 @@ module net_rx_peers #(
     input  wire [PEER_W-1:0]  link_reset_peer,
     input  wire [PEER_W-1:0]  hd_peer,
     output wire [23:0]        hd_expected,
-    output wire [7:0]         hd_credit,
+    output wire [7:0]         hd_credit,        // 0 where hd_none
+    output wire               hd_none,
     input  wire               hd_sent,
     input  wire [PEER_W-1:0]  hd_sent_peer,
     input  wire               hd_sent_nack,
@@ -57,29 +63,45 @@ module net_rx_peers #(
 );
 
 localparam [23:0] FIRST = 24'd0;    // number of the first frame after a reset of the link
+localparam [23:0] SECOND = FIRST + 24'd1;
 localparam TIME_W = 25;     // one bit more than a delay has: a moment passed up to 2^24 cycles ago is still seen as passed
 localparam [PEERS_N-1:0] ONE = {{(PEERS_N-1){1'b0}}, 1'b1};
 
 // ---- expected: 0 until a frame was accepted, in two copies for its two readers
 
 reg  [PEERS_N-1:0] fresh_reg;       // nothing accepted since the link's reset
-wire [23:0]        ev_number, hd_number;
+wire [23:0]        n_number, n_after, hd_number;     // n_after: n_number + 1
 
 // in the cycle of link_reset the epochs are already the new ones: what is judged and told in it is of the link after the reset
-wire        ev_fresh    = fresh_reg[ev_peer] || (link_reset && link_reset_peer == ev_peer);
-wire        hd_fresh    = fresh_reg[hd_peer] || (link_reset && link_reset_peer == hd_peer);
-wire [23:0] ev_expected = ev_fresh ? FIRST : ev_number;
+wire        n_fresh   = fresh_reg[n_peer] || (link_reset && link_reset_peer == n_peer);
+wire        ev_begins = link_reset && link_reset_peer == ev_peer;
+wire        hd_fresh  = fresh_reg[hd_peer] || (link_reset && link_reset_peer == hd_peer);
 
-axis_lutram #(.DATA_W(24), .DEPTH(PEERS_N)) u_ev_number (
-    .clk(clk), .wr_en(ev_accept), .wr_addr(ev_peer), .wr_data(ev_expected + 24'd1), .rd_addr(ev_peer), .rd_data(ev_number)
+// n_seq against the number expected (same, below), and against the one after it (after, not_after)
+wire [23:0] to_number = n_seq - n_number;
+wire [23:0] to_after  = n_seq - n_after;
+wire [23:0] to_first  = n_seq - FIRST;
+wire [23:0] to_second = n_seq - SECOND;
+wire        unused    = &{1'b0, to_number[22:0], to_after[22:0], to_first[22:0], to_second[22:0]};
+reg         same_reg, below_reg, after_reg, not_after_reg;
+reg         first_reg, last_half_reg;       // against FIRST
+reg         accepted_reg, same_peer_reg;    // the frame judged in the cycle before was accepted; it was of the same peer
+wire        ev_after  = accepted_reg && same_peer_reg;
+
+axis_lutram #(.DATA_W(24), .DEPTH(PEERS_N)) u_n_number (
+    .clk(clk), .wr_en(ev_accept), .wr_addr(ev_peer), .wr_data(ev_seq + 24'd1), .rd_addr(n_peer), .rd_data(n_number)
+);
+
+axis_lutram #(.DATA_W(24), .DEPTH(PEERS_N)) u_n_after (
+    .clk(clk), .wr_en(ev_accept), .wr_addr(ev_peer), .wr_data(ev_seq + 24'd2), .rd_addr(n_peer), .rd_data(n_after)
 );
 
 axis_lutram #(.DATA_W(24), .DEPTH(PEERS_N)) u_hd_number (
-    .clk(clk), .wr_en(ev_accept), .wr_addr(ev_peer), .wr_data(ev_expected + 24'd1), .rd_addr(hd_peer), .rd_data(hd_number)
+    .clk(clk), .wr_en(ev_accept), .wr_addr(ev_peer), .wr_data(ev_seq + 24'd1), .rd_addr(hd_peer), .rd_data(hd_number)
 );
 
-assign ev_next     = ev_fresh ? (ev_seq == FIRST) : (ev_seq == ev_number);      // both compared beside the choice
-assign ev_distance = ev_seq - ev_expected;
+assign ev_next     = ev_begins ? first_reg : ev_after ? after_reg : same_reg;
+assign ev_behind   = ev_begins ? last_half_reg : ev_after ? not_after_reg : below_reg;
 assign hd_expected = hd_fresh ? FIRST : hd_number;
 
 // ---- cells: two counts per peer, each with one writer; so wide that quota - held is right as a signed number
@@ -114,7 +136,8 @@ net_table #(.DATA_W(8), .DEPTH(PEERS_N)) u_quota (
 
 wire [SUM_W-1:0] hd_left = {{(SUM_W-8){1'b0}}, hd_quota} + hd_handed - hd_count;
 
-assign hd_credit = hd_left[SUM_W-1] ? 8'd0 : hd_left[7:0];
+assign hd_credit = hd_left[7:0];
+assign hd_none   = hd_left[SUM_W-1];
 
 // ---- registers and time
 
@@ -181,6 +204,15 @@ wire [PEERS_N-1:0] due_mask   = one_hot(q_dup_reg && live_reg[q_peer_reg], q_pee
                               | one_hot(q_quota_reg && live_reg[q_quota_peer_reg], q_quota_peer_reg);
 
 always @(posedge clk) begin
+    same_reg      <= n_fresh ? (n_seq == FIRST) : (n_seq == n_number);      // compared beside the choice
+    below_reg     <= n_fresh ? to_first[23] : to_number[23];
+    after_reg     <= n_fresh ? (n_seq == SECOND) : (n_seq == n_after);
+    not_after_reg <= n_fresh ? to_second[23] : to_after[23];
+    first_reg     <= (n_seq == FIRST);
+    last_half_reg <= to_first[23];
+    accepted_reg  <= ev_accept;
+    same_peer_reg <= (n_peer == ev_peer);
+
     q_accept_reg       <= ev_accept;
     q_gap_reg          <= ev_gap;
     q_dup_reg          <= ev_dup;
@@ -204,6 +236,7 @@ always @(posedge clk) begin
                  & ~reset_mask;
 
     if (rst) begin
+        accepted_reg  <= 1'b0;
         q_accept_reg  <= 1'b0;
         q_gap_reg     <= 1'b0;
         q_dup_reg     <= 1'b0;

@@ -2,12 +2,12 @@
 // Frames of the sending side: header, payload, control frames, the responder's frames. Part of net_eth_tx. Fields: docs/frame-format.md.
 //
 // Between frames the responder comes first, then control, then data. The header is made in one cycle from what is true in that cycle: epochs
-// (lk_hd_*), acknowledged and credit (hd_*). A frame, once begun, has no gap (its payload is stored, the responder's too). Control frames
+// (lk_hd_*), acknowledged and credit (hd_*; the credit is written into the header one cycle later). A frame, once begun, has no gap (its payload is stored, the responder's too). Control frames
 // are 64 bytes with sequence number and message bytes 0; of a peer that is owed several: hello-ack, hello, nack, ack. IPv4 checksum = ones'
 // complement of the ones' complement sum of the header's half-words; what does not depend on the length is added up before the header is made.
 // No data header is made in the cycle of a link reset; data frames of kill_peer whose header is not made are forgotten.
 //
-// Latency send_valid -> header at mac_tx 3 cycles, due -> header 5; one beat a cycle, no idle cycle between frames while they come every cycle.
+// Latency send_valid -> header at mac_tx 3 cycles, due -> header 6; one beat a cycle, no idle cycle between frames while they come every cycle.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
@@ -60,11 +60,13 @@ module net_tx_frame #(
     input  wire [PEERS_N-1:0]  helloack_due,
     output wire [PEER_W-1:0]   hd_peer,
     input  wire [23:0]         hd_expected,
-    input  wire [7:0]          hd_credit,
+    input  wire [7:0]          hd_credit,       // 0 where hd_none
+    input  wire                hd_none,
     input  wire [7:0]          lk_hd_mine,
     input  wire [7:0]          lk_hd_theirs,
     output wire                hd_sent,
     output wire [4:0]          hd_sent_type,
+    output wire                hd_sent_nack,    // hd_sent, and it is a nack
 
     input  wire [511:0]        rp_axis_tdata,
     input  wire [63:0]         rp_axis_tkeep,
@@ -191,12 +193,13 @@ assign info_cell  = in_cell;
 
 // ---- control: c1 a peer, c2 addresses, c3 the type
 
-reg              c2_valid_reg, c3_valid_reg;
+reg              c2_valid_reg, c3_valid_reg, c3_nack_reg;
+reg [PEERS_N-1:0] asks_reg;      // peers that are owed something
 reg [PEER_W-1:0] c2_peer_reg;
 reg [79:0]       c2_entry_reg, c3_entry_reg;
 reg [4:0]        c3_type_reg;
 reg [15:0]       c2_sum_reg, c3_sum_reg;
-reg [2:0]        settle_reg;    // what was sent is not seen in the due bits yet, while it is not 0
+reg [2:0]        settle_reg;    // what was sent is still seen in asks_reg, while it is not 0
 reg              settled_reg;
 
 wire c_go;
@@ -207,7 +210,7 @@ wire [PEERS_N-1:0] due = helloack_due | hello_due | nack_due | ack_due;
 wire c_any   = due[c2_peer_reg];
 
 net_tx_pick #(.N(PEERS_N)) u_pick (
-    .clk(clk), .rst(rst), .req(due & known_reg),
+    .clk(clk), .rst(rst), .req(asks_reg),
     .reload(!c1_valid && !c2_valid_reg && !c3_valid_reg && settled_reg), .m_index(c1_peer), .m_valid(c1_valid), .m_ready(c2_free)
 );
 
@@ -218,6 +221,9 @@ reg                idle_reg;        // neither
 reg                out_valid_reg, out_header_reg, out_last_reg;
 reg [63:0]         out_keep_reg;
 reg [511:0]        header_reg;      // or a beat of the responder
+reg                made_reg;        // it is a header, and lacks the credit
+reg [7:0]          credit_reg;
+reg                none_reg;
 reg [PEER_W-1:0]   h_peer_reg;      // that of c3, else of p3
 reg [PEER_W-1:0]   pay_peer_reg;
 reg [RING_W-1:0]   pay_place_reg;
@@ -248,7 +254,7 @@ wire [511:0] h_data    = reverse_bytes({
     h_entry[47:0], id_mac, 16'h0800,
     16'h4500, {5'd0, h_bytes} + 16'd50, 16'h0000, 16'h4000, 16'h4011, h_check, id_ip, h_entry[79:48],
     PORT16, PORT16, {5'd0, h_bytes} + 16'd30, 16'h0000,
-    3'd1, h_type, hd_credit, id_node, lk_hd_mine, lk_hd_theirs, c3_valid_reg ? 24'd0 : p3_seq_reg, hd_expected,
+    3'd1, h_type, 8'd0, id_node, lk_hd_mine, lk_hd_theirs, c3_valid_reg ? 24'd0 : p3_seq_reg, hd_expected,
     c3_valid_reg ? 80'd0 : wire_order(p3_user_reg)});
 // beats of the payload, less one
 wire [10:0]  p3_beats  = p3_bytes_reg - 11'd1;
@@ -257,6 +263,7 @@ wire         unused    = &{1'b0, p3_beats[10], p3_beats[5:0]};
 assign hd_peer       = h_peer_reg;
 assign hd_sent       = c_go || d_go;
 assign hd_sent_type  = h_type;
+assign hd_sent_nack  = c_go && c3_nack_reg;
 assign sent_valid    = d_go;
 assign sent_peer     = p3_peer_reg;
 assign sent_position = p3_position_reg;
@@ -271,9 +278,12 @@ assign sts_responder = rp_go && rp_axis_tlast;
 assign sts_busy      = w_valid_reg || p3_valid_reg || c1_valid || c2_valid_reg || c3_valid_reg || pay_active_reg || rp_active_reg || out_valid_reg
                        || mac_tx_tvalid;
 
+// byte 43
+wire [511:0] header = {header_reg[511:352], (made_reg && !none_reg) ? credit_reg : header_reg[351:344], header_reg[343:0]};
+
 axis_skid #(.DATA_W(577)) u_skid (
     .clk(clk), .rst(rst),
-    .s_axis_tdata({out_last_reg, out_keep_reg, out_header_reg ? header_reg : rd_data}),
+    .s_axis_tdata({out_last_reg, out_keep_reg, out_header_reg ? header : rd_data}),
     .s_axis_tvalid(out_valid_reg), .s_axis_tready(out_ready),
     .m_axis_tdata({mac_tx_tlast, mac_tx_tkeep, mac_tx_tdata}), .m_axis_tvalid(mac_tx_tvalid), .m_axis_tready(mac_tx_tready)
 );
@@ -327,6 +337,7 @@ always @(posedge clk) begin
         c3_valid_reg <= c2_valid_reg && c_any;
         c3_entry_reg <= c2_entry_reg;
         c3_sum_reg   <= add_ones(own_sum_reg, c2_sum_reg);
+        c3_nack_reg  <= !helloack_due[c2_peer_reg] && !hello_due[c2_peer_reg] && nack_due[c2_peer_reg];
         c3_type_reg  <= helloack_due[c2_peer_reg] ? TYPE_HELLO_ACK : hello_due[c2_peer_reg] ? TYPE_HELLO
                         : nack_due[c2_peer_reg] ? TYPE_NACK : TYPE_ACK;
     end
@@ -335,12 +346,18 @@ always @(posedge clk) begin
     end else begin
         h_peer_reg <= p3_free ? in_peer : p3_peer_reg;
     end
-    if (c_go)              settle_reg <= 3'd3;
+    asks_reg <= due & known_reg;
+    if (c_go)              settle_reg <= 3'd4;
     else if (!settled_reg) settle_reg <= settle_reg - 3'd1;
     settled_reg <= !c_go && (settled_reg || settle_reg == 3'd1);
 
     // out. What does not count is loaded where that needs no choice
-    if (advance) header_reg <= rp_axis_tvalid ? rp_axis_tdata : h_data;
+    if (advance) begin
+        header_reg <= rp_axis_tvalid ? rp_axis_tdata : h_data;
+        made_reg   <= !rp_axis_tvalid;
+        credit_reg <= hd_credit;
+        none_reg   <= hd_none;
+    end
     pay_active_reg <= pay_next;
     rp_active_reg  <= rp_next;
     idle_reg       <= !pay_next && !rp_next;
@@ -368,6 +385,7 @@ always @(posedge clk) begin
         w_valid_reg    <= 1'b0;
         w_free_reg     <= 1'b1;
         p3_valid_reg   <= 1'b0;
+        asks_reg       <= {PEERS_N{1'b0}};
         c2_valid_reg   <= 1'b0;
         c3_valid_reg   <= 1'b0;
         settle_reg     <= 3'd0;

@@ -47,6 +47,8 @@ module net_eth_rx_tb #(
     output wire                 sts_busy
 );
 
+wire [7:0]        credit;
+wire              none;
 wire [PEER_W-1:0] ev_peer, lk_peer;
 reg  [PEER_W-1:0] lk_peer_reg;      // answered one cycle later
 wire [4:0]        ev_type;
@@ -57,6 +59,7 @@ reg               rs_arp, rs_icmp;
 reg  [31:0]       sum;
 integer           k;
 
+assign hd_credit = none ? 8'd0 : credit;
 assign ev_fields = {ev_peer, ev_type, ev_epoch, ev_ack_epoch, ev_ack, ev_credit, ev_right, 8'd0};
 
 net_eth_rx #(.PEERS_N(PEERS_N), .CELLS(CELLS)) u_rx (
@@ -68,7 +71,7 @@ net_eth_rx #(.PEERS_N(PEERS_N), .CELLS(CELLS)) u_rx (
     .ev_credit(ev_credit), .ev_right(ev_right),
     .lk_peer(lk_peer), .lk_mine(mine[8*lk_peer_reg +: 8]), .lk_theirs(theirs[8*lk_peer_reg +: 8]),
     .link_reset(link_reset), .link_reset_peer(link_reset_peer),
-    .hd_peer(hd_peer), .hd_expected(hd_expected), .hd_credit(hd_credit),
+    .hd_peer(hd_peer), .hd_expected(hd_expected), .hd_credit(credit), .hd_none(none),
     .hd_sent(hd_sent), .hd_sent_peer(hd_sent_peer), .hd_sent_nack(hd_sent_nack), .ack_due(ack_due), .nack_due(nack_due),
     .rq_data(), .rq_keep(), .rq_valid(), .rq_first(), .rq_last(), .rq_want(), .rq_arp(rq_arp), .rq_icmp(rq_icmp), .rq_bytes(), .rq_whole(),
     .rs_arp(rs_arp), .rs_icmp(rs_icmp), .rs_cause(3'd0),

@@ -76,7 +76,7 @@ net_eth_tx #(.PEERS_N(PEERS_N), .CELLS(CELLS), .WINDOW_N(WINDOW_N), .UDP_PORT(UD
     .clk(clk), .rst(rst), .id_node(id_node), .id_mac(id_mac), .id_ip(id_ip), .id_cluster(id_cluster),
     .s_axis_tdata(s_axis_tdata), .s_axis_tkeep(s_axis_tkeep), .s_axis_tuser(s_axis_tuser), .s_axis_tlast(s_axis_tlast),
     .s_axis_tvalid(s_axis_tvalid), .s_axis_tready(s_axis_tready), .s_axis_room(room),
-    .hd_peer(hd_peer), .hd_expected(t_expected[hd_peer*24 +: 24]), .hd_credit(t_credit[hd_peer*8 +: 8]),
+    .hd_peer(hd_peer), .hd_expected(t_expected[hd_peer*24 +: 24]), .hd_credit(t_credit[hd_peer*8 +: 8]), .hd_none(1'b0),
     .hd_sent(hd_sent), .hd_sent_peer(hd_sent_peer), .hd_sent_nack(hd_sent_nack), .ack_due(ack_due), .nack_due(nack_due),
     .ev_valid(ev_valid), .ev_peer(ev_peer), .ev_type(ev_type), .ev_ack(ev_ack), .ev_credit(ev_credit), .ev_right(ev_right),
     .lk_hd_peer(lk_hd_peer), .lk_hd_mine(t_mine[lk_hd_peer*8 +: 8]), .lk_hd_theirs(t_theirs[lk_hd_peer*8 +: 8]),

@@ -35,7 +35,7 @@ net_eth_rx #(.PEERS_N(2), .CELLS(2)) u_rx (
     .m_axis_tdata(), .m_axis_tkeep(), .m_axis_tuser(), .m_axis_tlast(), .m_axis_tvalid(), .m_axis_tready(1'b1),
     .ev_valid(), .ev_peer(), .ev_type(), .ev_epoch(), .ev_ack_epoch(), .ev_ack(), .ev_credit(), .ev_right(),
     .lk_peer(), .lk_mine(8'd0), .lk_theirs(8'd0), .link_reset(1'b0), .link_reset_peer(1'b0),
-    .hd_peer(1'b0), .hd_expected(), .hd_credit(), .hd_sent(1'b0), .hd_sent_peer(1'b0), .hd_sent_nack(1'b0), .ack_due(), .nack_due(),
+    .hd_peer(1'b0), .hd_expected(), .hd_credit(), .hd_none(), .hd_sent(1'b0), .hd_sent_peer(1'b0), .hd_sent_nack(1'b0), .ack_due(), .nack_due(),
     .rq_data(rq_data), .rq_keep(rq_keep), .rq_valid(rq_valid), .rq_first(rq_first), .rq_last(rq_last), .rq_want(rq_want),
     .rq_arp(rq_arp), .rq_icmp(rq_icmp), .rq_bytes(rq_bytes), .rq_whole(rq_whole), .rs_arp(rs_arp), .rs_icmp(rs_icmp), .rs_cause(rs_cause),
     .cfg_we(1'b0), .cfg_addr(28'd0), .cfg_data(89'd0),

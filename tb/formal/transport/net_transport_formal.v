@@ -192,7 +192,7 @@ wire        hand_on  = (held_reg != 4'd0) && (any_release || fair) && !rst;
 wire        ack_made = !rst && (cycle > 8'd3) && (fair ? (ack_due[0] || nack_due[0] || cycle[2:0] == 3'd0) : any_ack_made);
 
 net_rx_peers #(.PEERS_N(2), .COUNT_W(3)) u_peers (
-    .clk(clk), .rst(rst), .ev_peer(1'b0), .ev_seq(number), .ev_next(next), .ev_distance(ahead),
+    .clk(clk), .rst(rst), X
     .ev_right(data_out), .ev_accept(accept), .ev_gap(gap), .ev_dup(dup),
     .release_valid(hand_on), .release_peer(1'b0), .link_reset(1'b0), .link_reset_peer(1'b0),
     .hd_peer(1'b0), .hd_expected(hd_expected), .hd_credit(hd_credit), .hd_sent(ack_made), .hd_sent_peer(1'b0), .hd_sent_nack(ack_made && nack_due[0]),
