@@ -129,16 +129,16 @@ reg               fail_mine_some_reg, fail_theirs_some_reg;
 
 reg [PEERS_N-1:0] up_reg, ever_reg, failed_reg, hello_reg, helloack_reg;
 reg [PEERS_N-1:0] hello_new_reg, helloack_new_reg;      // became due in the cycle before
-reg               sent_hello_reg, sent_helloack_reg;    // hd_sent is looked at one cycle later
-reg [PEER_W-1:0]  sent_peer_reg;
+reg [PEERS_N-1:0] sent_reg;             // hd_sent is looked at one cycle later: its peer, one hot
+reg               sent_hello_reg, sent_helloack_reg;
 reg [PEERS_N-1:0] touched_reg;          // progress since the peer was visited
 reg [PEERS_N-1:0] heard_reg;            // a valid frame since then
 reg [PEERS_N-1:0] silent_reg;           // none for KEEP cycles
 reg [PEERS_N-1:0] busy_reg;             // (a) or (b) when the peer was visited
 reg               reset_reg;            // an entry was written in the cycle before
 
-wire [PEERS_N-1:0] hello_told    = one_hot(sent_hello_reg, sent_peer_reg) & ~hello_new_reg;
-wire [PEERS_N-1:0] helloack_told = one_hot(sent_helloack_reg, sent_peer_reg) & ~helloack_new_reg;
+wire [PEERS_N-1:0] hello_told    = sent_reg & {PEERS_N{sent_hello_reg}} & ~hello_new_reg;
+wire [PEERS_N-1:0] helloack_told = sent_reg & {PEERS_N{sent_helloack_reg}} & ~helloack_new_reg;
 wire              fail_turn = fail_read_reg && !e1_valid_reg && !reset_reg;
 wire              fail_go   = fail_turn && !touched_reg[fail_peer_reg];
 wire [PEERS_N-1:0] fail_mask = one_hot(fail_go, fail_peer_reg);
@@ -362,9 +362,9 @@ always @(posedge clk) begin
                     | (q_mask & {PEERS_N{!q_heard && keep_reg != 24'd0 && q_quiet_reg >= {1'b0, keep_reg}}})) & ~(e1_mask_reg & {PEERS_N{right}});
 
     // what was sent is no longer due; what became due in that cycle, or does in this one, is
-    sent_hello_reg    <= hd_sent && hd_sent_type == TYPE_HELLO;
-    sent_helloack_reg <= hd_sent && hd_sent_type == TYPE_HELLO_ACK;
-    sent_peer_reg     <= hd_sent_peer;
+    sent_reg          <= one_hot(hd_sent, hd_sent_peer);
+    sent_hello_reg    <= (hd_sent_type == TYPE_HELLO);
+    sent_helloack_reg <= (hd_sent_type == TYPE_HELLO_ACK);
     hello_new_reg     <= (q_mask_reg & {PEERS_N{q_hello}}) | (fail_mask & known_reg) | (e1_mask_reg & {PEERS_N{hello_now}}) | (cfg_mask & ~up_reg);
     helloack_new_reg  <= e1_mask_reg & {PEERS_N{e1_hello_reg}};
     hello_reg    <= ((((hello_reg & ~hello_told & ~fail_mask) | (q_mask_reg & {PEERS_N{q_hello}}) | (fail_mask & known_reg)) & ~(e1_mask_reg & ~up_reg & {PEERS_N{right}}))
@@ -418,8 +418,7 @@ always @(posedge clk) begin
         ever_reg           <= {PEERS_N{1'b0}};
         failed_reg         <= {PEERS_N{1'b0}};
         hello_reg          <= {PEERS_N{1'b0}};
-        sent_hello_reg     <= 1'b0;
-        sent_helloack_reg  <= 1'b0;
+        sent_reg           <= {PEERS_N{1'b0}};
         helloack_reg       <= {PEERS_N{1'b0}};
         touched_reg        <= {PEERS_N{1'b0}};
         heard_reg          <= {PEERS_N{1'b0}};

@@ -48,7 +48,8 @@ localparam BEATS = 16;
 // ---- write side
 
 reg  [CELL_W:0] wr_ptr_reg, rd_ptr_reg;     // cells kept, cells handed on
-reg  [CELL_W:0] used_reg;                   // wr_ptr_reg - rd_ptr_reg
+reg  [CELL_W:0] used_reg;                   // cells kept and not handed on, as it was a cycle ago
+reg             accepted_reg, released_reg; // what came since
 reg  [CELL_W:0] peak_reg;
 reg             full_reg;                   // the frame found no cell
 wire [CELL_W:0] used_plus = used_reg + 1'b1;
@@ -56,7 +57,10 @@ wire [CELL_W:0] used_less = used_reg - 1'b1;
 wire [3:0]      pay_beat = c_beat[3:0] - 4'd1;      // beat 1 of the frame is beat 0 of the message
 wire            empty    = c_first && c_last;
 
-assign full = c_first ? used_reg[CELL_W] : full_reg;
+// a cell that was handed on in the cycle before is not free yet
+wire            no_cell = used_reg[CELL_W] || (accepted_reg && used_reg[CELL_W-1:0] == {CELL_W{1'b1}});
+
+assign full = c_first ? no_cell : full_reg;
 
 // ---- read side
 
@@ -90,10 +94,12 @@ axis_ram #(.DATA_W(512), .DEPTH(CELLS * BEATS), .FWD_EN(0), .STYLE("ultra")) u_c
 );
 
 always @(posedge clk) begin
-    if (c_valid && c_first) full_reg <= used_reg[CELL_W];
+    if (c_valid && c_first) full_reg <= no_cell;
     if (accept) wr_ptr_reg <= wr_ptr_reg + 1'b1;
-    if (accept && !release_valid)      used_reg <= used_plus;
-    else if (release_valid && !accept) used_reg <= used_less;
+    accepted_reg <= accept;
+    released_reg <= release_valid;
+    if (accepted_reg && !released_reg)      used_reg <= used_plus;
+    else if (released_reg && !accepted_reg) used_reg <= used_less;
     if (used_reg > peak_reg) peak_reg <= used_reg;
     if (issue) begin
         rd_beat_reg   <= rd_last ? 4'd0 : rd_beat_reg + 4'd1;
@@ -109,6 +115,8 @@ always @(posedge clk) begin
         wr_ptr_reg    <= {(CELL_W+1){1'b0}};
         rd_ptr_reg    <= {(CELL_W+1){1'b0}};
         used_reg      <= {(CELL_W+1){1'b0}};
+        accepted_reg  <= 1'b0;
+        released_reg  <= 1'b0;
         peak_reg      <= {(CELL_W+1){1'b0}};
         rd_beat_reg   <= 4'd0;
         out_valid_reg <= 1'b0;
@@ -122,7 +130,7 @@ axis_skid #(.DATA_W(657)) u_skid (
 );
 
 assign sts_peak = peak_reg;
-assign sts_busy = (used_reg != {(CELL_W+1){1'b0}}) || out_valid_reg || m_axis_tvalid;
+assign sts_busy = (used_reg != {(CELL_W+1){1'b0}}) || accepted_reg || out_valid_reg || m_axis_tvalid;
 
 endmodule
 
