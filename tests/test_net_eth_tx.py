@@ -58,8 +58,8 @@ MUTATIONS = {
         "credit_is_kept"),
     "the limit is looked at only when a peer is picked": (
         "net_tx_window",
-        "(s_tail_reg != s_next_reg[POS_W-1:0]) && (s_limit_reg != s_next_reg[7:0])",
-        "(s_tail_reg != s_next_reg[POS_W-1:0])",
+        "&& (load_limit != s_plus[7:0])",
+        "",
         "credit_is_kept"),
     "a reset discards what was never sent": (
         "net_tx_window",
@@ -78,13 +78,13 @@ MUTATIONS = {
         "reset_against_acknowledgement"),
     "an acknowledgement does not move what is sent next": (
         "net_tx_window",
-        "(ack_good && ack_ahead[POS_W]) ? a2_position_reg",
+        "(good_reg && ack_ahead[POS_W]) ? a2_position_reg",
         "1'b0 ? a2_position_reg",
         "go_back"),
     "a cell is free while its frame is on its way": (
         "net_tx_queue",
-        "== k1_gone[RING_W-1:0]) k1_busy = 1'b1;",
-        "== k1_gone[RING_W-1:0]) k1_busy = 1'b0;",
+        "== k2_gone_reg[RING_W-1:0]) k2_busy = 1'b1;",
+        "== k2_gone_reg[RING_W-1:0]) k2_busy = 1'b0;",
         "cell_is_not_written_while_it_is_read"),
     "control waits behind data": (
         "net_tx_frame",

@@ -8,7 +8,7 @@
 // Dropped and counted: a message for no node; a malformed one (see net_tx_store). Discarded and counted, per peer: for an unknown or failed peer;
 // what was sent at least once when a link is reset.
 //
-// Latency last beat in -> header at mac_tx 9 cycles where nothing waits; ev_valid -> first frame it allows at mac_tx 12; ack_due -> ack at mac_tx 7.
+// Latency last beat in -> header at mac_tx 9 cycles where nothing waits; ev_valid -> first frame it allows at mac_tx 14; ack_due -> ack at mac_tx 7.
 // One beat a cycle: header and payload without gap, no idle cycle between the frames of waiting messages, acknowledgements coming in or not.
 // Depth: CELLS messages of 16 beats of 512 bits in all, WINDOW_N a peer; tables of PEERS_N entries are LUT memory, flags are vectors.
 // tready falls between messages while no cell is free. s_axis_room, for net_switch: 8 cells and more are free (all, where there are fewer than 8), two
@@ -109,7 +109,7 @@ wire unused = &{1'b0, cfg_data[88:81]};
 
 wire [CELL_W-1:0]   put_cell, close_cell, rel_cell, get_cell, info_cell, rd_cell;
 wire [PEERS_N-1:0]  put_peers, known, ready;
-wire                put_request, put_request_ready, put_valid, close_valid, rel_valid, rel_ready, moved_valid, rd_en;
+wire                put_request, put_request_ready, put_drop, put_valid, close_valid, rel_valid, rel_ready, moved_valid, rd_en;
 wire [PEER_W-1:0]   put_peer, una_peer, moved_peer, pick_peer, send_peer, kill_peer, base_peer, sent_peer;
 wire [RING_W:0]     una;
 wire [6:0]          close_n, discarded;
@@ -131,7 +131,7 @@ net_tx_store #(.PEERS_N(PEERS_N), .CELLS(CELLS)) u_store (
     .clk(clk), .rst(rst), .id_cluster(id_cluster),
     .s_axis_tdata(s_axis_tdata), .s_axis_tkeep(s_axis_tkeep), .s_axis_tuser(s_axis_tuser), .s_axis_tlast(s_axis_tlast),
     .s_axis_tvalid(s_axis_tvalid), .s_axis_tready(s_axis_tready),
-    .m_cell(put_cell), .m_peers(put_peers), .m_valid(put_request), .m_ready(put_request_ready),
+    .m_cell(put_cell), .m_peers(put_peers), .m_drop(put_drop), .m_valid(put_request), .m_ready(put_request_ready),
     .close_valid(close_valid), .close_cell(close_cell), .close_n(close_n), .rel_valid(rel_valid), .rel_cell(rel_cell), .rel_ready(rel_ready),
     .info_cell(info_cell), .info_user(info_user), .info_bytes(info_bytes),
     .rd_en(rd_en), .rd_cell(rd_cell), .rd_beat(rd_beat), .rd_data(rd_data),
@@ -141,8 +141,8 @@ net_tx_store #(.PEERS_N(PEERS_N), .CELLS(CELLS)) u_store (
 
 net_tx_queue #(.PEERS_N(PEERS_N), .CELLS(CELLS), .WINDOW_N(WINDOW_N)) u_queue (
     .clk(clk), .rst(rst),
-    .s_cell(put_cell), .s_peers(put_peers), .s_valid(put_request), .s_ready(put_request_ready), .known(known), .discard(discard),
-    .put_valid(put_valid), .put_peer(put_peer), .put_tail(put_tail),
+    .s_cell(put_cell), .s_peers(put_peers), .s_valid(put_request), .s_ready(put_request_ready), .s_drop(put_drop), .known(known), .discard(discard),
+    .link_reset(link_reset), .put_valid(put_valid), .put_peer(put_peer), .put_tail(put_tail),
     .get_en(load_valid), .get_peer(pick_peer), .get_place(load_place), .get_cell(get_cell),
     .moved_valid(moved_valid), .moved_peer(moved_peer), .una_peer(una_peer), .una(una),
     .busy_valid(busy_valid), .busy_peer(busy_peer), .busy_place(busy_place),

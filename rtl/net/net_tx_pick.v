@@ -56,8 +56,12 @@ always @* begin
     for (g = 0; g < GROUPS; g = g + 1) begin
         any[g] = |work[g*GROUP +: GROUP];
         below  = 1'b0;
+        // two in one half of the group, or one in each
+        for (b = 0; b < GROUP; b = b + 2) several[g] = several[g] || (work[g*GROUP + b] && work[g*GROUP + b + 1]);
+        for (b = 0; b + 4 <= GROUP; b = b + 4)
+            several[g] = several[g] || (work[g*GROUP + b +: 2] != 2'd0 && work[g*GROUP + b + 2 +: 2] != 2'd0);
+        if (GROUP == 8) several[g] = several[g] || (work[g*GROUP +: 4] != 4'd0 && work[g*GROUP + GROUP/2 +: 4] != 4'd0);
         for (b = 0; b < GROUP; b = b + 1) begin
-            if (below && work[g*GROUP + b]) several[g] = 1'b1;
             rest[g*GROUP + b] = work[g*GROUP + b] && below;
             below = below || work[g*GROUP + b];
         end

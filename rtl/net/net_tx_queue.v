@@ -4,6 +4,8 @@
 // Positions are counted without end (24 bits, those of net_tx_window); the place in the ring is the position modulo WINDOW_N.
 // Put: a message goes into the queue of each of its peers, lowest first, one a cycle. A peer that is unknown or failed is skipped and counted; a full
 // queue holds this message and those behind it until there is room or the peer is failed. After the last peer the cell's users are told (close_*).
+// A message that is dropped (s_drop) has no peers, and is not counted here. Nothing is put in the cycle of a link reset: what comes after it knows
+// which peers have failed.
 // Release: positions before the acknowledged one (una) leave, one a cycle, the peers in rounds. A position whose frame is on its way out
 // (busy_*) stays until the frame has left: a cell is never written while it is read. Other peers go on meanwhile.
 //
@@ -25,10 +27,12 @@ module net_tx_queue #(
 
     input  wire [CELL_W-1:0]   s_cell,
     input  wire [PEERS_N-1:0]  s_peers,
+    input  wire                s_drop,
     input  wire                s_valid,
     output wire                s_ready,
     input  wire [PEERS_N-1:0]  known,
     input  wire [PEERS_N-1:0]  discard,
+    input  wire                link_reset,
 
     output wire                put_valid,       // in the queue now: position put_tail
     output wire [PEER_W-1:0]   put_peer,
@@ -79,9 +83,25 @@ function [PEER_W-1:0] lowest(input [PEERS_N-1:0] mask);
     end
 endfunction
 
+// more than one bit is set
+function several(input [PEERS_N-1:0] mask);
+    integer b, n;
+    reg [PEERS_N-1:0] any, two;     // of groups that double with every round
+    begin
+        any = mask;
+        two = {PEERS_N{1'b0}};
+        for (n = PEERS_N / 2; n > 0; n = n / 2)
+            for (b = 0; b < n; b = b + 1) begin
+                two[b] = two[2*b] | two[2*b + 1] | (any[2*b] & any[2*b + 1]);
+                any[b] = any[2*b] | any[2*b + 1];
+            end
+        several = two[0];
+    end
+endfunction
+
 // ---- put: p1 the message and the peers left, p2 one peer
 
-reg               p1_valid_reg, p2_valid_reg, p2_none_reg, p2_last_reg;
+reg               p1_valid_reg, p1_last_reg, p1_drop_reg, p2_valid_reg, p2_none_reg, p2_drop_reg, p2_last_reg;
 reg [CELL_W-1:0]  p1_cell_reg, p2_cell_reg;
 reg [PEERS_N-1:0] p1_peers_reg;
 reg [PEER_W-1:0]  p2_peer_reg;
@@ -91,14 +111,12 @@ reg               close_valid_reg, no_node_reg, skipped_reg;
 reg [CELL_W-1:0]  close_cell_reg;
 reg [6:0]         close_n_reg;
 
-wire [PEERS_N-1:0] open    = known & ~discard;
-wire [PEERS_N-1:0] blocked = open & full_reg;
+reg  [PEERS_N-1:0] open_reg;    // known, and not failed
 reg  [PEERS_N-1:0] p1_rest;     // without the lowest
 reg                p1_below;
-wire               p2_skip = p2_none_reg || !open[p2_peer_reg];
-wire               p2_done = p2_valid_reg && (p2_none_reg || !blocked[p2_peer_reg]);
+wire               p2_skip = p2_none_reg || !open_reg[p2_peer_reg];
+wire               p2_done = p2_valid_reg && !link_reset && (p2_skip || !full_reg[p2_peer_reg]);
 wire               p2_free = !p2_valid_reg || p2_done;
-wire               p1_last = (p1_rest == {PEERS_N{1'b0}});
 integer            p;
 
 always @* begin
@@ -113,7 +131,7 @@ end
 wire               put     = p2_done && !p2_skip;
 wire [6:0]         users   = users_reg + {6'd0, put};
 
-assign s_ready   = !p1_valid_reg || (p2_free && p1_last);
+assign s_ready   = !p1_valid_reg || (p2_free && p1_last_reg);
 assign put_valid = put;
 assign put_peer  = p2_peer_reg;
 
@@ -122,50 +140,53 @@ axis_ram #(.DATA_W(CELL_W), .DEPTH(PEERS_N * WINDOW_N), .FWD_EN(0), .STYLE("bloc
     .rd_en(get_en), .rd_addr({get_peer, get_place}), .rd_data(get_cell)
 );
 
-// ---- release: k1 one peer and its oldest position, k2 the cell
+// ---- release: k1 a peer, k2 its oldest position, which is released if it may be, k3 the cell
 
 reg [PEERS_N-1:0] moved_reg;        // una and the released positions may differ
-reg               k2_valid_reg;
+reg               k2_valid_reg, k3_valid_reg;
+reg [PEER_W-1:0]  k2_peer_reg;
+reg [RING_W:0]    k2_gone_reg, k2_una_reg;
 
 wire              k1_valid;
 wire [PEER_W-1:0] k1_peer;
 wire [RING_W:0]   k1_gone;                  // released so far
 wire [RING_W-1:0] put_gone;                 // ~(released so far - 1)
-reg               k1_busy;
+reg               k2_busy;
 integer           i;
 
 always @* begin
-    k1_busy = 1'b0;
+    k2_busy = 1'b0;
     for (i = 0; i < 3; i = i + 1)
-        if (busy_valid[i] && busy_peer[i*PEER_W +: PEER_W] == k1_peer && busy_place[i*RING_W +: RING_W] == k1_gone[RING_W-1:0]) k1_busy = 1'b1;
+        if (busy_valid[i] && busy_peer[i*PEER_W +: PEER_W] == k2_peer_reg && busy_place[i*RING_W +: RING_W] == k2_gone_reg[RING_W-1:0]) k2_busy = 1'b1;
 end
 
-wire              k1_end  = (k1_gone == una);
-wire              k2_free = !k2_valid_reg || rel_ready;
-wire              k1_step = k1_valid && !k1_end && !k1_busy && k2_free;
-wire [RING_W:0]   k1_next = k1_gone + 1'b1;
+wire              k2_end  = (k2_gone_reg == k2_una_reg);
+wire              k3_free = !k3_valid_reg || rel_ready;
+wire              k2_step = k2_valid_reg && !k2_end && !k2_busy && k3_free;
+wire              k2_free = !k2_valid_reg || k2_end || k2_busy;     // no step is made: what k1 reads stays
+wire [RING_W:0]   k2_next = k2_gone_reg + 1'b1;
 wire              put_full = ((put_tail[RING_W-1:0] ^ put_gone) == {RING_W{1'b1}});     // WINDOW_N with the message put now
 
 assign una_peer = k1_peer;
 
 net_tx_pick #(.N(PEERS_N)) u_pick (
-    .clk(clk), .rst(rst), .req(moved_reg), .reload(1'b1), .m_index(k1_peer), .m_valid(k1_valid), .m_ready(k1_end || k1_busy)
+    .clk(clk), .rst(rst), .req(moved_reg), .reload(1'b1), .m_index(k1_peer), .m_valid(k1_valid), .m_ready(k2_free)
 );
 
 net_table #(.DATA_W(RING_W + 1), .DEPTH(PEERS_N)) u_gone_release (
-    .clk(clk), .clear(rst), .wr_en(k1_step), .wr_addr(k1_peer), .wr_data(k1_next), .rd_addr(k1_peer), .rd_data(k1_gone)
+    .clk(clk), .clear(rst), .wr_en(k2_step), .wr_addr(k2_peer_reg), .wr_data(k2_next), .rd_addr(k1_peer), .rd_data(k1_gone)
 );
 
 net_table #(.DATA_W(RING_W), .DEPTH(PEERS_N)) u_gone_put (
-    .clk(clk), .clear(rst), .wr_en(k1_step), .wr_addr(k1_peer), .wr_data(~k1_gone[RING_W-1:0]), .rd_addr(p2_peer_reg), .rd_data(put_gone)
+    .clk(clk), .clear(rst), .wr_en(k2_step), .wr_addr(k2_peer_reg), .wr_data(~k2_gone_reg[RING_W-1:0]), .rd_addr(p2_peer_reg), .rd_data(put_gone)
 );
 
 axis_ram #(.DATA_W(CELL_W), .DEPTH(PEERS_N * WINDOW_N), .FWD_EN(0), .STYLE("block")) u_ring_release (
     .clk(clk), .wr_en(put), .wr_addr({p2_peer_reg, put_tail[RING_W-1:0]}), .wr_data(p2_cell_reg),
-    .rd_en(k1_step), .rd_addr({k1_peer, k1_gone[RING_W-1:0]}), .rd_data(rel_cell)
+    .rd_en(k2_step), .rd_addr({k2_peer_reg, k2_gone_reg[RING_W-1:0]}), .rd_data(rel_cell)
 );
 
-assign rel_valid   = k2_valid_reg;
+assign rel_valid   = k3_valid_reg;
 assign close_valid = close_valid_reg;
 assign close_cell  = close_cell_reg;
 assign close_n     = close_n_reg;
@@ -177,14 +198,17 @@ always @(posedge clk) begin
     if (s_ready) begin
         p1_valid_reg <= s_valid;
         p1_cell_reg  <= s_cell;
-        p1_peers_reg <= s_peers;
-    end else if (p2_free) begin
-        p1_peers_reg <= p1_rest;
+        p1_drop_reg  <= s_drop;
+    end
+    if (s_ready || p2_free) begin
+        p1_peers_reg <= s_ready ? s_peers : p1_rest;
+        p1_last_reg  <= s_ready ? !several(s_peers) : !several(p1_rest);
     end
     if (p2_free) begin
         p2_valid_reg <= p1_valid_reg;
         p2_none_reg  <= (p1_peers_reg == {PEERS_N{1'b0}});
-        p2_last_reg  <= p1_last;
+        p2_drop_reg  <= p1_drop_reg;
+        p2_last_reg  <= p1_last_reg;
         p2_cell_reg  <= p1_cell_reg;
         p2_peer_reg  <= lowest(p1_peers_reg);
     end
@@ -192,16 +216,27 @@ always @(posedge clk) begin
     close_valid_reg <= p2_done && p2_last_reg;
     close_cell_reg  <= p2_cell_reg;
     close_n_reg     <= users;
-    no_node_reg     <= p2_done && p2_none_reg;
+    no_node_reg     <= p2_done && p2_none_reg && !p2_drop_reg;
+    open_reg        <= known & ~discard;
     skipped_reg     <= p2_done && p2_skip && !p2_none_reg;
 
     // full: exactly WINDOW_N positions after a put; a release in the same cycle makes room again
     if (put && put_full) full_reg[p2_peer_reg] <= 1'b1;
-    if (k1_step)                  full_reg[k1_peer]     <= 1'b0;
+    if (k2_step)         full_reg[k2_peer_reg] <= 1'b0;
 
-    if (k1_valid && k1_end) moved_reg[k1_peer]    <= 1'b0;
-    if (moved_valid)        moved_reg[moved_peer] <= 1'b1;
-    if (k2_free)            k2_valid_reg <= k1_step;
+    if (k2_free) begin
+        k2_valid_reg <= k1_valid;
+        k2_peer_reg  <= k1_peer;
+        k2_gone_reg  <= k1_gone;
+        k2_una_reg   <= una;
+    end else if (k2_step) begin
+        k2_gone_reg  <= k2_next;
+    end
+    if (k3_free) k3_valid_reg <= k2_step;
+    // a peer whose position is busy is looked at again; una may move while it is read
+    if (k2_free && k1_valid)                 moved_reg[k1_peer]     <= 1'b0;
+    if (k2_valid_reg && !k2_end && k2_busy)  moved_reg[k2_peer_reg] <= 1'b1;
+    if (moved_valid)                         moved_reg[moved_peer]  <= 1'b1;
 
     if (rst) begin
         p1_valid_reg    <= 1'b0;
@@ -213,6 +248,7 @@ always @(posedge clk) begin
         full_reg        <= {PEERS_N{1'b0}};
         moved_reg       <= {PEERS_N{1'b0}};
         k2_valid_reg    <= 1'b0;
+        k3_valid_reg    <= 1'b0;
     end
 end
 

@@ -2,7 +2,8 @@
 // Store of the sending side: messages of the switch in cells of BEATS beats, shared by all peers. Part of net_eth_tx.
 //
 // A message goes into a free cell; when its last beat is in, its cell and the peers it is for (PEERS[destination kernel] of the own cluster,
-// PEERS[256 + destination cluster] of another) are offered at m_*, in the order of arrival, one cycle later if none waits before it. A cell counts its users:
+// PEERS[256 + destination cluster] of another) are offered at m_*, in the order of arrival, one cycle later if none waits before it. One that is malformed
+// is offered too, with m_drop and for nobody: its cell takes the way of all cells. A cell counts its users:
 //   users = queues it was put into (close_n, told once, when all are known) - queues it has left (rel_*, one each)
 // and is free when the sum is zero after the close. Some may leave before the close: the count is modulo 128, and is not zero then (at most 64 peers).
 //
@@ -32,6 +33,7 @@ module net_tx_store #(
 
     output wire [CELL_W-1:0]  m_cell,
     output wire [PEERS_N-1:0] m_peers,
+    output wire               m_drop,
     output wire               m_valid,
     input  wire               m_ready,
 
@@ -87,7 +89,9 @@ reg              cell_valid_reg;    // a free cell for the message that comes
 reg [CELL_W-1:0] cell_reg;
 reg [3:0]        beat_reg;
 reg              bad_reg;           // not to be kept: too long, or a gap before the last beat
-reg              message_reg, malformed_reg;
+reg              f_valid_reg, f_drop_reg;   // a message has come to its end
+reg [CELL_W-1:0] f_cell_reg;
+reg [PEERS_N-1:0] f_peers_reg;
 
 wire accept   = s_axis_tvalid && cell_valid_reg;
 wire finish   = accept && s_axis_tlast;
@@ -95,7 +99,6 @@ wire control  = (s_axis_tuser[77:76] == 2'd3);
 wire whole    = (s_axis_tkeep == {64{1'b1}});
 wire gap      = ((s_axis_tkeep[63:1] & ~s_axis_tkeep[62:0]) != 63'd0);
 wire keep_ok  = !gap && (s_axis_tkeep[0] || (beat_reg == 4'd0 && control));
-wire store_it = finish && !bad_reg && keep_ok;
 
 assign s_axis_tready = cell_valid_reg;
 
@@ -114,7 +117,7 @@ net_table #(.DATA_W(PEERS_N), .DEPTH(256)) u_clusters (
 );
 
 axis_lutram #(.DATA_W(91), .DEPTH(CELLS)) u_info (
-    .clk(clk), .wr_en(store_it), .wr_addr(cell_reg), .wr_data({{1'b0, beat_reg, 6'd0} + {4'd0, keep_bytes(s_axis_tkeep)}, s_axis_tuser}),
+    .clk(clk), .wr_en(finish), .wr_addr(cell_reg), .wr_data({{1'b0, beat_reg, 6'd0} + {4'd0, keep_bytes(s_axis_tkeep)}, s_axis_tuser}),
     .rd_addr(info_cell), .rd_data({info_bytes, info_user})
 );
 
@@ -124,25 +127,27 @@ axis_ram #(.DATA_W(512), .DEPTH(CELLS * BEATS), .FWD_EN(0), .STYLE("ultra")) u_c
     .rd_en(rd_en), .rd_addr({rd_cell, rd_beat}), .rd_data(rd_data)
 );
 
-// ---- messages that wait to be put into queues, beside the one at m_*
+// ---- messages that wait to be put into queues, beside the one that has come to its end
 
 reg [CELL_W:0]     wait_wr_reg, wait_rd_reg;
-wire               waits = (wait_wr_reg != wait_rd_reg);
+reg                waits_reg;       // they differ
+wire [CELL_W:0]    wait_next = wait_rd_reg + 1'b1;
 wire [CELL_W-1:0]  wait_cell;
 wire [PEERS_N-1:0] wait_peers;
-wire               offer_ready;
-wire               push  = store_it && (waits || !offer_ready);
+wire               wait_drop;
+wire [PEERS_N-1:0] f_peers = f_peers_reg & {PEERS_N{!f_drop_reg}};
+wire               push  = f_valid_reg && (waits_reg || !m_ready);
+wire               pop   = waits_reg && m_ready;
 
-axis_lutram #(.DATA_W(CELL_W + PEERS_N), .DEPTH(CELLS)) u_wait (
-    .clk(clk), .wr_en(push), .wr_addr(wait_wr_reg[CELL_W-1:0]), .wr_data({cell_reg, peers}),
-    .rd_addr(wait_rd_reg[CELL_W-1:0]), .rd_data({wait_cell, wait_peers})
+axis_lutram #(.DATA_W(CELL_W + PEERS_N + 1), .DEPTH(CELLS)) u_wait (
+    .clk(clk), .wr_en(push), .wr_addr(wait_wr_reg[CELL_W-1:0]), .wr_data({f_cell_reg, f_peers, f_drop_reg}),
+    .rd_addr(wait_rd_reg[CELL_W-1:0]), .rd_data({wait_cell, wait_peers, wait_drop})
 );
 
-axis_skid #(.DATA_W(CELL_W + PEERS_N)) u_offer (
-    .clk(clk), .rst(rst),
-    .s_axis_tdata({waits ? wait_cell : cell_reg, waits ? wait_peers : peers}), .s_axis_tvalid(waits || store_it), .s_axis_tready(offer_ready),
-    .m_axis_tdata({m_cell, m_peers}), .m_axis_tvalid(m_valid), .m_axis_tready(m_ready)
-);
+assign m_valid = waits_reg || f_valid_reg;
+assign m_cell  = waits_reg ? wait_cell : f_cell_reg;
+assign m_peers = waits_reg ? wait_peers : f_peers;
+assign m_drop  = waits_reg ? wait_drop : f_drop_reg;
 
 // ---- users of a cell, free cells
 
@@ -165,7 +170,7 @@ wire [6:0]        use_new  = use_old_reg + use_add_reg;
 wire              free_it  = change_reg && (use_new == 7'd0);
 wire              fresh    = !fresh_reg[CELL_W];
 wire              any_free = fresh || (free_wr_reg != free_rd_reg);
-wire              fetch    = any_free && (!cell_valid_reg || store_it);
+wire              fetch    = any_free && (!cell_valid_reg || finish);
 wire [CELL_W-1:0] free_cell;
 
 assign rel_ready = !rel_valid_reg || !close_valid;
@@ -179,8 +184,8 @@ axis_lutram #(.DATA_W(CELL_W), .DEPTH(CELLS)) u_free (
     .rd_addr(free_rd_reg[CELL_W-1:0]), .rd_data(free_cell)
 );
 
-assign sts_message   = message_reg;
-assign sts_malformed = malformed_reg;
+assign sts_message   = f_valid_reg;
+assign sts_malformed = f_valid_reg && f_drop_reg;
 assign sts_used      = used_reg;
 assign sts_busy      = (used_reg != {(CELL_W+1){1'b0}}) || (beat_reg != 4'd0) || bad_reg;
 
@@ -189,19 +194,22 @@ always @(posedge clk) begin
         beat_reg <= s_axis_tlast ? 4'd0 : beat_reg + 4'd1;
         bad_reg  <= !s_axis_tlast && (bad_reg || beat_reg == 4'd15 || !whole);
     end
-    message_reg   <= finish;
-    malformed_reg <= finish && !store_it;
+    f_valid_reg <= finish;
+    f_drop_reg  <= bad_reg || !keep_ok;
+    f_cell_reg  <= cell_reg;
+    f_peers_reg <= peers;
 
-    if (push)                  wait_wr_reg <= wait_wr_reg + 1'b1;
-    if (waits && offer_ready)  wait_rd_reg <= wait_rd_reg + 1'b1;
+    if (push) wait_wr_reg <= wait_wr_reg + 1'b1;
+    if (pop)  wait_rd_reg <= wait_next;
+    waits_reg <= push || (waits_reg && !(pop && wait_next == wait_wr_reg));
 
     if (fetch) begin
         cell_reg <= fresh ? fresh_reg[CELL_W-1:0] : free_cell;
         if (fresh) fresh_reg   <= fresh_reg + 1'b1;
         else       free_rd_reg <= free_rd_reg + 1'b1;
     end
-    if (fetch)         cell_valid_reg <= 1'b1;
-    else if (store_it) cell_valid_reg <= 1'b0;
+    if (fetch)       cell_valid_reg <= 1'b1;
+    else if (finish) cell_valid_reg <= 1'b0;
 
     change_reg   <= change;
     use_cell_reg <= use_cell;
@@ -212,14 +220,14 @@ always @(posedge clk) begin
         rel_cell_reg  <= rel_cell;
     end
     if (free_it) free_wr_reg <= free_wr_reg + 1'b1;
-    used_reg <= (store_it && !free_it) ? used_plus : (!store_it && free_it) ? used_less : used_reg;
+    used_reg <= (finish && !free_it) ? used_plus : (!finish && free_it) ? used_less : used_reg;
 
     if (rst) begin
         cell_valid_reg <= 1'b0;
         beat_reg       <= 4'd0;
         bad_reg        <= 1'b0;
-        message_reg    <= 1'b0;
-        malformed_reg  <= 1'b0;
+        f_valid_reg    <= 1'b0;
+        waits_reg      <= 1'b0;
         wait_wr_reg    <= {(CELL_W+1){1'b0}};
         wait_rd_reg    <= {(CELL_W+1){1'b0}};
         fresh_reg      <= {(CELL_W+1){1'b0}};

@@ -9,14 +9,14 @@
 //   acknowledgement  a = base + number, where una <= a <= top (else ignored, its credit too): una = a, limit = max(limit, a + credit), next = max(next, a)
 //                    a nack, and the timer (goback): next = una
 //   send             next < tail and next < limit: next + 1
-// A reset comes first, in the cycle of its pulse. An acknowledgement takes two cycles, in the second it changes its peer and nothing is sent; so
-// acknowledgements and sends take turns. The newest acknowledgement of a peer waits in a table, its nack stays noted until then; nothing else waits for
+// A reset comes first, in the cycle of its pulse. An acknowledgement takes three cycles, in the last it changes its peer and nothing is sent; so
+// sends have two cycles of three at least. The newest acknowledgement of a peer waits in a table, its nack stays noted until then; nothing else waits for
 // it. A send takes two cycles, one begins in every cycle: picked, its entry is read (load_*), then it is sent, or waits for send_ready. Flags follow the
-// tables by one cycle, so a peer may be picked that has nothing to send any more: nothing is sent then. What was picked is dropped when its peer goes back
+// tables by two cycles, so a peer may be picked that has nothing to send any more: nothing is sent then. What was picked is dropped when its peer goes back
 // or is reset; the peer is picked again.
 // Differences are known from few bits: tail - next, top - una and position - una of a good acknowledgement are at most WINDOW_N, limit - next at most 255.
 //
-// Latency ev_valid -> una 5 cycles, pick -> send 1, put -> ready 1.
+// Latency ev_valid -> una 6 cycles, pick -> send 1, put -> ready 1.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
@@ -89,16 +89,18 @@ endgenerate
 localparam POS_W = RING_W + 1;     // bits that tell positions of one window apart
 localparam LIM_W = 10;             // bits of a limit: two limits of a peer differ by less than 512
 
-// ---- acknowledgements: a1 a peer that has one, a2 its position, a3 (a2_write_reg) what it is compared with
+// ---- acknowledgements: a1 a peer that has one; a2 its position: first what it is compared with is read, then (a2_see_reg) it is compared, then
+// (a2_write_reg) the peer is changed
 
 reg [PEERS_N-1:0] ack_reg, nack_reg, back_reg;
-reg               a2_valid_reg, a2_write_reg, a2_ack_reg, a2_nack_reg, a2_back_reg;
+reg               a2_valid_reg, a2_see_reg, a2_write_reg, a2_ack_reg, a2_nack_reg, a2_back_reg;
 reg [PEER_W-1:0]  a2_peer_reg;
 reg [23:0]        a2_position_reg;
 reg [7:0]         a2_credit_reg;
 reg [23:0]        old_una_reg, old_next_reg, ack_step_reg;
 reg [LIM_W-1:0]   old_limit_reg, a3_limit_reg;
 reg [POS_W-1:0]   ack_most_reg;
+reg               good_reg, new_reg, wider_reg;   // it counts; una grows; the limit grows
 
 wire              a1_valid;
 wire [PEER_W-1:0] a1_peer;
@@ -121,19 +123,22 @@ axis_lutram #(.DATA_W(32), .DEPTH(PEERS_N)) u_newest (
 reg               s_valid_reg;
 reg [PEER_W-1:0]  s_peer_reg;
 reg [23:0]        s_next_reg;
-reg [POS_W-1:0]   s_tail_reg;
-reg [7:0]         s_limit_reg;
+// queued and allowed, when it was read: for the number in the table, and for the one after it (s_load_plus_reg)
+reg               s_may_old_reg, s_may_plus_reg, s_load_plus_reg;
+wire              s_may  = s_load_plus_reg ? s_may_plus_reg : s_may_old_reg;
 
 wire [23:0]       load_old;
 wire [POS_W-1:0]  load_tail;
 wire [7:0]        load_limit;
-wire              s_may  = (s_tail_reg != s_next_reg[POS_W-1:0]) && (s_limit_reg != s_next_reg[7:0]);
 wire              s_turn = send_ready && !a3_valid && !link_reset;
 wire              send   = s_valid_reg && s_may && s_turn;
 wire              s_free = !s_valid_reg || !s_may || s_turn;
 wire [23:0]       s_plus = s_next_reg + 24'd1;
 // the entry is being changed by the send before it
-wire [23:0]       load_next = (s_valid_reg && s_may && s_peer_reg == pick_peer) ? s_plus : load_old;
+wire              load_plus = s_valid_reg && s_may && s_peer_reg == pick_peer;
+wire [23:0]       load_next = load_plus ? s_plus : load_old;
+wire              may_plus  = (load_tail != s_plus[POS_W-1:0]) && (load_limit != s_plus[7:0]);
+wire              may_old   = (load_tail != load_old[POS_W-1:0]) && (load_limit != load_old[7:0]);
 
 assign pick_ready = s_free && !a3_valid && !link_reset;
 assign load_valid = pick_ready;
@@ -160,22 +165,24 @@ wire [LIM_W-1:0]  ack_grow  = a3_limit_reg - old_limit_reg;                     
 wire [POS_W:0]    ack_ahead = old_next_reg[POS_W:0] - a2_position_reg[POS_W:0];                     // of a good one
 wire        ack_inside = (ack_step_reg[23:POS_W] == {(24-POS_W){1'b0}}) && (ack_step_reg[POS_W-1:0] <= ack_most_reg);
 wire        ack_good  = a2_ack_reg && ack_inside;
-wire        ack_new   = ack_good && (ack_step_reg[POS_W-1:0] != {POS_W{1'b0}});
-wire        ack_wider = ack_good && !ack_grow[LIM_W-1] && (ack_grow != {LIM_W{1'b0}});
-wire        ack_back  = a2_back_reg || (ack_good && a2_nack_reg);
-wire        ack_moves = ack_back || (ack_good && ack_ahead[POS_W]);
-wire [23:0] ack_una   = ack_good ? a2_position_reg : old_una_reg;
-wire [23:0] ack_next  = ack_back ? ack_una : (ack_good && ack_ahead[POS_W]) ? a2_position_reg : old_next_reg;
+wire        ack_back  = a2_back_reg || (good_reg && a2_nack_reg);
+wire        ack_moves = ack_back || (good_reg && ack_ahead[POS_W]);
+wire [23:0] ack_una   = good_reg ? a2_position_reg : old_una_reg;
+wire [23:0] ack_next  = ack_back ? ack_una : (good_reg && ack_ahead[POS_W]) ? a2_position_reg : old_next_reg;
 
 wire             change      = link_reset || a3_valid;
 wire             change_next = change || send;
 wire [23:0]      new_una     = link_reset ? restart : ack_una;
 wire [23:0]      new_next    = link_reset ? restart : a3_valid ? ack_next : s_plus;
-wire [LIM_W-1:0] new_limit   = link_reset ? restart[LIM_W-1:0] : ack_wider ? a3_limit_reg : old_limit_reg;
+wire [LIM_W-1:0] new_limit   = link_reset ? restart[LIM_W-1:0] : wider_reg ? a3_limit_reg : old_limit_reg;
 
-// flags are made of the tables one cycle after an event
-reg               flag_valid_reg;
-reg [PEER_W-1:0]  flag_peer_reg;
+// flags are made of the tables two cycles after an event: f1 reads, f2 compares
+reg               flag_valid_reg, f2_valid_reg;
+reg [PEER_W-1:0]  flag_peer_reg, f2_peer_reg;
+reg [POS_W-1:0]   f2_una_reg, f2_tail_reg, f2_top_reg;
+reg [7:0]         f2_limit_reg, f2_next_reg;
+reg               put_reg, first_reg;           // came while f1 read, and may not be in what it read
+reg [PEER_W-1:0]  put_peer_reg, first_peer_reg;
 reg [PEERS_N-1:0] unsent_reg, credit_reg, outstanding_reg;
 wire [POS_W-1:0]  flag_una, flag_tail, flag_top;
 wire [7:0]        flag_limit, flag_next;
@@ -306,14 +313,21 @@ always @(posedge clk) begin
             back_reg[a1_peer] <= 1'b0;
         end
     end
-    a2_write_reg <= !a1_move;
-    if (!a2_write_reg) begin
+    a2_see_reg   <= !a1_move;
+    a2_write_reg <= !a1_move && a2_see_reg;
+    if (!a2_see_reg) begin
         old_una_reg   <= a2_una;
-        old_next_reg  <= (send && s_peer_reg == a2_peer_reg) ? s_plus : a2_next;
+        old_next_reg  <= a2_next;
         old_limit_reg <= a2_limit;
         a3_limit_reg  <= a2_position_reg[LIM_W-1:0] + {{(LIM_W-8){1'b0}}, a2_credit_reg};
         ack_step_reg  <= a2_position_reg - a2_una;
         ack_most_reg  <= a2_top - a2_una[POS_W-1:0];
+    end
+    if (!a2_write_reg) begin
+        if (send && s_peer_reg == a2_peer_reg) old_next_reg <= s_plus;
+        good_reg  <= ack_good;
+        new_reg   <= ack_good && (ack_step_reg[POS_W-1:0] != {POS_W{1'b0}});
+        wider_reg <= ack_good && !ack_grow[LIM_W-1] && (ack_grow != {LIM_W{1'b0}});
     end
     // what comes now counts, in the cycle of a reset too: it is of the new epochs
     if (ev_valid)            ack_reg[ev_peer]      <= 1'b1;
@@ -323,18 +337,19 @@ always @(posedge clk) begin
     if (pick_ready) begin
         s_peer_reg  <= pick_peer;
         s_next_reg  <= load_next;
-        s_tail_reg  <= load_tail;
-        s_limit_reg <= load_limit;
+        s_may_old_reg   <= may_old;
+        s_may_plus_reg  <= may_plus;
+        s_load_plus_reg <= load_plus;
     end
     if (s_free) s_valid_reg <= pick_ready && pick_valid;
     // its next has changed
     if (a3_valid && ack_moves && s_peer_reg == a2_peer_reg) s_valid_reg <= 1'b0;
     if (link_reset && s_peer_reg == link_reset_peer)        s_valid_reg <= 1'b0;
 
-    progress_reg      <= do_ack && (ack_new || ack_wider);
-    moved_reg         <= link_reset || (do_ack && ack_new);
+    progress_reg      <= do_ack && (new_reg || wider_reg);
+    moved_reg         <= link_reset || (do_ack && new_reg);
     progress_peer_reg <= peer;
-    back_count_reg    <= do_ack && ack_good && a2_nack_reg && (old_next_reg != a2_position_reg);
+    back_count_reg    <= do_ack && good_reg && a2_nack_reg && (old_next_reg != a2_position_reg);
     reset_reg         <= link_reset;
     restart_reg       <= restart[6:0];
     gone_reg          <= reset_una;
@@ -342,13 +357,26 @@ always @(posedge clk) begin
 
     flag_valid_reg <= change_next;
     flag_peer_reg  <= next_peer;
-    if (flag_valid_reg) begin
-        unsent_reg[flag_peer_reg]      <= (flag_next[POS_W-1:0] != flag_tail);
-        credit_reg[flag_peer_reg]      <= (flag_next != flag_limit);
-        outstanding_reg[flag_peer_reg] <= (flag_una != flag_top);
+    f2_valid_reg   <= flag_valid_reg;
+    f2_peer_reg    <= flag_peer_reg;
+    f2_una_reg     <= flag_una;
+    f2_tail_reg    <= flag_tail;
+    f2_top_reg     <= flag_top;
+    f2_limit_reg   <= flag_limit;
+    f2_next_reg    <= flag_next;
+    put_reg        <= put_valid;
+    put_peer_reg   <= put_peer;
+    first_reg      <= first_time;
+    first_peer_reg <= sent_peer;
+    if (f2_valid_reg) begin
+        unsent_reg[f2_peer_reg]      <= (f2_next_reg[POS_W-1:0] != f2_tail_reg);
+        credit_reg[f2_peer_reg]      <= (f2_next_reg != f2_limit_reg);
+        outstanding_reg[f2_peer_reg] <= (f2_una_reg != f2_top_reg);
     end
-    if (put_valid)  unsent_reg[put_peer]       <= 1'b1;
-    if (first_time) outstanding_reg[sent_peer] <= 1'b1;
+    if (put_reg)    unsent_reg[put_peer_reg]        <= 1'b1;
+    if (first_reg)  outstanding_reg[first_peer_reg] <= 1'b1;
+    if (put_valid)  unsent_reg[put_peer]            <= 1'b1;
+    if (first_time) outstanding_reg[sent_peer]      <= 1'b1;
 
     if (rst) begin
         ack_reg         <= {PEERS_N{1'b0}};
@@ -362,6 +390,9 @@ always @(posedge clk) begin
         reset_reg       <= 1'b0;
         discarded_reg   <= 7'd0;
         flag_valid_reg  <= 1'b0;
+        f2_valid_reg    <= 1'b0;
+        put_reg         <= 1'b0;
+        first_reg       <= 1'b0;
         unsent_reg      <= {PEERS_N{1'b0}};
         credit_reg      <= {PEERS_N{1'b0}};
         outstanding_reg <= {PEERS_N{1'b0}};
