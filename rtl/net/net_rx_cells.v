@@ -49,6 +49,7 @@ localparam BEATS = 16;
 
 reg  [CELL_W:0] wr_ptr_reg, rd_ptr_reg;     // cells kept, cells handed on
 reg  [CELL_W:0] used_reg;                   // cells kept and not handed on, as it was a cycle ago
+reg             last_cell_reg;              // it is CELLS - 1
 reg             accepted_reg, released_reg; // what came since
 reg  [CELL_W:0] peak_reg;
 reg             full_reg;                   // the frame found no cell
@@ -58,7 +59,7 @@ wire [3:0]      pay_beat = c_beat[3:0] - 4'd1;      // beat 1 of the frame is be
 wire            empty    = c_first && c_last;
 
 // a cell that was handed on in the cycle before is not free yet
-wire            no_cell = used_reg[CELL_W] || (accepted_reg && used_reg[CELL_W-1:0] == {CELL_W{1'b1}});
+wire            no_cell = used_reg[CELL_W] || (accepted_reg && last_cell_reg);
 
 assign full = c_first ? no_cell : full_reg;
 
@@ -80,7 +81,7 @@ wire               rd_last = (rd_beat_reg == info_len);
 assign release_valid = issue && rd_last;
 
 axis_lutram #(.DATA_W(PEER_W + 148), .DEPTH(CELLS)) u_info (
-    .clk(clk), .wr_en(accept), .wr_addr(wr_ptr_reg[CELL_W-1:0]),
+    .clk(clk), .wr_en(c_valid && c_last && !full), .wr_addr(wr_ptr_reg[CELL_W-1:0]),
     .wr_data({c_peer, empty ? 4'd0 : pay_beat, empty ? 64'd0 : c_keep, c_user}),
     .rd_addr(rd_ptr_reg[CELL_W-1:0]), .rd_data({release_peer, info_len, info_keep, info_user})
 );
@@ -98,8 +99,13 @@ always @(posedge clk) begin
     if (accept) wr_ptr_reg <= wr_ptr_reg + 1'b1;
     accepted_reg <= accept;
     released_reg <= release_valid;
-    if (accepted_reg && !released_reg)      used_reg <= used_plus;
-    else if (released_reg && !accepted_reg) used_reg <= used_less;
+    if (accepted_reg && !released_reg) begin
+        used_reg      <= used_plus;
+        last_cell_reg <= (used_plus == CELLS - 1);
+    end else if (released_reg && !accepted_reg) begin
+        used_reg      <= used_less;
+        last_cell_reg <= (used_less == CELLS - 1);
+    end
     if (used_reg > peak_reg) peak_reg <= used_reg;
     if (issue) begin
         rd_beat_reg   <= rd_last ? 4'd0 : rd_beat_reg + 4'd1;
@@ -115,6 +121,7 @@ always @(posedge clk) begin
         wr_ptr_reg    <= {(CELL_W+1){1'b0}};
         rd_ptr_reg    <= {(CELL_W+1){1'b0}};
         used_reg      <= {(CELL_W+1){1'b0}};
+        last_cell_reg <= 1'b0;
         accepted_reg  <= 1'b0;
         released_reg  <= 1'b0;
         peak_reg      <= {(CELL_W+1){1'b0}};

@@ -99,11 +99,11 @@ function several(input [PEERS_N-1:0] mask);
     end
 endfunction
 
-// ---- put: p1 the message and the peers left, p2 one peer
+// ---- put: p0 a message that came while p1 was taken, p1 the message and the peers left, p2 one peer
 
-reg               p1_valid_reg, p1_last_reg, p1_drop_reg, p2_valid_reg, p2_none_reg, p2_drop_reg, p2_last_reg;
-reg [CELL_W-1:0]  p1_cell_reg, p2_cell_reg;
-reg [PEERS_N-1:0] p1_peers_reg;
+reg               p0_valid_reg, p0_drop_reg, p1_valid_reg, p1_last_reg, p1_drop_reg, p2_valid_reg, p2_none_reg, p2_drop_reg, p2_last_reg;
+reg [CELL_W-1:0]  p0_cell_reg, p1_cell_reg, p2_cell_reg;
+reg [PEERS_N-1:0] p0_peers_reg, p1_peers_reg;
 reg [PEER_W-1:0]  p2_peer_reg;
 reg [6:0]         users_reg;        // queues the message of p2 is in
 reg [PEERS_N-1:0] full_reg;
@@ -131,7 +131,10 @@ end
 wire               put     = p2_done && !p2_skip;
 wire [6:0]         users   = users_reg + {6'd0, put};
 
-assign s_ready   = !p1_valid_reg || (p2_free && p1_last_reg);
+wire               p1_free  = !p1_valid_reg || (p2_free && p1_last_reg);
+wire [PEERS_N-1:0] p0_peers = p0_valid_reg ? p0_peers_reg : s_peers;
+
+assign s_ready   = !p0_valid_reg;
 assign put_valid = put;
 assign put_peer  = p2_peer_reg;
 
@@ -144,6 +147,8 @@ axis_ram #(.DATA_W(CELL_W), .DEPTH(PEERS_N * WINDOW_N), .FWD_EN(0), .STYLE("bloc
 
 reg [PEERS_N-1:0] moved_reg;        // una and the released positions may differ
 reg               k2_valid_reg, k3_valid_reg;
+reg               left_reg;         // a busy position was left in the cycle before
+reg [PEER_W-1:0]  left_peer_reg;
 reg [PEER_W-1:0]  k2_peer_reg;
 reg [RING_W:0]    k2_gone_reg, k2_una_reg;
 
@@ -192,17 +197,23 @@ assign close_cell  = close_cell_reg;
 assign close_n     = close_n_reg;
 assign sts_no_node = no_node_reg;
 assign sts_skipped = skipped_reg;
-assign sts_busy    = p1_valid_reg || p2_valid_reg || close_valid_reg;
+assign sts_busy    = p0_valid_reg || p1_valid_reg || p2_valid_reg || close_valid_reg;
 
 always @(posedge clk) begin
-    if (s_ready) begin
-        p1_valid_reg <= s_valid;
-        p1_cell_reg  <= s_cell;
-        p1_drop_reg  <= s_drop;
+    p0_valid_reg <= !p1_free && (s_valid || p0_valid_reg);
+    if (!p0_valid_reg) begin
+        p0_cell_reg  <= s_cell;
+        p0_peers_reg <= s_peers;
+        p0_drop_reg  <= s_drop;
     end
-    if (s_ready || p2_free) begin
-        p1_peers_reg <= s_ready ? s_peers : p1_rest;
-        p1_last_reg  <= s_ready ? !several(s_peers) : !several(p1_rest);
+    if (p1_free) begin
+        p1_valid_reg <= s_valid || p0_valid_reg;
+        p1_cell_reg  <= p0_valid_reg ? p0_cell_reg : s_cell;
+        p1_drop_reg  <= p0_valid_reg ? p0_drop_reg : s_drop;
+    end
+    if (p1_free || p2_free) begin
+        p1_peers_reg <= p1_free ? p0_peers : p1_rest;
+        p1_last_reg  <= p1_free ? !several(p0_peers) : !several(p1_rest);
     end
     if (p2_free) begin
         p2_valid_reg <= p1_valid_reg;
@@ -234,11 +245,14 @@ always @(posedge clk) begin
     end
     if (k3_free) k3_valid_reg <= k2_step;
     // a peer whose position is busy is looked at again; una may move while it is read
-    if (k2_free && k1_valid)                 moved_reg[k1_peer]     <= 1'b0;
-    if (k2_valid_reg && !k2_end && k2_busy)  moved_reg[k2_peer_reg] <= 1'b1;
-    if (moved_valid)                         moved_reg[moved_peer]  <= 1'b1;
+    if (k2_free && k1_valid) moved_reg[k1_peer]       <= 1'b0;
+    if (left_reg)            moved_reg[left_peer_reg] <= 1'b1;
+    if (moved_valid)         moved_reg[moved_peer]    <= 1'b1;
+    left_reg      <= k2_valid_reg && !k2_end && k2_busy;
+    left_peer_reg <= k2_peer_reg;
 
     if (rst) begin
+        p0_valid_reg    <= 1'b0;
         p1_valid_reg    <= 1'b0;
         p2_valid_reg    <= 1'b0;
         users_reg       <= 7'd0;
@@ -249,6 +263,7 @@ always @(posedge clk) begin
         moved_reg       <= {PEERS_N{1'b0}};
         k2_valid_reg    <= 1'b0;
         k3_valid_reg    <= 1'b0;
+        left_reg        <= 1'b0;
     end
 end
 

@@ -10,7 +10,7 @@
 //                    a nack, and the timer (goback): next = una
 //   send             next < tail and next < limit: next + 1
 // A reset comes first, in the cycle of its pulse. An acknowledgement takes three cycles, in the last it changes its peer and nothing is sent; so
-// sends have two cycles of three at least. The newest acknowledgement of a peer waits in a table, its nack stays noted until then; nothing else waits for
+// two cycles of three are left for sends at least. The newest acknowledgement of a peer waits in a table, its nack stays noted until then; nothing else waits for
 // it. A send takes two cycles, one begins in every cycle: picked, its entry is read (load_*), then it is sent, or waits for send_ready. Flags follow the
 // tables by two cycles, so a peer may be picked that has nothing to send any more: nothing is sent then. What was picked is dropped when its peer goes back
 // or is reset; the peer is picked again.
@@ -85,6 +85,10 @@ if (WINDOW_N < 2 || WINDOW_N > 64 || (1 << RING_W) != WINDOW_N) begin : g_window
     PARAM_ERROR_net_tx_window_WINDOW_N_power_of_two_to_64 u_err ();
 end
 endgenerate
+
+function [PEERS_N-1:0] one_hot(input enable, input [PEER_W-1:0] index);
+    one_hot = enable ? ({{(PEERS_N-1){1'b0}}, 1'b1} << index) : {PEERS_N{1'b0}};
+endfunction
 
 localparam POS_W = RING_W + 1;     // bits that tell positions of one window apart
 localparam LIM_W = 10;             // bits of a limit: two limits of a peer differ by less than 512
@@ -177,12 +181,12 @@ wire [23:0]      new_next    = link_reset ? restart : a3_valid ? ack_next : s_pl
 wire [LIM_W-1:0] new_limit   = link_reset ? restart[LIM_W-1:0] : wider_reg ? a3_limit_reg : old_limit_reg;
 
 // flags are made of the tables two cycles after an event: f1 reads, f2 compares
-reg               flag_valid_reg, f2_valid_reg;
-reg [PEER_W-1:0]  flag_peer_reg, f2_peer_reg;
+reg               flag_valid_reg;
+reg [PEER_W-1:0]  flag_peer_reg;
+reg [PEERS_N-1:0] f2_reg;                       // its peer, one hot
 reg [POS_W-1:0]   f2_una_reg, f2_tail_reg, f2_top_reg;
 reg [7:0]         f2_limit_reg, f2_next_reg;
-reg               put_reg, first_reg;           // came while f1 read, and may not be in what it read
-reg [PEER_W-1:0]  put_peer_reg, first_peer_reg;
+reg [PEERS_N-1:0] put_reg, first_reg;           // came while f1 read, and may not be in what it read: peers, one hot
 reg [PEERS_N-1:0] unsent_reg, credit_reg, outstanding_reg;
 wire [POS_W-1:0]  flag_una, flag_tail, flag_top;
 wire [7:0]        flag_limit, flag_next;
@@ -273,7 +277,9 @@ net_table #(.DATA_W(POS_W), .DEPTH(PEERS_N)) u_top_flag (
     .clk(clk), .clear(rst), .wr_en(top_write), .wr_addr(top_peer), .wr_data(top_new[POS_W-1:0]), .rd_addr(flag_peer_reg), .rd_data(flag_top)
 );
 
-wire unused = &{1'b0, ack_ahead[POS_W-1:0]};
+wire [PEERS_N-1:0] put_mask   = one_hot(put_valid, put_peer);
+wire [PEERS_N-1:0] first_mask = one_hot(first_time, sent_peer);
+wire               unused     = &{1'b0, ack_ahead[POS_W-1:0]};
 
 assign put_tail       = put_old[RING_W:0];
 assign send_valid     = send;
@@ -357,26 +363,17 @@ always @(posedge clk) begin
 
     flag_valid_reg <= change_next;
     flag_peer_reg  <= next_peer;
-    f2_valid_reg   <= flag_valid_reg;
-    f2_peer_reg    <= flag_peer_reg;
+    f2_reg         <= one_hot(flag_valid_reg, flag_peer_reg);
     f2_una_reg     <= flag_una;
     f2_tail_reg    <= flag_tail;
     f2_top_reg     <= flag_top;
     f2_limit_reg   <= flag_limit;
     f2_next_reg    <= flag_next;
-    put_reg        <= put_valid;
-    put_peer_reg   <= put_peer;
-    first_reg      <= first_time;
-    first_peer_reg <= sent_peer;
-    if (f2_valid_reg) begin
-        unsent_reg[f2_peer_reg]      <= (f2_next_reg[POS_W-1:0] != f2_tail_reg);
-        credit_reg[f2_peer_reg]      <= (f2_next_reg != f2_limit_reg);
-        outstanding_reg[f2_peer_reg] <= (f2_una_reg != f2_top_reg);
-    end
-    if (put_reg)    unsent_reg[put_peer_reg]        <= 1'b1;
-    if (first_reg)  outstanding_reg[first_peer_reg] <= 1'b1;
-    if (put_valid)  unsent_reg[put_peer]            <= 1'b1;
-    if (first_time) outstanding_reg[sent_peer]      <= 1'b1;
+    put_reg        <= put_mask;
+    first_reg      <= first_mask;
+    unsent_reg      <= (unsent_reg & ~f2_reg) | (f2_reg & {PEERS_N{f2_next_reg[POS_W-1:0] != f2_tail_reg}}) | put_reg | put_mask;
+    credit_reg      <= (credit_reg & ~f2_reg) | (f2_reg & {PEERS_N{f2_next_reg != f2_limit_reg}});
+    outstanding_reg <= (outstanding_reg & ~f2_reg) | (f2_reg & {PEERS_N{f2_una_reg != f2_top_reg}}) | first_reg | first_mask;
 
     if (rst) begin
         ack_reg         <= {PEERS_N{1'b0}};
@@ -390,9 +387,9 @@ always @(posedge clk) begin
         reset_reg       <= 1'b0;
         discarded_reg   <= 7'd0;
         flag_valid_reg  <= 1'b0;
-        f2_valid_reg    <= 1'b0;
-        put_reg         <= 1'b0;
-        first_reg       <= 1'b0;
+        f2_reg          <= {PEERS_N{1'b0}};
+        put_reg         <= {PEERS_N{1'b0}};
+        first_reg       <= {PEERS_N{1'b0}};
         unsent_reg      <= {PEERS_N{1'b0}};
         credit_reg      <= {PEERS_N{1'b0}};
         outstanding_reg <= {PEERS_N{1'b0}};

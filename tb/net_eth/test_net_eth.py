@@ -129,6 +129,7 @@ async def latency(dut: Any) -> None:
     await bench.start(nodes=(0, 1), quota=QUOTA, **CALM)
     dut.direct.value = 1
     await bench.all_up((0, 1))
+    await ClockCycles(dut.clk, 20)  # the hello-acks have been taken as acknowledgements
     seen = {}
     for size in (0, 64, 1024):
         bench.sinks[1].first_cycle = None
