@@ -31,7 +31,7 @@ MUTATIONS = {
     "checksum not checked": (
         "net_rx_check", "!arp && !sum_right", "1'b0 && !arp && !sum_right", "every_cause"),
     "half of the numbers is ahead, one more too": (
-        "net_rx_peers", "n_fresh ? to_first[23] : to_number[23]", "n_fresh ? to_first > 24'h800000 : to_number > 24'h800000", "every_cause"),
+        "net_rx_peers", "to_first[23] : to_number[23]", "to_first > 24'h800000 : to_number > 24'h800000", "every_cause"),
     "a change is owed though told": (
         "net_rx_peers", "(arrived_reg & ~told_mask)", "(arrived_reg & ~one_hot(hd_sent, hd_sent_peer))", "told_in_the_same_cycle"),
     "a nack is not held back": (

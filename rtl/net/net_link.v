@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Links of an Ethernet port: epochs, up and failed, timers, hello. Rules: docs/transport.md, sections 4 and 5.
 //
-// Epochs. ev_* is registered (e1); in the next cycle the rules of section 4 are applied to the entry of its peer as one read and write, and the event
-// goes on to net_eth_tx as lk_ev_*, with lk_ev_right judged by the epochs after the rules. What follows from one event is seen in one cycle:
-// link_reset, changed epochs, up, failed, lk_ev_*; a hello that resets the link counts as an acknowledgement in the new epochs.
+// Epochs. With ev_* the entry of its peer is read and compared (e0); in the next cycle (e1) the rules of section 4 are applied and the entry is
+// written, and the event goes on to net_eth_tx as lk_ev_*, with lk_ev_right judged by the epochs after the rules. What follows from one event is seen
+// in one cycle: link_reset, changed epochs, up, failed, lk_ev_*; a hello that resets the link counts as an acknowledgement in the new epochs.
 // Timers. The peers are visited in turn, one every two cycles; what happened to a peer meanwhile is kept in flags until then. A time ends
 // at a visit: up to two rounds of 2 * PEERS_N cycles late, one round early where it runs from the begin of its reason and not from progress.
 // A link that fails waits for a cycle without an event, and does not fail if there was progress until then. Its mine stays 0 if it is not known yet.
 //
 // Latency ev_valid -> lk_ev_*, link_reset 2 cycles, -> hello_due, helloack_due 2; one event a cycle. lk_peer -> lk_mine, lk_theirs 1 cycle.
-// Configuration: memory 1 PEER[node], only valid (bit 80); memory 2 REGISTER 1 RTO, 2 RETRIES, 3 KEEP, 24 bits. Reset clears PEER, and the registers
-// have their defaults. sts_count: expiries, links failed, peers restarted, hellos answered (hello-acks that became due).
+// Configuration: memory 1 PEER[node], only valid (bit 80), one cycle late; memory 2 REGISTER 1 RTO, 2 RETRIES, 3 KEEP, 24 bits. Reset clears PEER, and
+// the registers have their defaults. sts_count: expiries, links failed, peers restarted, hellos answered (hello-acks that became due).
 `resetall
 `timescale 1ns/1ps
 `default_nettype none

@@ -60,7 +60,7 @@ wire request = any_put && !fair && !rst && (cycle > 8'd3) && (used_reg != {CELLS
 wire take    = request && put_request_ready;
 
 net_tx_queue #(.PEERS_N(2), .CELLS(CELLS), .WINDOW_N(2)) u_queue (
-    .clk(clk), .rst(rst), .s_cell(free_cell), .s_peers(2'b01), .s_valid(request), .s_ready(put_request_ready), .known(2'b01), .discard(2'b00),
+    .clk(clk), .rst(rst), .s_cell(free_cell), .s_peers(2'b01), .s_drop(1'b0), .s_valid(request), .s_ready(put_request_ready), .known(2'b01), .discard(2'b00), .link_reset(1'b0),
     .put_valid(put_valid), .put_peer(put_peer), .put_tail(put_tail),
     .get_en(load_valid), .get_peer(pick_peer), .get_place(load_place), .get_cell(get_cell),
     .moved_valid(moved_valid), .moved_peer(moved_peer), .una_peer(una_peer), .una(una),
@@ -163,8 +163,8 @@ always @(posedge clk) begin
     if (back_in) begin
         back_valid_reg[back_to] <= 1'b1;
         back_nack_reg[back_to]  <= nack_due[0];
-        if (back_to) {back_ack_1, back_credit_1} <= {hd_expected, hd_credit};
-        else         {back_ack_0, back_credit_0} <= {hd_expected, hd_credit};
+        if (back_to) {back_ack_1, back_credit_1} <= {hd_expected, hd_none ? 8'd0 : hd_credit};
+        else         {back_ack_0, back_credit_0} <= {hd_expected, hd_none ? 8'd0 : hd_credit};
     end
     ev_valid_reg  <= back_out;
     ev_nack_reg   <= back_nack_reg[back_from];
@@ -179,27 +179,34 @@ end
 
 // ---- receiver
 
-wire [23:0] ahead, hd_expected;     // ahead: number - expected
-wire        next;
+// what comes out of the channel is judged one cycle later
+reg         d_valid_reg;
+reg  [23:0] d_number_reg;
+reg  [3:0]  d_message_reg;
+wire [23:0] hd_expected;
+wire        next, behind, hd_none;
 wire [7:0]  hd_credit;
 wire [1:0]  ack_due, nack_due;
-wire        accept   = data_out && next;
-wire        gap      = data_out && !next && !ahead[23];
-wire        dup      = data_out && ahead[23];
+wire        accept   = d_valid_reg && next;
+wire        gap      = d_valid_reg && !next && !behind;
+wire        dup      = d_valid_reg && behind;
 reg  [3:0]  held_reg, accepted_reg;
 wire        hand_on  = (held_reg != 4'd0) && (any_release || fair) && !rst;
 // the first frame from the receiver is the hello-ack, at any time; later ones when they are due, or ride on data at any time
 wire        ack_made = !rst && (cycle > 8'd3) && (fair ? (ack_due[0] || nack_due[0] || cycle[2:0] == 3'd0) : any_ack_made);
 
 net_rx_peers #(.PEERS_N(2), .COUNT_W(3)) u_peers (
-    .clk(clk), .rst(rst), X
-    .ev_right(data_out), .ev_accept(accept), .ev_gap(gap), .ev_dup(dup),
+    .clk(clk), .rst(rst), .n_peer(1'b0), .n_seq(number), .ev_peer(1'b0), .ev_seq(d_number_reg), .ev_next(next), .ev_behind(behind),
+    .ev_right(d_valid_reg), .ev_accept(accept), .ev_gap(gap), .ev_dup(dup),
     .release_valid(hand_on), .release_peer(1'b0), .link_reset(1'b0), .link_reset_peer(1'b0),
-    .hd_peer(1'b0), .hd_expected(hd_expected), .hd_credit(hd_credit), .hd_sent(ack_made), .hd_sent_peer(1'b0), .hd_sent_nack(ack_made && nack_due[0]),
+    .hd_peer(1'b0), .hd_expected(hd_expected), .hd_credit(hd_credit), .hd_none(hd_none), .hd_sent(ack_made), .hd_sent_peer(1'b0), .hd_sent_nack(ack_made && nack_due[0]),
     .ack_due(ack_due), .nack_due(nack_due), .cfg_we(cfg), .cfg_addr({4'd1, 24'd0}), .cfg_value(24'd0), .cfg_quota(QUOTA[7:0])
 );
 
 always @(posedge clk) begin
+    d_valid_reg   <= data_out && !rst;
+    d_number_reg  <= number;
+    d_message_reg <= message;
     held_reg     <= held_reg + {3'd0, accept} - {3'd0, hand_on};
     accepted_reg <= accepted_reg + {3'd0, accept};
     if (rst) begin
@@ -211,7 +218,7 @@ end
 // ---- what is proven
 
 always @(posedge clk) if (!rst && cycle > 8'd3) begin
-    if (accept) in_order:  assert (message == accepted_reg);
+    if (accept) in_order:  assert (d_message_reg == accepted_reg);
     if (accept) once:      assert (accepted_reg != taken_reg);
     quota:  assert (held_reg <= QUOTA);
     if (FAIR_AT != 255 && cycle == FAIR_AT + FAIR_N) begin
