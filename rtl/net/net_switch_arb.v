@@ -97,7 +97,7 @@ always @* begin
             owner_taken[o*PORTS + i] = took[i*Q + o] | (took[i*Q + PORTS] & lane_mask_reg[o]);
         end
         // an input in the lane has no other offer in that cycle
-        if (lane_in_reg[i] && lane_asked_reg && taken[i]) lane_took = 1'b1;
+        lane_took = lane_took | (lane_in_reg[i] & lane_asked_reg & taken[i]);
     end
     for (o = 0; o < PORTS; o = o + 1) begin
         soon[o] = (own_reg[o*PORTS +: PORTS] == {PORTS{1'b0}});
@@ -145,9 +145,8 @@ always @* begin
     for (n = 0; n < PORTS; n = n + 1) begin
         multi_mask_won = multi_mask_won | ({PORTS{multi_won[n]}} & multi_mask[n*PORTS +: PORTS]);
         is_late_in[n]  = ((late[n*PORTS +: PORTS] & scan_out_reg & room) != {PORTS{1'b0}});
-        if (lane_in_reg[n]) begin
-            lane_has = lane_multi_reg ? waiting[n*Q + PORTS] : ((waiting[n*Q +: PORTS] & lane_mask_reg) != {PORTS{1'b0}});
-        end
+        lane_has = lane_has || (lane_in_reg[n] && lane_multi_reg && waiting[n*Q + PORTS])
+                            || (lane_in_reg[n] && !lane_multi_reg && (waiting[n*Q +: PORTS] & lane_mask_reg) != {PORTS{1'b0}});
     end
     scan_hit = ((is_late_in & scan_in_reg) != {PORTS{1'b0}});
 end

@@ -152,15 +152,9 @@ for (g = 0; g < QUEUES; g = g + 1) begin : g_queue
         if (pop_q[g])  rd_reg <= rd_reg + 1'b1;
         if (pop_q[g] || !has_reg[g]) head_reg <= more_reg[g] ? entry_out : entry_in;
         count_reg <= pop_q[g] ? (push_q[g] ? count_reg : minus) : (push_q[g] ? plus : count_reg);    // pop_q is late
-        if (grows) begin
-            has_reg[g]  <= 1'b1;
-            more_reg[g] <= has_reg[g];
-            three_reg   <= more_reg[g];
-        end else if (shrinks) begin
-            has_reg[g]  <= more_reg[g];
-            more_reg[g] <= three_reg;
-            three_reg   <= ({1'b0, count_reg} > THREE);
-        end
+        has_reg[g]  <= grows || (shrinks ? more_reg[g] : has_reg[g]);
+        more_reg[g] <= (grows && has_reg[g]) || (shrinks && three_reg) || (!grows && !shrinks && more_reg[g]);
+        three_reg   <= (grows && more_reg[g]) || (shrinks && ({1'b0, count_reg} > THREE)) || (!grows && !shrinks && three_reg);
         if (rst) begin
             wr_reg      <= {CELL_W{1'b0}};
             rd_reg      <= {{(CELL_W-1){1'b0}}, 1'b1};
@@ -183,11 +177,12 @@ always @(posedge clk) begin
     end
 end
 
-// ---- engine: idle, about to fetch the head of cur_q, or running through the message in run_cell
+// ---- engine: idle, about to fetch the head of a queue, or running through the message in run_cell
 
 reg               fetch_reg, run_reg;
-reg  [QUEUES-1:0] cur_q_reg;
-reg               next_reg;             // next_q_reg follows
+reg  [QUEUES-1:0] fetch_q_reg, run_q_reg;   // the queue of that message, one hot; 0 without fetch_reg, run_reg
+reg               partial_reg;          // the message that runs is still written
+reg               next_reg;             // next_q_reg follows, it is 0 otherwise
 reg  [QUEUES-1:0] next_q_reg;
 reg               open_reg;
 reg  [CELL_W-1:0] run_cell_reg;
@@ -203,7 +198,7 @@ wire              idle    = !fetch_reg && !run_reg;
 wire              advance = !out_valid_reg || m_axis_tready;
 
 // what is taken. Of a queue whose head is fetched now only a second message can be
-wire [QUEUES-1:0] left    = has_reg & (more_reg | ~({QUEUES{fetch_reg}} & cur_q_reg));
+wire [QUEUES-1:0] left    = has_reg & (more_reg | ~fetch_q_reg);
 wire [QUEUES-1:0] choice  = open_reg ? offer & left : {QUEUES{1'b0}};
 assign            taken   = (choice != {QUEUES{1'b0}});
 wire [PORTS-1:0]  win;
@@ -216,6 +211,7 @@ assign took = {choice[PORTS], win};
 // queue by queue, and last
 reg  [CELL_W-1:0] fetch_cell, take_cell;
 reg               fetch_single, fetch_more, take_single, take_more, take_turn, take_ends, take_runs;
+reg  [QUEUES-1:0] head_open;            // the head of the queue is still written
 reg  [QUEUES-1:0] goes_on;              // a turn of this queue that begins now would go on behind its first message
 integer           q;
 
@@ -231,12 +227,14 @@ always @* begin
     take_ends    = 1'b0;
     take_runs    = 1'b0;
     goes_on      = {QUEUES{1'b0}};
+    head_open    = {QUEUES{1'b0}};
     for (q = 0; q < QUEUES; q = q + 1) begin
         // the offer promised the output to nobody else
         goes_on[q]   = more_reg[q] && q != PORTS && !hold_in && !hold_out[(q < PORTS) ? q : 0];
-        fetch_cell   = fetch_cell | ({CELL_W{cur_q_reg[q]}} & head_cell[q*CELL_W +: CELL_W]);
-        fetch_single = fetch_single | (cur_q_reg[q] & head_single[q]);
-        fetch_more   = fetch_more | (cur_q_reg[q] & more_reg[q] & (q != PORTS));
+        head_open[q] = (CUT != 0) && wr_open && !wr_close && (head_cell[q*CELL_W +: CELL_W] == wr_cell);
+        fetch_cell   = fetch_cell | ({CELL_W{fetch_q_reg[q]}} & head_cell[q*CELL_W +: CELL_W]);
+        fetch_single = fetch_single | (fetch_q_reg[q] & head_single[q]);
+        fetch_more   = fetch_more | (fetch_q_reg[q] & more_reg[q] & (q != PORTS));
         take_cell    = take_cell | ({CELL_W{took[q]}} & head_cell[q*CELL_W +: CELL_W]);
         take_single  = take_single | (took[q] & head_single[q]);
         take_more    = take_more | (took[q] & goes_on[q]);
@@ -246,30 +244,31 @@ always @* begin
     end
 end
 
-wire [PORTS-1:0]  fetch_mask = cur_q_reg[PORTS] ? multi_mask : cur_q_reg[PORTS-1:0];
+wire [PORTS-1:0]  fetch_mask = fetch_q_reg[PORTS] ? multi_mask : fetch_q_reg[PORTS-1:0];
 wire [PORTS-1:0]  take_mask  = took[PORTS] ? multi_mask : took[PORTS-1:0];
 wire              fetch_short;          // the message about to be fetched is known to have at most three beats
 
 // the message that runs
 wire [BEAT_W-1:0] run_len;
-wire              partial  = (CUT != 0) && wr_open && (run_cell_reg == wr_cell);
+wire              partial  = (CUT != 0) && partial_reg;
 // two beats behind this one at most
 wire              run_near = run_reg && !partial && (run_len == run_beat_reg || run_len == run_one_reg || run_len == run_two_reg);
 wire              run_here = run_reg && (!partial || run_beat_reg != wr_beat);  // its beat is in
 wire              run      = run_here && advance;
 wire              run_last = !partial && (run_len == run_beat_reg);
-wire              run_more = (has_reg[PORTS-1:0] & cur_q_reg[PORTS-1:0]) != {PORTS{1'b0}};
+wire              run_more = (has_reg[PORTS-1:0] & run_q_reg[PORTS-1:0]) != {PORTS{1'b0}};
 
 wire              start    = (fetch_reg || (idle && taken)) && advance;
 wire              issue    = (fetch_reg || run_here || (idle && taken)) && advance;
 wire              last     = run_reg ? run_last : fetch_reg ? fetch_single : take_single;
 wire              run_end  = run_reg && advance && run_last;
-wire              more_end = run_end || (fetch_reg && advance && fetch_single); // the last beat of a message that was taken before
+wire              more_end = run_end || (advance && fetch_single); // the last beat of a message that was taken before
 
 // the turn goes on with the next message of the same queue, unless somebody else has been promised this input or that output
-wire              free_way = !next_reg && !shut_in && ((shut_out & cur_q_reg[PORTS-1:0]) == {PORTS{1'b0}});
-wire              on_more  = free_way && (run_reg ? run_more : fetch_more);
+wire              free_way = !next_reg && !shut_in && ((shut_out & (fetch_q_reg[PORTS-1:0] | run_q_reg[PORTS-1:0])) == {PORTS{1'b0}});
+wire              on_more  = free_way && (run_more || fetch_more);
 wire              more     = idle ? take_more : on_more;
+wire [QUEUES-1:0] on_q     = {QUEUES{free_way}} & {1'b0, {PORTS{1'b1}}} & ((fetch_q_reg & more_reg) | (run_q_reg & has_reg));
 
 wire              fresh    = !run_reg && (idle || !turn_on_reg);
 wire [TURN_W-1:0] turn_now = fresh ? {TURN_W{1'b0}} : turn_reg;
@@ -277,12 +276,12 @@ wire              spent    = (turn_reg >= TURN_OPEN);
 reg               held_reg;             // this input or an output of the message that runs must fall free, one cycle ago
 wire              leaving  = run_near && (spent || !run_more || held_reg);  // others are let in before this message ends
 
-wire [QUEUES-1:0] taken_q  = (fetch_reg ? cur_q_reg : {QUEUES{1'b0}}) | (next_reg ? next_q_reg : {QUEUES{1'b0}});
+wire [QUEUES-1:0] taken_q  = fetch_q_reg | next_q_reg;
 wire [PORTS-1:0]  ends     = (leaving ? run_mask_reg : {PORTS{1'b0}})
                            | ((fetch_reg && (open_reg || (advance && fetch_single && !(fetch_more && free_way)))) ? fetch_mask : {PORTS{1'b0}})
                            | ((out_valid_reg && out_last_reg && out_leave_reg && !m_axis_tready) ? out_mask_reg : {PORTS{1'b0}});
 
-assign pop_q   = ((fetch_reg ? cur_q_reg : {QUEUES{1'b0}}) | (idle ? took : {QUEUES{1'b0}})) & {QUEUES{advance}};
+assign pop_q   = (fetch_q_reg | (idle ? took : {QUEUES{1'b0}})) & {QUEUES{advance}};
 assign open    = open_reg;
 assign waiting = has_reg;
 assign late    = late_reg & ~taken_q[PORTS-1:0];
@@ -293,6 +292,8 @@ always @(posedge clk) begin
     held_reg   <= run_reg && (hold_in || (hold_out & run_mask_reg) != {PORTS{1'b0}});
     turn_reg   <= (issue && !turn_now[BEAT_W]) ? turn_now + 1'b1 : turn_now;
     ending_reg <= ends;
+    // pop_q is 0 while a message runs
+    partial_reg <= (run_reg && partial_reg && !wr_close) || ((pop_q & head_open) != {QUEUES{1'b0}});
     if (start) begin
         run_cell_reg <= fetch_reg ? fetch_cell : take_cell;
         run_beat_reg <= SECOND;
@@ -310,15 +311,19 @@ always @(posedge clk) begin
     run_reg     <= (idle && advance && take_runs) || (fetch_reg && advance && !fetch_single) || (run_reg && !run_end);
     next_reg    <= !idle && !more_end && (next_reg || taken);
     turn_on_reg <= (idle && advance && take_turn) || (more_end && on_more) || (fetch_reg && !advance && turn_on_reg);
-    if (idle)          cur_q_reg <= took;
-    else if (more_end) cur_q_reg <= next_reg ? next_q_reg : taken ? took : cur_q_reg;
+    // the same, queue by queue
+    fetch_q_reg <= ({QUEUES{idle}} & took & ({QUEUES{!advance}} | (head_single & goes_on)))
+                   | (fetch_q_reg & ({QUEUES{!advance}} | (head_single & on_q)))
+                   | ({QUEUES{run_end}} & run_q_reg & on_q)
+                   | ({QUEUES{more_end}} & (next_q_reg | took));
+    run_q_reg   <= ({QUEUES{advance}} & ~head_single & (fetch_q_reg | ({QUEUES{idle}} & took))) | (run_q_reg & {QUEUES{!run_end}});
+    next_q_reg  <= {QUEUES{!idle && !more_end}} & (next_q_reg | took);
 
     // open in the next cycle: idle then, or near the end of a turn that has nothing to go on with, or has had its beats
     open_reg    <= (idle && !taken) || (idle && advance && take_ends)
                    || (!idle && !next_reg && !taken && ((more_end && !on_more) || (more_end && spent && !fresh)
                        || (fetch_reg && open_reg && !advance) || (fetch_reg && open_reg && !fetch_single && fetch_short)
                        || (run_reg && !run_end && leaving)));
-    if (taken) next_q_reg <= took;
 
     if (issue) begin
         out_valid_reg <= 1'b1;
@@ -334,6 +339,9 @@ always @(posedge clk) begin
         fetch_reg     <= 1'b0;
         run_reg       <= 1'b0;
         next_reg      <= 1'b0;
+        fetch_q_reg   <= {QUEUES{1'b0}};
+        run_q_reg     <= {QUEUES{1'b0}};
+        next_q_reg    <= {QUEUES{1'b0}};
         open_reg      <= 1'b0;
         turn_on_reg   <= 1'b0;
         held_reg      <= 1'b0;
