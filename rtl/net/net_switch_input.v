@@ -119,6 +119,9 @@ wire [QUEUES-1:0]        pop_q;
 reg  [QUEUES-1:0]        has_reg, more_reg;     // a queue holds one message, two; three_reg: three
 wire [QUEUES*CELL_W-1:0] head_cell;
 wire [QUEUES-1:0]        head_single;
+wire [QUEUES-1:0]        head_writing;   // it is still written
+wire [QUEUES-1:0]        head_short;     // it is known to have at most three beats
+wire [QUEUES*BEAT_W-1:0] head_len;       // its beats less one; anything while it is still written
 reg  [PORTS-1:0]         age_reg, late_reg;
 
 genvar g;
@@ -138,6 +141,16 @@ for (g = 0; g < QUEUES; g = g + 1) begin : g_queue
     axis_lutram #(.DATA_W(ENTRY_W), .DEPTH(CELLS)) u_ring (
         .clk(clk), .wr_en(push_q[g]), .wr_addr(wr_reg), .wr_data(entry_in), .rd_addr(rd_reg), .rd_data(entry_out)
     );
+
+    // last beat of the head, once it is in
+    wire [BEAT_W-1:0]  stored_len;
+    axis_lutram #(.DATA_W(BEAT_W), .DEPTH(CELLS)) u_len (
+        .clk(clk), .wr_en(wr_close), .wr_addr(wr_cell), .wr_data(wr_beat), .rd_addr(head_reg[CELL_W-1:0]), .rd_data(stored_len)
+    );
+    assign head_writing[g] = (CUT != 0) && wr_open && (head_reg[CELL_W-1:0] == wr_cell);
+    assign head_len[g*BEAT_W +: BEAT_W] = (head_writing[g] && wr_close) ? wr_beat : stored_len;
+    assign head_short[g] = !head_writing[g] && ({1'b0, stored_len} <= NEAR);
+
     assign head_cell[g*CELL_W +: CELL_W] = head_reg[CELL_W-1:0];
     assign head_single[g]                = head_reg[CELL_W];
     if (g == PORTS) begin : g_multi
@@ -186,7 +199,8 @@ reg               next_reg;             // next_q_reg follows, it is 0 otherwise
 reg  [QUEUES-1:0] next_q_reg;
 reg               open_reg;
 reg  [CELL_W-1:0] run_cell_reg;
-reg  [BEAT_W-1:0] run_beat_reg, run_one_reg, run_two_reg;  // the next beat of the message that runs, and the two behind it
+reg  [BEAT_W-1:0] run_beat_reg, run_one_reg, run_two_reg;   // the next beat of the message that runs, and the two behind it
+reg  [BEAT_W-1:0] run_len_reg;          // its beats less one, where it is not partial
 reg  [PORTS-1:0]  run_mask_reg;
 reg               turn_on_reg;          // the message about to be fetched continues a turn
 reg  [TURN_W-1:0] turn_reg;             // beats of this turn, saturated
@@ -210,8 +224,8 @@ assign took = {choice[PORTS], win};
 // a message begins: the head of the queue that is taken in this cycle, or of the one to be fetched. took comes late: what depends on it is chosen
 // queue by queue, and last
 reg  [CELL_W-1:0] fetch_cell, take_cell;
-reg               fetch_single, fetch_more, take_single, take_more, take_turn, take_ends, take_runs;
-reg  [QUEUES-1:0] head_open;            // the head of the queue is still written
+reg  [BEAT_W-1:0] fetch_len, take_len;
+reg               fetch_single, fetch_more, fetch_short, take_single, take_more, take_turn, take_ends, take_runs;
 reg  [QUEUES-1:0] goes_on;              // a turn of this queue that begins now would go on behind its first message
 integer           q;
 
@@ -220,6 +234,9 @@ always @* begin
     fetch_cell   = {CELL_W{1'b0}};
     fetch_single = 1'b0;
     fetch_more   = 1'b0;
+    fetch_short  = 1'b0;
+    fetch_len    = {BEAT_W{1'b0}};
+    take_len     = {BEAT_W{1'b0}};
     take_cell    = {CELL_W{1'b0}};
     take_single  = 1'b0;
     take_more    = 1'b0;
@@ -227,14 +244,15 @@ always @* begin
     take_ends    = 1'b0;
     take_runs    = 1'b0;
     goes_on      = {QUEUES{1'b0}};
-    head_open    = {QUEUES{1'b0}};
     for (q = 0; q < QUEUES; q = q + 1) begin
         // the offer promised the output to nobody else
         goes_on[q]   = more_reg[q] && q != PORTS && !hold_in && !hold_out[(q < PORTS) ? q : 0];
-        head_open[q] = (CUT != 0) && wr_open && !wr_close && (head_cell[q*CELL_W +: CELL_W] == wr_cell);
         fetch_cell   = fetch_cell | ({CELL_W{fetch_q_reg[q]}} & head_cell[q*CELL_W +: CELL_W]);
         fetch_single = fetch_single | (fetch_q_reg[q] & head_single[q]);
         fetch_more   = fetch_more | (fetch_q_reg[q] & more_reg[q] & (q != PORTS));
+        fetch_short  = fetch_short | (fetch_q_reg[q] & head_short[q]);
+        fetch_len    = fetch_len | ({BEAT_W{fetch_q_reg[q]}} & head_len[q*BEAT_W +: BEAT_W]);
+        take_len     = take_len | ({BEAT_W{took[q]}} & head_len[q*BEAT_W +: BEAT_W]);
         take_cell    = take_cell | ({CELL_W{took[q]}} & head_cell[q*CELL_W +: CELL_W]);
         take_single  = take_single | (took[q] & head_single[q]);
         take_more    = take_more | (took[q] & goes_on[q]);
@@ -246,16 +264,14 @@ end
 
 wire [PORTS-1:0]  fetch_mask = fetch_q_reg[PORTS] ? multi_mask : fetch_q_reg[PORTS-1:0];
 wire [PORTS-1:0]  take_mask  = took[PORTS] ? multi_mask : took[PORTS-1:0];
-wire              fetch_short;          // the message about to be fetched is known to have at most three beats
 
 // the message that runs
-wire [BEAT_W-1:0] run_len;
 wire              partial  = (CUT != 0) && partial_reg;
 // two beats behind this one at most
-wire              run_near = run_reg && !partial && (run_len == run_beat_reg || run_len == run_one_reg || run_len == run_two_reg);
+wire              run_near = run_reg && !partial && (run_len_reg == run_beat_reg || run_len_reg == run_one_reg || run_len_reg == run_two_reg);
 wire              run_here = run_reg && (!partial || run_beat_reg != wr_beat);  // its beat is in
 wire              run      = run_here && advance;
-wire              run_last = !partial && (run_len == run_beat_reg);
+wire              run_last = !partial && (run_len_reg == run_beat_reg);
 wire              run_more = (has_reg[PORTS-1:0] & run_q_reg[PORTS-1:0]) != {PORTS{1'b0}};
 
 wire              start    = (fetch_reg || (idle && taken)) && advance;
@@ -293,7 +309,8 @@ always @(posedge clk) begin
     turn_reg   <= (issue && !turn_now[BEAT_W]) ? turn_now + 1'b1 : turn_now;
     ending_reg <= ends;
     // pop_q is 0 while a message runs
-    partial_reg <= (run_reg && partial_reg && !wr_close) || ((pop_q & head_open) != {QUEUES{1'b0}});
+    partial_reg <= !wr_close && ((run_reg && partial_reg) || (pop_q & head_writing) != {QUEUES{1'b0}});
+    if (start || (partial && wr_close)) run_len_reg <= run_reg ? wr_beat : fetch_reg ? fetch_len : take_len;
     if (start) begin
         run_cell_reg <= fetch_reg ? fetch_cell : take_cell;
         run_beat_reg <= SECOND;
@@ -360,14 +377,6 @@ axis_ram #(.DATA_W(DATA_W + KEEP_W), .DEPTH(CELLS * BEATS), .FWD_EN(0), .STYLE("
 
 axis_lutram #(.DATA_W(80), .DEPTH(CELLS)) u_user (
     .clk(clk), .wr_en(wr_en && wr_first), .wr_addr(wr_cell), .wr_data(s_axis_tuser), .rd_addr(out_cell_reg), .rd_data(m_axis_tuser)
-);
-
-axis_lutram #(.DATA_W(BEAT_W), .DEPTH(CELLS)) u_len (
-    .clk(clk), .wr_en(wr_close), .wr_addr(wr_cell), .wr_data(wr_beat), .rd_addr(run_cell_reg), .rd_data(run_len)
-);
-
-axis_lutram #(.DATA_W(1), .DEPTH(CELLS)) u_short (
-    .clk(clk), .wr_en(wr_en), .wr_addr(wr_cell), .wr_data(wr_close && {1'b0, wr_beat} <= NEAR), .rd_addr(fetch_cell), .rd_data(fetch_short)
 );
 
 assign m_axis_tlast  = out_last_reg;
