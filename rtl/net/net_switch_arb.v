@@ -58,6 +58,7 @@ endgenerate
 reg  [PORTS*PORTS-1:0] offer_reg;       // offer_reg[o*PORTS + i]: output o offered itself to input i
 reg  [PORTS-1:0]       multi_in_reg;    // the lane's multicast is offered all its outputs
 reg  [PORTS*PORTS-1:0] own_reg, next_reg;
+reg  [PORTS-1:0]       owned_reg;       // own_reg of output o is not empty
 reg  [PORTS-1:0]       promised_reg;    // next_reg of output o is not empty
 reg  [PORTS-1:0]       soon;            // output o is free, or its owner is about to leave
 
@@ -100,7 +101,7 @@ always @* begin
         lane_took = lane_took | (lane_in_reg[i] & lane_asked_reg & taken[i]);
     end
     for (o = 0; o < PORTS; o = o + 1) begin
-        soon[o] = (own_reg[o*PORTS +: PORTS] == {PORTS{1'b0}});
+        soon[o] = ~owned_reg[o];
         for (i = 0; i < PORTS; i = i + 1) soon[o] = soon[o] | (own_reg[o*PORTS + i] & ending[i*PORTS + o]);
     end
     ready_in  = open & ~asked_in;
@@ -187,7 +188,7 @@ for (g = 0; g < PORTS; g = g + 1) begin : g_out
     reg  [PORTS-1:0] req, leaves;
     wire [PORTS-1:0] mine = own_reg[g*PORTS +: PORTS];
     wire             goes = ((mine & leaves) != {PORTS{1'b0}});
-    wire             stays = (mine != {PORTS{1'b0}}) && !goes;
+    wire             stays = owned_reg[g] && !goes;
     wire             won_now = (owner_taken[g*PORTS +: PORTS] != {PORTS{1'b0}});
     integer          k;
 
@@ -209,19 +210,18 @@ for (g = 0; g < PORTS; g = g + 1) begin : g_out
         asked_out_reg[g] <= (ready_out[g] && !hold_out[g] && req != {PORTS{1'b0}}) || (lane_go && lane_mask_reg[g]);
         offer_reg[g*PORTS +: PORTS] <= (ready_out[g] && !hold_out[g]) ? won[g*PORTS +: PORTS]
                                      : (lane_go && !lane_multi_reg && lane_mask_reg[g]) ? lane_in_reg : {PORTS{1'b0}};
-        if (!stays) begin
-            own_reg[g*PORTS +: PORTS]  <= promised_reg[g] ? next_reg[g*PORTS +: PORTS] : owner_taken[g*PORTS +: PORTS];
-            next_reg[g*PORTS +: PORTS] <= promised_reg[g] ? owner_taken[g*PORTS +: PORTS] : {PORTS{1'b0}};
-            promised_reg[g]            <= promised_reg[g] && won_now;
-        end else begin
-            next_reg[g*PORTS +: PORTS] <= next_reg[g*PORTS +: PORTS] | owner_taken[g*PORTS +: PORTS];
-            promised_reg[g]            <= promised_reg[g] || won_now;
-        end
+        own_reg[g*PORTS +: PORTS]  <= (mine & {PORTS{!goes}}) | ({PORTS{!stays && promised_reg[g]}} & next_reg[g*PORTS +: PORTS])
+                                      | ({PORTS{!stays && !promised_reg[g]}} & owner_taken[g*PORTS +: PORTS]);
+        next_reg[g*PORTS +: PORTS] <= ({PORTS{stays}} & next_reg[g*PORTS +: PORTS])
+                                      | ({PORTS{stays || promised_reg[g]}} & owner_taken[g*PORTS +: PORTS]);
+        owned_reg[g]    <= stays || promised_reg[g] || won_now;
+        promised_reg[g] <= stays ? (promised_reg[g] || won_now) : (promised_reg[g] && won_now);
         if (rst) begin
             asked_out_reg[g]            <= 1'b0;
             offer_reg[g*PORTS +: PORTS] <= {PORTS{1'b0}};
             own_reg[g*PORTS +: PORTS]   <= {PORTS{1'b0}};
             next_reg[g*PORTS +: PORTS]  <= {PORTS{1'b0}};
+            owned_reg[g]                <= 1'b0;
             promised_reg[g]             <= 1'b0;
         end
     end
