@@ -39,7 +39,7 @@ module net_switch_input #(
     output wire                  open,          // an offer can be taken
     input  wire [PORTS:0]        offer,
     output wire [PORTS:0]        took,          // one hot, or none
-    output wire                  taken,         // any
+    output wire                  taken,         // of one offer: it is taken; of several: one of them could be
     input  wire                  shut_in,       // this input is promised
     input  wire                  hold_in,       // this input must fall free
     input  wire [PORTS-1:0]      shut_out,      // outputs that are promised to others or must fall free
@@ -218,7 +218,8 @@ wire [PORTS-1:0]  win;
 // a multicast is never offered together with others
 net_switch_lru #(.N(PORTS)) u_choice (.clk(clk), .rst(rst), .req(offer[PORTS-1:0]), .win(win), .take(took[PORTS-1:0]));
 assign took  = {offer[PORTS], win} & left & {QUEUES{open_reg}};
-assign taken = (took != {QUEUES{1'b0}});
+wire              takes   = (took != {QUEUES{1'b0}});
+assign taken = open_reg && ((offer & left) != {QUEUES{1'b0}});
 
 // a message begins: the head of the queue that is taken in this cycle, or of the one to be fetched. took comes late: what depends on it is chosen
 // queue by queue, and last
@@ -273,8 +274,8 @@ wire              run      = run_here && advance;
 wire              run_last = !partial && (run_len_reg == run_beat_reg);
 wire              run_more = (has_reg[PORTS-1:0] & run_q_reg[PORTS-1:0]) != {PORTS{1'b0}};
 
-wire              start    = (fetch_reg || (idle && taken)) && advance;
-wire              issue    = (fetch_reg || run_here || (idle && taken)) && advance;
+wire              start    = (fetch_reg || (idle && takes)) && advance;
+wire              issue    = (fetch_reg || run_here || (idle && takes)) && advance;
 wire              last     = run_reg ? run_last : fetch_reg ? fetch_single : take_single;
 wire              run_end  = run_reg && advance && run_last;
 wire              more_end = run_end || (advance && fetch_single); // the last beat of a message that was taken before
@@ -283,7 +284,9 @@ wire              more_end = run_end || (advance && fetch_single); // the last b
 wire              free_way = !next_reg && !shut_in && ((shut_out & (fetch_q_reg[PORTS-1:0] | run_q_reg[PORTS-1:0])) == {PORTS{1'b0}});
 wire              on_more  = free_way && (run_more || fetch_more);
 wire              more     = idle ? take_more : on_more;
-wire [QUEUES-1:0] on_q     = {QUEUES{free_way}} & {1'b0, {PORTS{1'b1}}} & ((fetch_q_reg & more_reg) | (run_q_reg & has_reg));
+// .. if the way is free, where the message at hand ends in this cycle (or at the latest when the output advances)
+wire [QUEUES-1:0] on_q     = {1'b0, {PORTS{1'b1}}} & ((fetch_q_reg & more_reg & head_single) | (run_q_reg & has_reg & {QUEUES{run_end}}));
+wire              on_any   = (on_q != {QUEUES{1'b0}});
 
 wire              fresh    = !run_reg && (idle || !turn_on_reg);
 wire [TURN_W-1:0] turn_now = fresh ? {TURN_W{1'b0}} : turn_reg;
@@ -322,22 +325,20 @@ always @(posedge clk) begin
         run_two_reg  <= run_two_reg + 1'b1;
     end
 
-    fetch_reg   <= (idle && taken && !advance) || (idle && advance && take_turn) || (fetch_reg && !advance)
-                   || (more_end && (next_reg || taken || on_more));
+    fetch_reg   <= (idle && takes && !advance) || (idle && advance && take_turn) || (fetch_reg && !advance)
+                   || (free_way && on_any) || (more_end && (next_reg || takes));
     run_reg     <= (idle && advance && take_runs) || (fetch_reg && advance && !fetch_single) || (run_reg && !run_end);
-    next_reg    <= !idle && !more_end && (next_reg || taken);
-    turn_on_reg <= (idle && advance && take_turn) || (more_end && on_more) || (fetch_reg && !advance && turn_on_reg);
+    next_reg    <= !idle && !more_end && (next_reg || takes);
+    turn_on_reg <= (idle && advance && take_turn) || (free_way && on_any && advance) || (fetch_reg && !advance && turn_on_reg);
     // the same, queue by queue
-    fetch_q_reg <= ({QUEUES{idle}} & took & ({QUEUES{!advance}} | (head_single & goes_on)))
-                   | (fetch_q_reg & ({QUEUES{!advance}} | (head_single & on_q)))
-                   | ({QUEUES{run_end}} & run_q_reg & on_q)
-                   | ({QUEUES{more_end}} & (next_q_reg | took));
+    fetch_q_reg <= ({QUEUES{idle}} & took & ({QUEUES{!advance}} | (head_single & goes_on))) | (fetch_q_reg & {QUEUES{!advance}})
+                   | ({QUEUES{free_way}} & on_q) | ({QUEUES{more_end}} & (next_q_reg | took));
     run_q_reg   <= ({QUEUES{advance}} & ~head_single & (fetch_q_reg | ({QUEUES{idle}} & took))) | (run_q_reg & {QUEUES{!run_end}});
     next_q_reg  <= {QUEUES{!idle && !more_end}} & (next_q_reg | took);
 
     // open in the next cycle: idle then, or near the end of a turn that has nothing to go on with, or has had its beats
-    open_reg    <= (idle && !taken) || (idle && advance && take_ends)
-                   || (!idle && !next_reg && !taken && ((more_end && !on_more) || (more_end && spent && !fresh)
+    open_reg    <= (idle && !takes) || (idle && advance && take_ends)
+                   || (!idle && !next_reg && !takes && ((more_end && !on_more) || (more_end && spent && !fresh)
                        || (fetch_reg && open_reg && !advance) || (fetch_reg && open_reg && !fetch_single && fetch_short)
                        || (run_reg && !run_end && leaving)));
 
