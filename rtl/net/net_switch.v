@@ -87,8 +87,8 @@ genvar g, h, s;
 integer d;
 
 net_switch_arb #(.PORTS(PORTS)) u_arb (
-    .clk(clk), .rst(rst), .waiting(waiting), .late(late), .multi(multi), .multi_mask(multi_mask), .open(open), .room(m_axis_room), .offer(offer), .took(took), .taken(taken),
-    .ending(ending), .left(left), .shut_in(shut_in), .hold_in(hold_in), .shut_out(shut_out), .hold_out(hold_out), .own(own)
+    .clk(clk), .rst(rst), .waiting(waiting), .late(late), .multi(multi), .multi_mask(multi_mask), .open(open), .room(m_axis_room),
+    .offer(offer), .took(took), .taken(taken), .ending(ending), .left(left), .shut_in(shut_in), .hold_in(hold_in), .shut_out(shut_out), .hold_out(hold_out), .own(own)
 );
 
 always @(posedge clk) begin
@@ -139,7 +139,6 @@ end
 
 for (h = 0; h < PORTS; h = h + 1) begin : g_out
     wire [PORTS-1:0] mine;      // inputs whose beat is for this output
-    wire             hit;
     wire [95:0]      out_count;
 
     for (s = 0; s < PORTS; s = s + 1) begin : g_mine
@@ -147,7 +146,7 @@ for (h = 0; h < PORTS; h = h + 1) begin : g_out
     end
 
     net_switch_out #(.PORTS(PORTS), .BEAT_W(BEAT_W)) u_out (
-        .clk(clk), .rst(rst), .own(own[h*PORTS +: PORTS]), .move(move), .mine(mine), .s_beat(cell_beat), .s_ready(out_tready[h]), .hit(hit),
+        .clk(clk), .rst(rst), .own(own[h*PORTS +: PORTS]), .move(move), .mine(mine), .s_beat(cell_beat), .s_ready(out_tready[h]),
         .m_beat({m_axis_tlast[h], m_axis_tuser[h*80 +: 80], m_axis_tkeep[h*KEEP_W +: KEEP_W], m_axis_tdata[h*DATA_W +: DATA_W]}),
         .m_valid(m_axis_tvalid[h]), .m_ready(m_axis_tready[h]), .sts_count(out_count)
     );

@@ -158,8 +158,10 @@ always @(posedge clk) begin
     scan_hit_reg   <= scan_hit && !(lane_reg && !lane_multi_reg);
     // the late unicast, else the multicast that won, else none
     lane_reg      <= lane_reg ? !lane_over : (scan_hit_reg || multi_able != {PORTS{1'b0}});
-    lane_in_reg   <= (lane_in_reg & {PORTS{!lane_over}}) | ({PORTS{scan_goes}} & scan_in_reg) | ({PORTS{!lane_reg && !scan_first}} & multi_won);
-    lane_mask_reg <= (lane_mask_reg & {PORTS{!lane_over}}) | ({PORTS{scan_goes}} & scan_out_reg) | ({PORTS{!lane_reg && !scan_first}} & multi_mask_won);
+    lane_in_reg   <= (lane_in_reg & {PORTS{!lane_over}}) | ({PORTS{scan_goes}} & scan_in_reg)
+                     | ({PORTS{!lane_reg && !scan_first}} & multi_won);
+    lane_mask_reg <= (lane_mask_reg & {PORTS{!lane_over}}) | ({PORTS{scan_goes}} & scan_out_reg)
+                     | ({PORTS{!lane_reg && !scan_first}} & multi_mask_won);
     if (!lane_reg)              lane_multi_reg <= !scan_goes;
     if (lane_reg && lane_over)  lane_turn_reg  <= lane_multi_reg;
     // the circle stands still at a late unicast until the lane has served it

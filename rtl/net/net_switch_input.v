@@ -73,6 +73,7 @@ localparam [TURN_W-1:0] TURN_OPEN = (BEATS > 3) ? BEATS - 3 : 1;   // beats afte
 localparam [BEAT_W:0] NEAR = 2;
 localparam [CELL_W+1:0] THREE = 3;
 localparam [BEAT_W-1:0] SECOND = 1;
+localparam [CELL_W-1:0] SECOND_CELL = 1;
 
 generate
 if (DATA_W < 8 || DATA_W % 8 != 0) begin : g_data
@@ -167,10 +168,10 @@ for (g = 0; g < QUEUES; g = g + 1) begin : g_queue
         count_reg <= pop_q[g] ? (push_q[g] ? count_reg : minus) : (push_q[g] ? plus : count_reg);    // pop_q is late
         has_reg[g]  <= grows || (shrinks ? more_reg[g] : has_reg[g]);
         more_reg[g] <= (grows && has_reg[g]) || (shrinks && three_reg) || (!grows && !shrinks && more_reg[g]);
-        three_reg   <= (grows && more_reg[g]) || (shrinks && ({1'b0, count_reg} > THREE)) || (!grows && !shrinks && three_reg);
+        three_reg   <= (grows && more_reg[g]) || (shrinks && {1'b0, minus} >= THREE) || (!grows && !shrinks && three_reg);
         if (rst) begin
             wr_reg      <= {CELL_W{1'b0}};
-            rd_reg      <= {{(CELL_W-1){1'b0}}, 1'b1};
+            rd_reg      <= SECOND_CELL;
             count_reg   <= {(CELL_W+1){1'b0}};
             has_reg[g]  <= 1'b0;
             more_reg[g] <= 1'b0;
@@ -211,7 +212,8 @@ reg  [PORTS-1:0]  ending_reg;           // outputs that this input is about to l
 wire              idle    = !fetch_reg && !run_reg;
 wire              advance = !out_valid_reg || m_axis_tready;
 
-// what is taken. Of a queue whose head is fetched now only a second message can be. The offers are weighed before it is known whether that is there
+// what is taken. Of a queue whose head is fetched now only a second message can be. Offers are weighed before
+// it is known whether that is there: now and then a turn takes it away, and nothing is taken in this cycle
 wire [QUEUES-1:0] left    = has_reg & (more_reg | ~fetch_q_reg);
 wire [PORTS-1:0]  win;
 
@@ -284,7 +286,7 @@ wire              more_end = run_end || (advance && fetch_single); // the last b
 wire              free_way = !next_reg && !shut_in && ((shut_out & (fetch_q_reg[PORTS-1:0] | run_q_reg[PORTS-1:0])) == {PORTS{1'b0}});
 wire              on_more  = free_way && (run_more || fetch_more);
 wire              more     = idle ? take_more : on_more;
-// .. if the way is free, where the message at hand ends in this cycle (or at the latest when the output advances)
+// .. if the way is free; of a message to be fetched, if the output advances too
 wire [QUEUES-1:0] on_q     = {1'b0, {PORTS{1'b1}}} & ((fetch_q_reg & more_reg & head_single) | (run_q_reg & has_reg & {QUEUES{run_end}}));
 wire              on_any   = (on_q != {QUEUES{1'b0}});
 
@@ -307,10 +309,9 @@ assign multi   = has_reg[PORTS] && !taken_q[PORTS];
 assign ending  = ending_reg;
 
 always @(posedge clk) begin
-    held_reg   <= run_reg && (hold_in || (hold_out & run_mask_reg) != {PORTS{1'b0}});
-    turn_reg   <= (issue && !turn_now[BEAT_W]) ? turn_now + 1'b1 : turn_now;
-    ending_reg <= ends;
-    // pop_q is 0 while a message runs
+    held_reg    <= run_reg && (hold_in || (hold_out & run_mask_reg) != {PORTS{1'b0}});
+    turn_reg    <= (issue && !turn_now[BEAT_W]) ? turn_now + 1'b1 : turn_now;
+    ending_reg  <= ends;
     partial_reg <= !wr_close && ((run_reg && partial_reg) || (pop_q & head_writing) != {QUEUES{1'b0}});
     if (start || (partial && wr_close)) run_len_reg <= run_reg ? wr_beat : fetch_reg ? fetch_len : take_len;
     if (start) begin

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One output of net_switch: takes the beats of the input that owns it, registers them, counts.
 //
-//   beat = beat of the owner; taken (hit) where the owner's beat moves and is for this output
+//   beat = beat of the owner; taken where the owner's beat moves and is for this output
 //
 // Latency 1 cycle, one beat a cycle. Who owns, moves and waits for whom is decided outside; s_ready is a register.
 // sts_count: messages out, beats out, cycles an offered beat was not taken; 2 cycles behind.
@@ -21,7 +21,6 @@ module net_switch_out #(
     input  wire [PORTS-1:0]        mine,    // and this output is among its outputs
     input  wire [PORTS*BEAT_W-1:0] s_beat,  // tlast at the top
     output wire                    s_ready,
-    output reg                     hit,     // a beat is taken
 
     output wire [BEAT_W-1:0]       m_beat,
     output wire                    m_valid,
@@ -30,6 +29,7 @@ module net_switch_out #(
     output wire [3*32-1:0]         sts_count
 );
 
+reg               hit;                              // the owner's beat comes here
 reg  [BEAT_W-1:0] beat;
 reg               went_reg, ended_reg, stood_reg;   // a beat, a last one, left; one was not taken
 reg  [31:0]       messages_reg, beats_reg, stalled_reg;

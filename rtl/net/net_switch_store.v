@@ -56,6 +56,7 @@ module net_switch_store #(
 localparam CELL_W = $clog2(CELLS);
 localparam BEAT_W = $clog2(BEATS);
 localparam [PORTS-1:0] ALLOW_MASK = ALLOW;
+localparam [BEAT_W-1:0] BEFORE_LAST = {BEAT_W{1'b1}} - 1'b1;
 
 generate
 if (CELLS < 2 || (1 << CELL_W) != CELLS) begin : g_cells
@@ -193,7 +194,7 @@ always @(posedge clk) begin
         inside_reg <= !s_axis_tlast;
         beat_reg   <= s_axis_tlast ? {BEAT_W{1'b0}} : beat_reg + 1'b1;
         over_reg   <= !s_axis_tlast && (over_reg || end_reg);
-        end_reg    <= !s_axis_tlast && (beat_reg == {{(BEAT_W-1){1'b1}}, 1'b0});
+        end_reg    <= !s_axis_tlast && (beat_reg == BEFORE_LAST);
         beats_reg  <= beats_reg + 1'b1;
     end else if (s_axis_tvalid) begin
         refused_reg <= refused_reg + 1'b1;
