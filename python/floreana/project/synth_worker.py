@@ -75,8 +75,7 @@ def synthesise(job: dict[str, Any]) -> dict[str, Any]:
     run("chtype -set $__soft_mul a:of_luts t:$mul %i")
     run(f"techmap -map {TILES}")
     run("opt_clean")
-    # what is counted is levels: a wire costs as much as it may at 200 MHz with six of them (Yosys: 300 ps),
-    # so that mapping saves levels first
+    # levels are what is counted: a wire costs what it may at 200 MHz with six of them (Yosys: 300 ps), and mapping saves levels first
     run(f"scratchpad -set synth_xilinx.abc9.W {WIRE_PS}")
     run(f"{SYNTH} -run map_dsp:")
     path = Path(job["out"]).with_suffix(".yosys.json")
