@@ -37,7 +37,7 @@ module net_switch_arb #(
     input  wire [PORTS-1:0]           room,         // output o takes the next messages whole without waiting for another output or node
     output reg  [PORTS*(PORTS+1)-1:0] offer,
     input  wire [PORTS*(PORTS+1)-1:0] took,
-    input  wire [PORTS-1:0]           taken,        // of input i, where it has one offer
+    input  wire [PORTS-1:0]           taken,        // of input i: any
     input  wire [PORTS*PORTS-1:0]     ending,       // one cycle ago: outputs that input i is about to leave
     input  wire [PORTS*PORTS-1:0]     left,         // outputs that input i's last beat leaves in this cycle
     output reg  [PORTS-1:0]           shut_in,

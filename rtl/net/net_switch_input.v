@@ -32,14 +32,14 @@ module net_switch_input #(
     input  wire                  s_axis_tvalid,
     output wire                  s_axis_tready,
 
-    output wire [PORTS:0]        waiting,       // queues that hold a message which is not fetched now
+    output wire [PORTS:0]        waiting,       // queues that hold a message
     output wire [PORTS-1:0]      late,          // unicast heads that have waited for more than one tick and are not taken
     output wire                  multi,         // the multicast head is not taken
     output wire [PORTS-1:0]      multi_mask,    // outputs of the multicast head
     output wire                  open,          // an offer can be taken
     input  wire [PORTS:0]        offer,
     output wire [PORTS:0]        took,          // one hot, or none
-    output wire                  taken,         // of one offer: it is taken; of several: one of them could be
+    output wire                  taken,         // any
     input  wire                  shut_in,       // this input is promised
     input  wire                  hold_in,       // this input must fall free
     input  wire [PORTS-1:0]      shut_out,      // outputs that are promised to others or must fall free
@@ -212,16 +212,16 @@ reg  [PORTS-1:0]  ending_reg;           // outputs that this input is about to l
 wire              idle    = !fetch_reg && !run_reg;
 wire              advance = !out_valid_reg || m_axis_tready;
 
-// what is taken. Of a queue whose head is fetched now only a second message can be. Offers are weighed before
-// it is known whether that is there: now and then a turn takes it away, and nothing is taken in this cycle
+// what is taken. Of a queue whose head is fetched now only a second message can be.
 wire [QUEUES-1:0] left    = has_reg & (more_reg | ~fetch_q_reg);
+wire [QUEUES-1:0] choice  = offer & left & {QUEUES{open_reg}};
+wire              takes   = (choice != {QUEUES{1'b0}});
 wire [PORTS-1:0]  win;
 
 // a multicast is never offered together with others
-net_switch_lru #(.N(PORTS)) u_choice (.clk(clk), .rst(rst), .req(offer[PORTS-1:0]), .win(win), .take(took[PORTS-1:0]));
-assign took  = {offer[PORTS], win} & left & {QUEUES{open_reg}};
-wire              takes   = (took != {QUEUES{1'b0}});
-assign taken = open_reg && ((offer & left) != {QUEUES{1'b0}});
+net_switch_lru #(.N(PORTS)) u_choice (.clk(clk), .rst(rst), .req(choice[PORTS-1:0]), .win(win), .take(win));
+assign took  = {choice[PORTS], win};
+assign taken = takes;
 
 // a message begins: the head of the queue that is taken in this cycle, or of the one to be fetched. took comes late: what depends on it is chosen
 // queue by queue, and last
@@ -303,7 +303,7 @@ wire [PORTS-1:0]  ends     = (leaving ? run_mask_reg : {PORTS{1'b0}})
 
 assign pop_q   = (fetch_q_reg | (idle ? took : {QUEUES{1'b0}})) & {QUEUES{advance}};
 assign open    = open_reg;
-assign waiting = left;
+assign waiting = has_reg;
 assign late    = late_reg & ~taken_q[PORTS-1:0];
 assign multi   = has_reg[PORTS] && !taken_q[PORTS];
 assign ending  = ending_reg;
