@@ -19,7 +19,7 @@
 // Kernels always sink: constant 1. An Ethernet port: at least 8 free cells, since up to 8 messages may be under way to it, see net_switch_arb.
 // ROUTE: configuration memory 0 {ports}, 512 entries: kernels of the own cluster, then clusters; cleared by rst.
 // sts_count, 8 words a port (port 0 lowest): messages in, beats in, messages dropped, most cells in use, cycles an offered beat was
-// refused; messages out, beats out, cycles an offered beat was not taken.
+// refused; messages out, beats out, cycles an offered beat was not taken. sts_drops: sum of the messages dropped, PORTS cycles later.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none

@@ -165,7 +165,7 @@ for (g = 0; g < QUEUES; g = g + 1) begin : g_queue
         if (push_q[g]) wr_reg <= wr_reg + 1'b1;
         if (pop_q[g])  rd_reg <= rd_reg + 1'b1;
         if (pop_q[g] || !has_reg[g]) head_reg <= more_reg[g] ? entry_out : entry_in;
-        count_reg <= pop_q[g] ? (push_q[g] ? count_reg : minus) : (push_q[g] ? plus : count_reg);    // pop_q is late
+        count_reg   <= pop_q[g] ? (push_q[g] ? count_reg : minus) : (push_q[g] ? plus : count_reg);  // pop_q is late
         has_reg[g]  <= grows || (shrinks ? more_reg[g] : has_reg[g]);
         more_reg[g] <= (grows && has_reg[g]) || (shrinks && three_reg) || (!grows && !shrinks && more_reg[g]);
         three_reg   <= (grows && more_reg[g]) || (shrinks && {1'b0, minus} >= THREE) || (!grows && !shrinks && three_reg);
@@ -214,17 +214,17 @@ wire              advance = !out_valid_reg || m_axis_tready;
 
 // what is taken. Of a queue whose head is fetched now only a second message can be.
 wire [QUEUES-1:0] left    = has_reg & (more_reg | ~fetch_q_reg);
-wire [QUEUES-1:0] choice  = offer & left & {QUEUES{open_reg}};
+wire [QUEUES-1:0] choice  = open_reg ? offer & left : {QUEUES{1'b0}};
 wire              takes   = (choice != {QUEUES{1'b0}});
 wire [PORTS-1:0]  win;
 
 // a multicast is never offered together with others
 net_switch_lru #(.N(PORTS)) u_choice (.clk(clk), .rst(rst), .req(choice[PORTS-1:0]), .win(win), .take(win));
-assign took  = {choice[PORTS], win};
-assign taken = takes;
+assign took    = {choice[PORTS], win};
+assign taken   = takes;
 
-// a message begins: the head of the queue that is taken in this cycle, or of the one to be fetched. took comes late: what depends on it is chosen
-// queue by queue, and last
+// a message begins: the head of the queue that is taken in this cycle, or of the one to be fetched. took is late: what depends
+// on it is chosen queue by queue, and last
 reg  [CELL_W-1:0] fetch_cell, take_cell;
 reg  [BEAT_W-1:0] fetch_len, take_len;
 reg               fetch_single, fetch_more, fetch_short, take_single, take_more, take_turn, take_ends, take_runs;
@@ -280,7 +280,7 @@ wire              start    = (fetch_reg || (idle && takes)) && advance;
 wire              issue    = (fetch_reg || run_here || (idle && takes)) && advance;
 wire              last     = run_reg ? run_last : fetch_reg ? fetch_single : take_single;
 wire              run_end  = run_reg && advance && run_last;
-wire              more_end = run_end || (advance && fetch_single); // the last beat of a message that was taken before
+wire              more_end = run_end || (advance && fetch_single);  // the last beat of a message that was taken before
 
 // the turn goes on with the next message of the same queue, unless somebody else has been promised this input or that output
 wire              free_way = !next_reg && !shut_in && ((shut_out & (fetch_q_reg[PORTS-1:0] | run_q_reg[PORTS-1:0])) == {PORTS{1'b0}});

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One output of net_switch: takes the beats of the input that owns it, registers them, counts.
 //
-//   beat = beat of the owner; taken where the owner's beat moves and is for this output
+//   taken = the owner's beat, where it moves and is for this output
 //
 // Latency 1 cycle, one beat a cycle. Who owns, moves and waits for whom is decided outside; s_ready is a register.
 // sts_count: messages out, beats out, cycles an offered beat was not taken; 2 cycles behind.

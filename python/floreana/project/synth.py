@@ -41,6 +41,7 @@ PRODUCTS = re.compile(r"(^|[./])(u_lane\.sq|u_res\.prod_p2|u_dot/p[0-3]_p1)\[")
 PRODUCT = ", products of LUTs"  # name of their line
 
 TOP = "node_core"
+# net_switch is one part with its inputs and its arbiter: its logic runs across them
 CUT = frozenset({
     "axis_msg_emit", "axis_ram", "axis_skid", "ibert_acc_fifo", "ibert_add_norm", "ibert_add_norm_rx", "ibert_attention",
     "ibert_attention_context", "ibert_attention_exp", "ibert_attention_in", "ibert_attention_rows", "ibert_attention_score",
