@@ -67,8 +67,8 @@ MUTATIONS = {
     "an output is left in mid message": ("net_switch", "(move[g] && cell_last[g] && cell_leave[g])", "move[g]", "conservation/pattern=0"),
     "an output is promised twice": (
         "net_switch_arb",
-        "soon_reg & ~promised_reg & ~asked_out",
-        "soon_reg & ~asked_out",
+        "soon & ~promised_reg & ~asked_out",
+        "soon & ~asked_out",
         "conservation/pattern=2",
     ),
     "a freed cell is lost": (

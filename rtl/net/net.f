@@ -3,6 +3,7 @@ rtl/net/net_switch_lru.v
 rtl/net/net_switch_store.v
 rtl/net/net_switch_input.v
 rtl/net/net_switch_arb.v
+rtl/net/net_switch_out.v
 rtl/net/net_switch.v
 rtl/net/net_tx_pick.v
 rtl/net/net_tx_store.v

@@ -19,7 +19,7 @@
 // Kernels always sink: constant 1. An Ethernet port: at least 8 free cells, since up to 8 messages may be under way to it, see net_switch_arb.
 // ROUTE: configuration memory 0 {ports}, 512 entries: kernels of the own cluster, then clusters; cleared by rst.
 // sts_count, 8 words a port (port 0 lowest): messages in, beats in, messages dropped, most cells in use, cycles an offered beat was
-// refused; messages out, beats out, cycles an offered beat was not taken.
+// refused; messages out, beats out, cycles an offered beat was not taken. sts_drops: sum of the messages dropped, PORTS cycles later.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
@@ -80,34 +80,30 @@ wire [PORTS-1:0]         out_tready;        // of the output registers
 wire [PORTS*160-1:0]     in_count;
 reg  [OVERDUE_W-1:0]     time_reg;
 reg                      tick_reg;
-reg  [31:0]              drops, drops_reg;
+reg  [PORTS*32-1:0]      drops_reg;     // sums of the inputs up to this one
 wire                     route_we = cfg_we && (cfg_addr[27:9] == 19'd0);
 
 genvar g, h, s;
 integer d;
 
 net_switch_arb #(.PORTS(PORTS)) u_arb (
-    .clk(clk), .rst(rst), .waiting(waiting), .late(late), .multi(multi), .multi_mask(multi_mask), .open(open), .room(m_axis_room), .offer(offer), .took(took), .taken(taken),
-    .ending(ending), .left(left), .shut_in(shut_in), .hold_in(hold_in), .shut_out(shut_out), .hold_out(hold_out), .own(own)
+    .clk(clk), .rst(rst), .waiting(waiting), .late(late), .multi(multi), .multi_mask(multi_mask), .open(open), .room(m_axis_room),
+    .offer(offer), .took(took), .taken(taken), .ending(ending), .left(left), .shut_in(shut_in), .hold_in(hold_in), .shut_out(shut_out), .hold_out(hold_out), .own(own)
 );
 
 always @(posedge clk) begin
     time_reg  <= time_reg + 1'b1;
     tick_reg  <= (time_reg == {OVERDUE_W{1'b1}});
-    drops_reg <= drops;
+    drops_reg[31:0] <= in_count[64 +: 32];
+    for (d = 1; d < PORTS; d = d + 1) drops_reg[d*32 +: 32] <= drops_reg[(d-1)*32 +: 32] + in_count[d*160 + 64 +: 32];
     if (rst) begin
         time_reg  <= {OVERDUE_W{1'b0}};
         tick_reg  <= 1'b0;
-        drops_reg <= 32'd0;
+        drops_reg <= {PORTS*32{1'b0}};
     end
 end
 
-always @* begin
-    drops = 32'd0;
-    for (d = 0; d < PORTS; d = d + 1) drops = drops + in_count[d*160 + 64 +: 32];
-end
-
-assign sts_drops = drops_reg;
+assign sts_drops = drops_reg[(PORTS-1)*32 +: 32];
 assign sts_busy  = (in_busy != {PORTS{1'b0}}) || (m_axis_tvalid != {PORTS{1'b0}});
 
 generate
@@ -142,45 +138,20 @@ for (g = 0; g < PORTS; g = g + 1) begin : g_in
 end
 
 for (h = 0; h < PORTS; h = h + 1) begin : g_out
-    reg                hit;
-    reg  [BEAT_W-1:0]  beat;
-    reg  [31:0]        messages_reg, beats_reg, stalled_reg;
-    integer            k;
+    wire [PORTS-1:0] mine;      // inputs whose beat is for this output
+    wire [95:0]      out_count;
 
-    // the owner alone reaches the output; it may still move a beat of an earlier message elsewhere
-    always @* begin
-        k    = 0;
-        hit  = 1'b0;
-        beat = {BEAT_W{1'b0}};
-        for (k = 0; k < PORTS; k = k + 1) begin
-            hit  = hit | (own[h*PORTS + k] & move[k] & cell_mask[k*PORTS + h]);
-            beat = beat | ({BEAT_W{own[h*PORTS + k]}} & cell_beat[k*BEAT_W +: BEAT_W]);
-        end
+    for (s = 0; s < PORTS; s = s + 1) begin : g_mine
+        assign mine[s] = cell_mask[s*PORTS + h];
     end
 
-    axis_skid #(.DATA_W(BEAT_W)) u_skid (
-        .clk(clk), .rst(rst), .s_axis_tdata(beat), .s_axis_tvalid(hit), .s_axis_tready(out_tready[h]),
-        .m_axis_tdata({m_axis_tlast[h], m_axis_tuser[h*80 +: 80], m_axis_tkeep[h*KEEP_W +: KEEP_W], m_axis_tdata[h*DATA_W +: DATA_W]}),
-        .m_axis_tvalid(m_axis_tvalid[h]), .m_axis_tready(m_axis_tready[h])
+    net_switch_out #(.PORTS(PORTS), .BEAT_W(BEAT_W)) u_out (
+        .clk(clk), .rst(rst), .own(own[h*PORTS +: PORTS]), .move(move), .mine(mine), .s_beat(cell_beat), .s_ready(out_tready[h]),
+        .m_beat({m_axis_tlast[h], m_axis_tuser[h*80 +: 80], m_axis_tkeep[h*KEEP_W +: KEEP_W], m_axis_tdata[h*DATA_W +: DATA_W]}),
+        .m_valid(m_axis_tvalid[h]), .m_ready(m_axis_tready[h]), .sts_count(out_count)
     );
 
-    always @(posedge clk) begin
-        if (m_axis_tvalid[h]) begin
-            if (m_axis_tready[h]) begin
-                beats_reg <= beats_reg + 1'b1;
-                if (m_axis_tlast[h]) messages_reg <= messages_reg + 1'b1;
-            end else begin
-                stalled_reg <= stalled_reg + 1'b1;
-            end
-        end
-        if (rst) begin
-            messages_reg <= 32'd0;
-            beats_reg    <= 32'd0;
-            stalled_reg  <= 32'd0;
-        end
-    end
-
-    assign sts_count[h*256 +: 256] = {stalled_reg, beats_reg, messages_reg, in_count[h*160 +: 160]};
+    assign sts_count[h*256 +: 256] = {out_count, in_count[h*160 +: 160]};
 end
 endgenerate
 

@@ -38,7 +38,7 @@ module net_switch_arb #(
     output reg  [PORTS*(PORTS+1)-1:0] offer,
     input  wire [PORTS*(PORTS+1)-1:0] took,
     input  wire [PORTS-1:0]           taken,        // of input i: any
-    input  wire [PORTS*PORTS-1:0]     ending,
+    input  wire [PORTS*PORTS-1:0]     ending,       // one cycle ago: outputs that input i is about to leave
     input  wire [PORTS*PORTS-1:0]     left,         // outputs that input i's last beat leaves in this cycle
     output reg  [PORTS-1:0]           shut_in,
     output wire [PORTS-1:0]           hold_in,
@@ -58,8 +58,9 @@ endgenerate
 reg  [PORTS*PORTS-1:0] offer_reg;       // offer_reg[o*PORTS + i]: output o offered itself to input i
 reg  [PORTS-1:0]       multi_in_reg;    // the lane's multicast is offered all its outputs
 reg  [PORTS*PORTS-1:0] own_reg, next_reg;
+reg  [PORTS-1:0]       owned_reg;       // own_reg of output o is not empty
 reg  [PORTS-1:0]       promised_reg;    // next_reg of output o is not empty
-reg  [PORTS-1:0]       soon_reg;        // output o is free, or its owner is about to leave
+reg  [PORTS-1:0]       soon;            // output o is free, or its owner is about to leave
 
 reg                    lane_reg, lane_multi_reg, lane_asked_reg, lane_turn_reg;
 reg  [PORTS-1:0]       lane_in_reg, lane_mask_reg;      // 0 without lane_reg
@@ -87,6 +88,7 @@ always @* begin
     asked_in    = multi_in_reg;
     owner_taken = {PORTS*PORTS{1'b0}};
     lane_took   = 1'b0;
+    soon        = {PORTS{1'b0}};
     shut_out    = {PORTS*PORTS{1'b0}};
     for (i = 0; i < PORTS; i = i + 1) begin
         offer[i*Q + PORTS] = multi_in_reg[i];
@@ -96,10 +98,14 @@ always @* begin
             owner_taken[o*PORTS + i] = took[i*Q + o] | (took[i*Q + PORTS] & lane_mask_reg[o]);
         end
         // an input in the lane has no other offer in that cycle
-        if (lane_in_reg[i] && lane_asked_reg && taken[i]) lane_took = 1'b1;
+        lane_took = lane_took | (lane_in_reg[i] & lane_asked_reg & taken[i]);
+    end
+    for (o = 0; o < PORTS; o = o + 1) begin
+        soon[o] = ~owned_reg[o];
+        for (i = 0; i < PORTS; i = i + 1) soon[o] = soon[o] | (own_reg[o*PORTS + i] & ending[i*PORTS + o]);
     end
     ready_in  = open & ~asked_in;
-    ready_out = soon_reg & ~promised_reg & ~asked_out_reg & room;
+    ready_out = soon & ~promised_reg & ~asked_out_reg & room;
     shut_in   = asked_in | hold_in;
     for (i = 0; i < PORTS; i = i + 1) begin
         for (o = 0; o < PORTS; o = o + 1) begin
@@ -123,7 +129,8 @@ wire lane_go = lane_reg && !lane_asked_reg && lane_has && ((lane_in_reg & ~ready
                && ((lane_mask_reg & ~ready_out) == {PORTS{1'b0}});
 wire lane_over = lane_took || (!lane_asked_reg && (!lane_has || (lane_mask_reg & ~room) != {PORTS{1'b0}}));
 
-wire scan_goes = !lane_reg && scan_hit_reg && (lane_turn_reg || multi_able == {PORTS{1'b0}});   // the late unicast enters
+wire scan_first = scan_hit_reg && lane_turn_reg;    // a late unicast has the next turn
+wire scan_goes  = !lane_reg && (scan_first || (scan_hit_reg && multi_able == {PORTS{1'b0}}));   // it enters
 
 // a multicast that gives way goes behind the others too: a room that comes and goes starves nobody else
 net_switch_lru #(.N(PORTS)) u_multi (
@@ -137,11 +144,10 @@ always @* begin
     lane_has       = 1'b0;
     is_late_in     = {PORTS{1'b0}};
     for (n = 0; n < PORTS; n = n + 1) begin
-        if (multi_won[n]) multi_mask_won = multi_mask_won | multi_mask[n*PORTS +: PORTS];
+        multi_mask_won = multi_mask_won | ({PORTS{multi_won[n]}} & multi_mask[n*PORTS +: PORTS]);
         is_late_in[n]  = ((late[n*PORTS +: PORTS] & scan_out_reg & room) != {PORTS{1'b0}});
-        if (lane_in_reg[n]) begin
-            lane_has = lane_multi_reg ? waiting[n*Q + PORTS] : ((waiting[n*Q +: PORTS] & lane_mask_reg) != {PORTS{1'b0}});
-        end
+        lane_has = lane_has || (lane_in_reg[n] && lane_multi_reg && waiting[n*Q + PORTS])
+                            || (lane_in_reg[n] && !lane_multi_reg && (waiting[n*Q +: PORTS] & lane_mask_reg) != {PORTS{1'b0}});
     end
     scan_hit = ((is_late_in & scan_in_reg) != {PORTS{1'b0}});
 end
@@ -150,26 +156,16 @@ always @(posedge clk) begin
     lane_asked_reg <= lane_go;
     multi_in_reg   <= (lane_go && lane_multi_reg) ? lane_in_reg : {PORTS{1'b0}};
     scan_hit_reg   <= scan_hit && !(lane_reg && !lane_multi_reg);
-    if (lane_reg) begin
-        if (lane_over) begin
-            lane_reg      <= 1'b0;
-            lane_in_reg   <= {PORTS{1'b0}};
-            lane_mask_reg <= {PORTS{1'b0}};
-            lane_turn_reg <= lane_multi_reg;
-        end
-    end else if (scan_goes) begin
-        lane_reg       <= 1'b1;
-        lane_multi_reg <= 1'b0;
-        lane_in_reg    <= scan_in_reg;
-        lane_mask_reg  <= scan_out_reg;
-    end else if (multi_able != {PORTS{1'b0}}) begin
-        lane_reg       <= 1'b1;
-        lane_multi_reg <= 1'b1;
-        lane_in_reg    <= multi_won;
-        lane_mask_reg  <= multi_mask_won;
-    end
+    // the late unicast, else the multicast that won, else none
+    lane_reg      <= lane_reg ? !lane_over : (scan_hit_reg || multi_able != {PORTS{1'b0}});
+    lane_in_reg   <= (lane_in_reg & {PORTS{!lane_over}}) | ({PORTS{scan_goes}} & scan_in_reg)
+                     | ({PORTS{!lane_reg && !scan_first}} & multi_won);
+    lane_mask_reg <= (lane_mask_reg & {PORTS{!lane_over}}) | ({PORTS{scan_goes}} & scan_out_reg)
+                     | ({PORTS{!lane_reg && !scan_first}} & multi_mask_won);
+    if (!lane_reg)              lane_multi_reg <= !scan_goes;
+    if (lane_reg && lane_over)  lane_turn_reg  <= lane_multi_reg;
     // the circle stands still at a late unicast until the lane has served it
-    if ((lane_reg && !lane_multi_reg) ? lane_over : !(scan_hit || scan_goes)) begin
+    if (lane_reg ? (lane_multi_reg ? !scan_hit : lane_over) : !(scan_hit || scan_goes)) begin
         scan_out_reg <= {scan_out_reg[PORTS-2:0], scan_out_reg[PORTS-1]};
         if (scan_out_reg[PORTS-1]) scan_in_reg <= {scan_in_reg[PORTS-2:0], scan_in_reg[PORTS-1]};
     end
@@ -191,11 +187,10 @@ end
 genvar g;
 generate
 for (g = 0; g < PORTS; g = g + 1) begin : g_out
-    reg  [PORTS-1:0] req, leaves, ends;
+    reg  [PORTS-1:0] req, leaves;
     wire [PORTS-1:0] mine = own_reg[g*PORTS +: PORTS];
-    wire [PORTS-1:0] next = next_reg[g*PORTS +: PORTS];
     wire             goes = ((mine & leaves) != {PORTS{1'b0}});
-    wire             stays = (mine != {PORTS{1'b0}}) && !goes;
+    wire             stays = owned_reg[g] && !goes;
     wire             won_now = (owner_taken[g*PORTS +: PORTS] != {PORTS{1'b0}});
     integer          k;
 
@@ -203,11 +198,9 @@ for (g = 0; g < PORTS; g = g + 1) begin : g_out
         k      = 0;
         req    = {PORTS{1'b0}};
         leaves = {PORTS{1'b0}};
-        ends   = {PORTS{1'b0}};
         for (k = 0; k < PORTS; k = k + 1) begin
             req[k]    = waiting[k*Q + g] && ready_in[k] && !hold_in[k];
             leaves[k] = left[k*PORTS + g];
-            ends[k]   = ending[k*PORTS + g];
         end
     end
 
@@ -219,22 +212,19 @@ for (g = 0; g < PORTS; g = g + 1) begin : g_out
         asked_out_reg[g] <= (ready_out[g] && !hold_out[g] && req != {PORTS{1'b0}}) || (lane_go && lane_mask_reg[g]);
         offer_reg[g*PORTS +: PORTS] <= (ready_out[g] && !hold_out[g]) ? won[g*PORTS +: PORTS]
                                      : (lane_go && !lane_multi_reg && lane_mask_reg[g]) ? lane_in_reg : {PORTS{1'b0}};
-        if (!stays) begin
-            own_reg[g*PORTS +: PORTS]  <= promised_reg[g] ? next_reg[g*PORTS +: PORTS] : owner_taken[g*PORTS +: PORTS];
-            next_reg[g*PORTS +: PORTS] <= promised_reg[g] ? owner_taken[g*PORTS +: PORTS] : {PORTS{1'b0}};
-            promised_reg[g]            <= promised_reg[g] && won_now;
-        end else begin
-            next_reg[g*PORTS +: PORTS] <= next_reg[g*PORTS +: PORTS] | owner_taken[g*PORTS +: PORTS];
-            promised_reg[g]            <= promised_reg[g] || won_now;
-        end
-        soon_reg[g] <= stays ? ((mine & ends) != {PORTS{1'b0}}) : promised_reg[g] ? ((next & ends) != {PORTS{1'b0}}) : !won_now;
+        own_reg[g*PORTS +: PORTS]  <= (mine & {PORTS{!goes}}) | ({PORTS{!stays && promised_reg[g]}} & next_reg[g*PORTS +: PORTS])
+                                      | ({PORTS{!stays && !promised_reg[g]}} & owner_taken[g*PORTS +: PORTS]);
+        next_reg[g*PORTS +: PORTS] <= ({PORTS{stays}} & next_reg[g*PORTS +: PORTS])
+                                      | ({PORTS{stays || promised_reg[g]}} & owner_taken[g*PORTS +: PORTS]);
+        owned_reg[g]    <= stays || promised_reg[g] || won_now;
+        promised_reg[g] <= stays ? (promised_reg[g] || won_now) : (promised_reg[g] && won_now);
         if (rst) begin
             asked_out_reg[g]            <= 1'b0;
             offer_reg[g*PORTS +: PORTS] <= {PORTS{1'b0}};
             own_reg[g*PORTS +: PORTS]   <= {PORTS{1'b0}};
             next_reg[g*PORTS +: PORTS]  <= {PORTS{1'b0}};
+            owned_reg[g]                <= 1'b0;
             promised_reg[g]             <= 1'b0;
-            soon_reg[g]                 <= 1'b0;
         end
     end
 end

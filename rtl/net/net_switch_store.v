@@ -56,6 +56,7 @@ module net_switch_store #(
 localparam CELL_W = $clog2(CELLS);
 localparam BEAT_W = $clog2(BEATS);
 localparam [PORTS-1:0] ALLOW_MASK = ALLOW;
+localparam [BEAT_W-1:0] BEFORE_LAST = {BEAT_W{1'b1}} - 1'b1;
 
 generate
 if (CELLS < 2 || (1 << CELL_W) != CELLS) begin : g_cells
@@ -71,13 +72,14 @@ endgenerate
 reg              have_reg;      // cell_reg is a cell of ours
 reg [CELL_W-1:0] cell_reg;
 reg [BEAT_W-1:0] beat_reg;
+reg              end_reg;       // beat_reg is the last one of a cell
 reg              inside_reg;    // the next beat is not a first one
 reg              over_reg;      // the message is longer than its cell
 
 wire accept = s_axis_tvalid && have_reg;
 wire first  = !inside_reg;
 wire fits   = accept && !over_reg;
-wire full   = (CUT != 0) && (beat_reg == {BEAT_W{1'b1}});   // cut short here if it goes on
+wire full   = (CUT != 0) && end_reg;   // cut short here if it goes on
 wire close  = fits && (s_axis_tlast || full);
 
 assign s_axis_tready = have_reg;
@@ -191,7 +193,8 @@ always @(posedge clk) begin
     if (accept) begin
         inside_reg <= !s_axis_tlast;
         beat_reg   <= s_axis_tlast ? {BEAT_W{1'b0}} : beat_reg + 1'b1;
-        over_reg   <= !s_axis_tlast && (over_reg || beat_reg == {BEAT_W{1'b1}});
+        over_reg   <= !s_axis_tlast && (over_reg || end_reg);
+        end_reg    <= !s_axis_tlast && (beat_reg == BEFORE_LAST);
         beats_reg  <= beats_reg + 1'b1;
     end else if (s_axis_tvalid) begin
         refused_reg <= refused_reg + 1'b1;
@@ -203,6 +206,7 @@ always @(posedge clk) begin
 
     if (rst) begin
         beat_reg     <= {BEAT_W{1'b0}};
+        end_reg      <= 1'b0;
         inside_reg   <= 1'b0;
         over_reg     <= 1'b0;
         used_reg     <= {(CELL_W+1){1'b0}};

@@ -41,13 +41,14 @@ PRODUCTS = re.compile(r"(^|[./])(u_lane\.sq|u_res\.prod_p2|u_dot/p[0-3]_p1)\[")
 PRODUCT = ", products of LUTs"  # name of their line
 
 TOP = "node_core"
+# net_switch is one part with its inputs and its arbiter: its logic runs across them
 CUT = frozenset({
     "axis_msg_emit", "axis_ram", "axis_skid", "ibert_acc_fifo", "ibert_add_norm", "ibert_add_norm_rx", "ibert_attention",
     "ibert_attention_context", "ibert_attention_exp", "ibert_attention_in", "ibert_attention_rows", "ibert_attention_score",
     "ibert_dot", "ibert_gelu", "ibert_layernorm", "ibert_layernorm_lane", "ibert_linear", "ibert_linear_array",
     "ibert_linear_in", "ibert_linear_seq", "ibert_mac_pair", "ibert_post", "ibert_requant", "ibert_residual_lane",
     "ibert_residual_sum", "ibert_row_queue", "net_eth", "net_eth_rx", "net_eth_tx", "net_link", "net_respond", "net_rx_cells",
-    "net_rx_check", "net_rx_peers", "net_switch", "net_switch_arb", "net_switch_input", "net_switch_store", "net_tx_frame",
+    "net_rx_check", "net_rx_peers", "net_switch", "net_switch_out", "net_tx_frame",
     "net_tx_queue", "net_tx_store", "net_tx_window", "node_boot", "node_config", "node_gateway", "node_manager",
 })  # fmt: skip
 WHOLE = frozenset({"ibert_residual_lane", "ibert_layernorm_lane", "ibert_mac_pair"})  # nothing is cut inside
