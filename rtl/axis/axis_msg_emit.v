@@ -6,7 +6,8 @@
 // Latency 1 cycle (one skid buffer), one beat a cycle, no idle cycle between messages or rows. tkeep is all ones: data slices are
 // whole beats. It does not check that the entries' beats add up to the row: the plan does; a row's tlast always ends the message.
 //
-// Configuration (a write beyond a table is ignored): memory 2 MESSAGE, 256 entries {beats 5, type 2, offset 10, by_owner 1, edge 8, dst_kernel 8, dst_cluster 8}, memory 3 OWNER 8.
+// Configuration (a write beyond a table is ignored): memory 2 MESSAGE, 256 entries {beats 5, type 2, offset 10, by_owner 1, edge 8, dst_kernel 8,
+// dst_cluster 8}, memory 3 OWNER 8.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none

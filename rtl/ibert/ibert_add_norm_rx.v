@@ -19,9 +19,9 @@
 // for it. Contexts of one region must not be under way with the same rowindex at the same time (the plan sees to it).
 //
 // Dropped and counted (a whole message, one count): ev_drop_edge: edge not valid, or role not of the context's mode; ev_drop_row:
-// slot or row out of range; ev_drop_stale: generation stale, or cut by a flush; ev_drop_slice: wrong type, offset not on a slice (parts: multiples of 1,024 bytes; rows: of 64),
-// beyond the row, wrong length, or more arrivals than the row takes. Beats of a message of wrong length that lie inside the row
-// are stored before the length is known: that row's values are lost, but nothing outside it is touched.
+// slot or row out of range; ev_drop_stale: generation stale, or cut by a flush; ev_drop_slice: wrong type, offset not on a slice (parts: multiples
+// of 1,024 bytes; rows: of 64), beyond the row, wrong length, or more arrivals than the row takes. Beats of a message of wrong length that lie
+// inside the row are stored before the length is known: that row's values are lost, but nothing outside it is touched.
 //
 // After reset the records are zeroed, one a cycle: s_axis_tready is 0 for 2^(SLOT_W+LROW_W+2) cycles, and then 1 but for flushes.
 // FLUSH: ibert_slots. The records of the slot are zeroed in 2^(LROW_W+2) cycles. A message counts when its last beat is in, so one

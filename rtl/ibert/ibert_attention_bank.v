@@ -7,7 +7,8 @@
 //
 // `open` follows the completing message by two cycles. When the n-th Q row is popped every count returns to zero: no message of the
 // next sequence in this (slot, bank) can exist before the outputs of this one have left the node; `used` is 0 from then on until the next
-// message comes. `clear` (FLUSH) does the same at any time: rows popped before it go on, nothing of them comes back here. It trusts senders to send each slice once.
+// message comes. `clear` (FLUSH) does the same at any time: rows popped before it go on, nothing of them comes back here. It trusts senders to send
+// each slice once.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none

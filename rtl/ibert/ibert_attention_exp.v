@@ -81,7 +81,8 @@ wire [4:0]       min_new = (n_wide >= 17) ? 5'd17 : n_wide[4:0];
 wire [107:0] entry;
 axis_lutram #(.DATA_W(108), .DEPTH(CTX_N)) u_context (
     .clk(clk),
-    .wr_en(cfg_we && cfg_addr[27:24] == 4'd1 && {8'd0, cfg_addr[23:0]} < CTX_N), .wr_addr(cfg_addr[CTX_AW-1:0]), .wr_data({cfg_data[132], cfg_data[111:5]}),
+    .wr_en(cfg_we && cfg_addr[27:24] == 4'd1 && {8'd0, cfg_addr[23:0]} < CTX_N), .wr_addr(cfg_addr[CTX_AW-1:0]),
+    .wr_data({cfg_data[132], cfg_data[111:5]}),
     .rd_addr(ctx_new[CTX_AW-1:0]), .rd_data(entry)
 );
 

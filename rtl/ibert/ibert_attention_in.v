@@ -3,9 +3,9 @@
 //
 //   edge -> (context, role) -> (bank, beats);  address = {slot, bank, row, offset/16 + beat of the message}
 //
-// Two cycles from a beat to its store write, one beat a cycle, never stalls but for the 5 cycles of a flush (ibert_slots). A message is reported (c_valid, the cycle of its
-// last write) only if its last beat is legal: type, offset and edge are the same on all beats, tkeep is full on all but the last, and
-// beats beyond the row are its last ones. Otherwise it is dropped and counted under the first cause that holds:
+// Two cycles from a beat to its store write, one beat a cycle, never stalls but for the 5 cycles of a flush (ibert_slots). A message is reported
+// (c_valid, the cycle of its last write) only if its last beat is legal: type, offset and edge are the same on all beats, tkeep is full on all but
+// the last, and beats beyond the row are its last ones. Otherwise it is dropped and counted under the first cause that holds:
 //   edge   no valid EDGE entry, role 3, or a context beyond CTX_N
 //   row    row >= 2**ROW_W or slot >= 2**SLOT_W: nothing written
 //   stale  its generation is stale: nothing written; or it was half received when its slot was flushed

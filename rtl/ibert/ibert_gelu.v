@@ -5,7 +5,8 @@
 //   y = x                                                                                             where s_gelu = 0
 //
 // ">>" is arithmetic (floor); nothing else rounds. x = 0 gives 0, so that sign(0) needs no case of its own. b <= 0 is
-// required (|x| is clamped to -b). Widths: -2^19 <= a + b <= 0, the square <= 2^38, g 27 bits, g + shift 28 bits, the product 60 bits, saturated once to 48.
+// required (|x| is clamped to -b). Widths: -2^19 <= a + b <= 0, the square <= 2^38, g 27 bits, g + shift 28 bits, the product 60 bits, saturated
+// once to 48.
 // Latency 5 cycles, one value a cycle, no stall: the caller keeps room for what is in flight. Registers move only with valid data.
 `resetall
 `timescale 1ns/1ps

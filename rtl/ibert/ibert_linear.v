@@ -23,8 +23,8 @@
 // dropped and counted. FLUSH(slot), flush_valid: cur becomes flush_gen, rows half received or queued are forgotten, and what is
 // left of a message half received is dropped as stale. It takes, and keeps the input closed for, 5 + 2**(3+ROW_W) cycles, or 11 + the
 // rows queued in one priority where that is more; queued rows of other slots wait so long, rows in the sequencer and behind it go on. Of the slot
-// at most three rows in the sequencer and those behind it may still come out, with their old generation. Requires that no message of flush_gen is still
-// under way. flush_valid is ignored during a flush, and for a slot that does not exist.
+// at most three rows in the sequencer and those behind it may still come out, with their old generation. Requires that no message of flush_gen is
+// still under way. flush_valid is ignored during a flush, and for a slot that does not exist.
 // sts_active is 1 while anything is held: a message or row partly received, a row queued or at work, output not yet taken. One
 // cycle behind; clearing after reset does not count.
 //

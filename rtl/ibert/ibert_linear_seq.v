@@ -5,8 +5,8 @@
 //                                                weight word w_base + g*ksteps + k; bias word bias_base + g;  ksteps = in_beats*64/K_LANES
 //
 // Rows pass two registers (context read; base address) before the word counters. A row is taken from the queue only when the one at work is in its
-// last group (where groups are shorter than four words, the last two, or four of one word), so that a row of a higher priority waits for hardly more than
-// the row at work. Latency 4 cycles from q_valid to the first word, then one word a cycle with no idle cycle between groups, rows and
+// last group (where groups are shorter than four words, the last two, or four of one word), so that a row of a higher priority waits for hardly
+// more than the row at work. Latency 4 cycles from q_valid to the first word, then one word a cycle with no idle cycle between groups, rows and
 // contexts, as long as the group's accumulator FIFO has room. Room is counted by credits: one is spent when a group starts and comes
 // back by free_*; a word once issued never stalls. There are two FIFOs: mode 0 (partial sums) and modes 1, 2 (int8), so a credit each.
 // Requires in_beats >= 1, groups >= 1, (groups-1)*OUT_N < 16*out_units <= groups*OUT_N, and a multiple of four out_units in modes 1, 2.
@@ -73,7 +73,8 @@ wire         cfg_short = {25'd0, cfg_data[22:16]} * PARTS < 4;
 wire         cfg_one   = cfg_data[22:16] == 7'd1 && PARTS == 1;
 axis_lutram #(.DATA_W(109), .DEPTH(CTX_N)) u_context (
     .clk(clk),
-    .wr_en(cfg_we && cfg_addr[27:24] == 4'd1 && cfg_addr[23:CTX_W] == 0), .wr_addr(cfg_addr[CTX_W-1:0]), .wr_data({cfg_short && cfg_data[37:30] < 8'd4, cfg_one, cfg_short, cfg_data}),
+    .wr_en(cfg_we && cfg_addr[27:24] == 4'd1 && cfg_addr[23:CTX_W] == 0), .wr_addr(cfg_addr[CTX_W-1:0]),
+    .wr_data({cfg_short && cfg_data[37:30] < 8'd4, cfg_one, cfg_short, cfg_data}),
     .rd_addr(q_ctx[CTX_W-1:0]), .rd_data({tiny_in, one_in, short_in, entry})
 );
 wire unused_entry = &{1'b0, entry[105:102], entry[27:23], entry[15:0], q_ctx};

@@ -6,7 +6,8 @@
 // Rounding: ibert_requant; saturation: ibert_gelu to 48 bits, ibert_requant to 8. Rate POST_LANES values a cycle without idle cycles
 // between units and rows. Latency 12 cycles from the last unit of a beat taken to the beat written into the beat FIFO, 2 through it.
 // The arithmetic never stalls: a beat starts only with a credit for its room in the FIFO. m_row_ready tells that a whole row, or half
-// a FIFO of it, waits, of the half a cycle late. A row's units must fill whole beats (a multiple of four units); m_desc is the same on every beat of the row.
+// a FIFO of it, waits, of the half a cycle late. A row's units must fill whole beats (a multiple of four units); m_desc is the same on every beat
+// of the row.
 //
 // s_desc {last 1, row 16, slotgen 8, msg_base 8, post_base 16, gelu 1, out_units 10}, m_desc {last, row, slotgen, msg_base}.
 // Configuration: memory 6 POST, index channel: {gelu_shift 24, gelu_c 40, gelu_b 20, off 9, e 7, m 32}; a write beyond it is ignored.

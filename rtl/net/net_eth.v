@@ -3,10 +3,12 @@
 //
 //   net_eth_tx, net_link, net_eth_rx, net_respond; no logic of its own but the marks of restarted peers
 //
-// Latency and rate: those of the parts; port to port, MAC to MAC: header out 8 cycles after the last beat in, message out 6 after the frame's last beat.
-// Configuration: memory 0 PEERS, 1 PEER, 2 REGISTER (docs/transport.md, section 6); reset clears the first two, and gives the registers their defaults.
-// sts_count, 64 words: 0-15 net_eth_tx, 16-46 net_eth_rx, 48-51 net_link; masks of peers, low and high word: 52, 53 up, 54, 55 failed, 56, 57 restarted
-// since reset; the others 0. sts_restarted: one pulse per restart.
+// Latency and rate: those of the parts; port to port, MAC to MAC: header out 8 cycles after the last beat in, message out 6 after the frame's last
+// beat.
+// Configuration: memory 0 PEERS, 1 PEER, 2 REGISTER (docs/transport.md, section 6); reset clears the first two, and gives the registers their
+// defaults.
+// sts_count, 64 words: 0-15 net_eth_tx, 16-46 net_eth_rx, 48-51 net_link; masks of peers, low and high word: 52, 53 up, 54, 55 failed, 56, 57
+// restarted since reset; the others 0. sts_restarted: one pulse per restart.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none

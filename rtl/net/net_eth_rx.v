@@ -3,11 +3,12 @@
 //
 // The MAC cannot be stopped. Every frame has one fate: data accepted (its number is the expected one, a cell is free), ack, nack, hello or
 // hello-ack accepted, left to net_respond (ARP, ICMP), or dropped for the first of the causes 0 to 20. lk_peer is asked one cycle
-// before ev_*, and answered in the cycle of ev_* with what is true then. link_reset must come in the first cycle in which lk_mine, lk_theirs show the changed epochs: a frame judged in it is of
-// the link after the reset.
+// before ev_*, and answered in the cycle of ev_* with what is true then. link_reset must come in the first cycle in which lk_mine, lk_theirs show
+// the changed epochs: a frame judged in it is of the link after the reset.
 //
 // Latency last beat in -> first beat of the message out 6 cycles, -> ev_valid 3; one beat a cycle, frames back to back without gap. Payload order
-// of bytes unchanged: the 64 header bytes are one beat. UDP checksum, TTL, DSCP, identification are ignored. An empty control message leaves as one beat with tkeep 0.
+// of bytes unchanged: the 64 header bytes are one beat. UDP checksum, TTL, DSCP, identification are ignored. An empty control message leaves as one
+// beat with tkeep 0.
 //
 // Configuration: memory 1 PEER[node] {mac 48, ip 32, valid 1, quota 8}, memory 2 REGISTER 0 ACK_DELAY, 4 NACK_HOLD; reset clears PEER, and gives
 // the registers their defaults. sts_count: frames, data accepted, payload beats accepted, acks, nacks, hellos, hello-acks, most cells in use,
@@ -119,7 +120,8 @@ net_rx_check #(.PEERS_N(PEERS_N), .UDP_PORT(UDP_PORT)) u_check (
     .mac_rx_tdata(mac_rx_tdata), .mac_rx_tkeep(mac_rx_tkeep), .mac_rx_tlast(mac_rx_tlast), .mac_rx_tvalid(mac_rx_tvalid), .mac_rx_tuser(mac_rx_tuser),
     .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_data(cfg_data[80:0]),
     .c_valid(c_valid), .c_first(c_first), .c_last(c_last), .c_data(c_data), .c_keep(c_keep), .c_beat(c_beat), .c_bytes(c_bytes), .c_whole(c_whole),
-    .c_type(c_type), .c_credit(c_credit), .c_head(c_head), .c_epochs(c_epochs), .c_node(c_node), .n_node(lk_peer), .n_seq(n_seq), .c_empty(c_empty), .c_causes(c_causes), .c_arp(c_arp), .c_icmp(c_icmp), .sts_busy(check_busy)
+    .c_type(c_type), .c_credit(c_credit), .c_head(c_head), .c_epochs(c_epochs), .c_node(c_node), .n_node(lk_peer), .n_seq(n_seq),
+    .c_empty(c_empty), .c_causes(c_causes), .c_arp(c_arp), .c_icmp(c_icmp), .sts_busy(check_busy)
 );
 
 // ---- p3: the verdict at the last beat. Byte 46 + i of the frame is c_head[8*i +: 8]
@@ -151,7 +153,8 @@ assign ev_right     = right;
 
 net_rx_peers #(.PEERS_N(PEERS_N), .COUNT_W(CELL_W + 1)) u_peers (
     .clk(clk), .rst(rst),
-    .n_peer(lk_peer), .n_seq(n_seq), .ev_peer(c_node), .ev_seq(seq), .ev_next(next), .ev_behind(behind), .ev_right(known && right), .ev_accept(accept), .ev_gap(gap), .ev_dup(dup),
+    .n_peer(lk_peer), .n_seq(n_seq), .ev_peer(c_node), .ev_seq(seq), .ev_next(next), .ev_behind(behind), .ev_right(known && right),
+    .ev_accept(accept), .ev_gap(gap), .ev_dup(dup),
     .release_valid(release_valid), .release_peer(release_peer),
     .link_reset(link_reset), .link_reset_peer(link_reset_peer),
     .hd_peer(hd_peer), .hd_expected(hd_expected), .hd_credit(hd_credit), .hd_none(hd_none),
@@ -165,7 +168,8 @@ wire            cells_busy;
 
 net_rx_cells #(.CELLS(CELLS), .PEER_W(PEER_W)) u_cells (
     .clk(clk), .rst(rst),
-    .c_valid(c_valid), .c_first(c_first), .c_last(c_last), .c_data(c_data), .c_keep(c_keep), .c_beat(c_beat), .c_user(c_head[143:64]), .c_peer(c_node),
+    .c_valid(c_valid), .c_first(c_first), .c_last(c_last), .c_data(c_data), .c_keep(c_keep), .c_beat(c_beat), .c_user(c_head[143:64]),
+    .c_peer(c_node),
     .accept(accept), .full(full), .release_valid(release_valid), .release_peer(release_peer),
     .m_axis_tdata(m_axis_tdata), .m_axis_tkeep(m_axis_tkeep), .m_axis_tuser(m_axis_tuser), .m_axis_tlast(m_axis_tlast),
     .m_axis_tvalid(m_axis_tvalid), .m_axis_tready(m_axis_tready),

@@ -11,12 +11,13 @@
 // Latency last beat in -> header at mac_tx 9 cycles where nothing waits; ev_valid -> first frame it allows at mac_tx 14; ack_due -> ack at mac_tx 7.
 // One beat a cycle: header and payload without gap, no idle cycle between the frames of waiting messages, acknowledgements coming in or not.
 // Depth: CELLS messages of 16 beats of 512 bits in all, WINDOW_N a peer; tables of PEERS_N entries are LUT memory, flags are vectors.
-// tready falls between messages while no cell is free. s_axis_room, for net_switch: 8 cells and more are free (all, where there are fewer than 8), two
-// cycles ago: a source that begins at most 7 messages after the one with which it falls is never refused. The messages of a peer keep their order.
+// tready falls between messages while no cell is free. s_axis_room, for net_switch: 8 cells and more are free (all, where there are fewer than 8),
+// two cycles ago: a source that begins at most 7 messages after the one with which it falls is never refused. The messages of a peer keep their
+// order.
 //
 // Configuration: memory 0 PEERS[kernel; 256 + another cluster] {nodes 64}, memory 1 PEER[node] {mac 48, ip 32, valid 1, quota 8}. Reset clears both.
-// sts_count: messages in, data frames sent, of these sent again, payload beats sent, acks, nacks, hellos, hello-acks, frames of the responder, messages
-// dropped for no node, malformed, copies discarded, 0, go-backs by nack, most cells in use, cycles an offered beat was refused.
+// sts_count: messages in, data frames sent, of these sent again, payload beats sent, acks, nacks, hellos, hello-acks, frames of the responder,
+// messages dropped for no node, malformed, copies discarded, 0, go-backs by nack, most cells in use, cycles an offered beat was refused.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
@@ -158,10 +159,12 @@ net_tx_window #(.PEERS_N(PEERS_N), .WINDOW_N(WINDOW_N)) u_window (
     .link_reset(link_reset), .link_reset_peer(link_reset_peer), .up(up), .discard(discard),
     .goback_valid(goback_valid), .goback_peer(goback_peer), .progress_valid(progress_valid), .progress_peer(progress_peer),
     .outstanding(outstanding), .waiting(waiting),
-    .put_valid(put_valid), .put_peer(put_peer), .put_tail(put_tail), .una_peer(una_peer), .una(una), .moved_valid(moved_valid), .moved_peer(moved_peer),
+    .put_valid(put_valid), .put_peer(put_peer), .put_tail(put_tail), .una_peer(una_peer), .una(una), .moved_valid(moved_valid),
+    .moved_peer(moved_peer),
     .ready(ready), .pick_valid(pick_valid), .pick_peer(pick_peer), .pick_ready(pick_ready),
     .load_valid(load_valid), .load_place(load_place),
-    .send_valid(send_valid), .send_peer(send_peer), .send_position(send_position), .send_ready(send_ready), .kill_valid(kill_valid), .kill_peer(kill_peer),
+    .send_valid(send_valid), .send_peer(send_peer), .send_position(send_position), .send_ready(send_ready), .kill_valid(kill_valid),
+    .kill_peer(kill_peer),
     .base_peer(base_peer), .base(base),
     .sent_valid(sent_valid), .sent_peer(sent_peer), .sent_position(sent_position), .sent_again(sent_again),
     .sts_back(back), .sts_discarded(discarded)

@@ -9,8 +9,8 @@
 // A link that fails waits for a cycle without an event, and does not fail if there was progress until then. Its mine stays 0 if it is not known yet.
 //
 // Latency ev_valid -> lk_ev_*, link_reset 2 cycles, -> hello_due, helloack_due 2; one event a cycle. lk_peer -> lk_mine, lk_theirs 1 cycle.
-// Configuration: memory 1 PEER[node], only valid (bit 80), one cycle late; memory 2 REGISTER 1 RTO, 2 RETRIES, 3 KEEP, 24 bits. Reset clears PEER, and
-// the registers have their defaults. sts_count: expiries, links failed, peers restarted, hellos answered (hello-acks that became due).
+// Configuration: memory 1 PEER[node], only valid (bit 80), one cycle late; memory 2 REGISTER 1 RTO, 2 RETRIES, 3 KEEP, 24 bits. Reset clears PEER,
+// and the registers have their defaults. sts_count: expiries, links failed, peers restarted, hellos answered (hello-acks that became due).
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
@@ -367,7 +367,8 @@ always @(posedge clk) begin
     sent_helloack_reg <= (hd_sent_type == TYPE_HELLO_ACK);
     hello_new_reg     <= (q_mask_reg & {PEERS_N{q_hello}}) | (fail_mask & known_reg) | (e1_mask_reg & {PEERS_N{hello_now}}) | (cfg_mask & ~up_reg);
     helloack_new_reg  <= e1_mask_reg & {PEERS_N{e1_hello_reg}};
-    hello_reg    <= ((((hello_reg & ~hello_told & ~fail_mask) | (q_mask_reg & {PEERS_N{q_hello}}) | (fail_mask & known_reg)) & ~(e1_mask_reg & ~up_reg & {PEERS_N{right}}))
+    hello_reg    <= ((((hello_reg & ~hello_told & ~fail_mask) | (q_mask_reg & {PEERS_N{q_hello}}) | (fail_mask & known_reg))
+                      & ~(e1_mask_reg & ~up_reg & {PEERS_N{right}}))
                      | (e1_mask_reg & {PEERS_N{hello_now}}) | (cfg_mask & ~up_reg)) & ~cfg_off_mask;
     helloack_reg <= (helloack_reg & ~helloack_told) | (e1_mask_reg & {PEERS_N{e1_hello_reg}});
 

@@ -8,8 +8,8 @@
 //
 // One frame at a time: stored whole, then sent without a gap. Each frame left to the responder gets one pulse: rs_arp or rs_icmp (will be
 // answered), or rs_cause: [0] cause 18, ARP that is not a request for our address; [1] cause 19, no whole echo request: type or code, IPv4 length
-// not 28 to 1,024, fewer bytes than it says, more of them in a frame of more than one beat (padding), a gap, a wrong checksum; [2] cause 20: right, but the
-// responder was busy when it began.
+// not 28 to 1,024, fewer bytes than it says, more of them in a frame of more than one beat (padding), a gap, a wrong checksum; [2] cause 20: right,
+// but the responder was busy when it began.
 //
 // Latency rq_last -> rs_* 6 cycles, -> first beat of the reply 10. Takes one beat a cycle, frames back to back.
 `resetall
@@ -258,7 +258,8 @@ always @(posedge clk) begin
         end
         SUM: begin
             // 0x4500, length, 0x4000, 0x4001, both addresses: at most 7 * 65535 < 2^19
-            ip_sum_reg    <= 19'h0c501 + {8'd0, total_reg} + {3'd0, id_ip[31:16]} + {3'd0, id_ip[15:0]} + {3'd0, ip_reg[31:16]} + {3'd0, ip_reg[15:0]};
+            ip_sum_reg    <= 19'h0c501 + {8'd0, total_reg} + {3'd0, id_ip[31:16]} + {3'd0, id_ip[15:0]}
+                           + {3'd0, ip_reg[31:16]} + {3'd0, ip_reg[15:0]};
             echo_sum_reg  <= {1'b0, ~check_reg} + 17'h0f7ff;
             end_reg       <= frame_end;
             last_beat_reg <= is_arp_reg ? 5'd0 : frame_end[10:6];
@@ -269,7 +270,8 @@ always @(posedge clk) begin
             echo_check_reg <= (zero_reg && echo_fold == 16'hffff) ? 16'hffff : ~echo_fold;
             for (k = 42; k < 60; k = k + 1) first_keep_reg[k] <= !is_arp_reg && at_least(end_reg, k[10:0]);
             // at least 60 bytes
-            for (k = 0; k < 64; k = k + 1) last_keep_reg[k] <= (last_beat_reg == 5'd0 && k < 60) || (!is_arp_reg && at_least({5'd0, end_reg[5:0]}, k[10:0]));
+            for (k = 0; k < 64; k = k + 1)
+                last_keep_reg[k] <= (last_beat_reg == 5'd0 && k < 60) || (!is_arp_reg && at_least({5'd0, end_reg[5:0]}, k[10:0]));
             rd_beat_reg <= 5'd0;
             sent_reg    <= 1'b0;
             state_reg   <= SEND;

@@ -2,8 +2,8 @@
 // Store of received messages: a ring of cells of 16 beats, filled by the frames as they come and read out in order of arrival.
 //
 // Beats 1 to 16 of every frame go into the next cell, whatever will become of the frame; `accept` at its last beat keeps them. A frame that
-// finds no cell free at its first beat (`full`, valid while the frame lasts) writes nothing and must not be accepted. An empty frame is kept as one beat of
-// zeros with tkeep 0. A cell is free again, and release_valid comes, when its last beat has been read.
+// finds no cell free at its first beat (`full`, valid while the frame lasts) writes nothing and must not be accepted. An empty frame is kept as one
+// beat of zeros with tkeep 0. A cell is free again, and release_valid comes, when its last beat has been read.
 //
 // Latency last beat -> first beat of the message at m_axis 3 cycles; one beat a cycle in and out, no idle cycle between messages.
 `resetall

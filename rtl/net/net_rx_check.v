@@ -9,7 +9,8 @@
 // broadcast knows cause 0 only, ICMP to our MAC the causes 0 to 7. c_type, c_credit, c_head, c_node are those of the frame's first beat.
 // Of a frame shorter than the header any cause may be named; it is never free of causes.
 //
-// Latency mac_rx -> c_* 3 cycles, one beat a cycle, frames back to back. Configuration: memory 1 PEER[node] {mac 48, ip 32, valid 1}; reset clears it.
+// Latency mac_rx -> c_* 3 cycles, one beat a cycle, frames back to back. Configuration: memory 1 PEER[node] {mac 48, ip 32, valid 1}; reset clears
+// it.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none

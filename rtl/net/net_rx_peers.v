@@ -4,9 +4,9 @@
 //   held   = frames accepted - frames handed on            expected = frames accepted since the link's last reset, modulo 2^24
 //   credit = max(quota - held, 0)                          the peer may send numbers below expected + credit
 //
-// Frames may come in every cycle, of the same peer too: a number is compared (n_*) with the expected one and with the one after it; in the next cycle,
-// the frame's verdict, it is known whether the frame before it was accepted. The answers for a header (hd_expected, hd_credit) are of one moment; a
-// change in the cycle of hd_sent has not been told and stays owed.
+// Frames may come in every cycle, of the same peer too: a number is compared (n_*) with the expected one and with the one after it; in the next
+// cycle, the frame's verdict, it is known whether the frame before it was accepted. The answers for a header (hd_expected, hd_credit) are of one
+// moment; a change in the cycle of hd_sent has not been told and stays owed.
 //
 // Owed: an ack is due to a peer ACK_DELAY cycles after the first change that was not told (a frame accepted, a cell handed on), and at once
 // after a duplicate or a write of PEER; a nack at once after a gap, but not again before a frame was accepted or NACK_HOLD cycles have
@@ -179,11 +179,13 @@ wire              q_freed   = q_release_reg && live_reg[q_release_peer_reg];
 wire              q_nack    = q_gap_reg && live_reg[q_peer_reg] && !hold_reg[q_peer_reg];
 
 axis_lutram #(.DATA_W(TIME_W), .DEPTH(PEERS_N)) u_arrived_at (
-    .clk(clk), .wr_en(q_arrived && (!arrived_reg[q_peer_reg] || told_mask[q_peer_reg])), .wr_addr(q_peer_reg), .wr_data(ack_at_reg), .rd_addr(scan_reg), .rd_data(arrived_at)
+    .clk(clk), .wr_en(q_arrived && (!arrived_reg[q_peer_reg] || told_mask[q_peer_reg])), .wr_addr(q_peer_reg), .wr_data(ack_at_reg),
+    .rd_addr(scan_reg), .rd_data(arrived_at)
 );
 
 axis_lutram #(.DATA_W(TIME_W), .DEPTH(PEERS_N)) u_freed_at (
-    .clk(clk), .wr_en(q_freed && (!freed_reg[q_release_peer_reg] || told_mask[q_release_peer_reg])), .wr_addr(q_release_peer_reg), .wr_data(ack_at_reg),
+    .clk(clk), .wr_en(q_freed && (!freed_reg[q_release_peer_reg] || told_mask[q_release_peer_reg])), .wr_addr(q_release_peer_reg),
+    .wr_data(ack_at_reg),
     .rd_addr(scan_reg), .rd_data(freed_at)
 );
 

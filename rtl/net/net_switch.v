@@ -12,8 +12,9 @@
 // else last beat in -> first beat out 5 cycles; one more for a multicast. One beat a cycle a port, without gaps between messages.
 // Uniform random traffic, five ports: 94 % of that with messages of 16 beats, 90 % with those of one beat (with half the cells 84 %).
 // Wait: who sends to whom is decided by net_switch_arb, oldest service first. A unicast head that has waited for 2**(OVERDUE_W+1) cycles, and every
-// multicast head, goes through its lane: while its outputs have room at most 2*PORTS*PORTS - 1 and 2*PORTS - 1 others come before it there (tb/formal), each
-// as long as three messages of its input and outputs and 8 cycles. A message whose source dribbles (CUT) or whose sink stalls counts as long as it takes.
+// multicast head, goes through its lane: while its outputs have room at most 2*PORTS*PORTS - 1 and 2*PORTS - 1 others come before it there
+// (tb/formal), each as long as three messages of its input and outputs and 8 cycles. A message whose source dribbles (CUT) or whose sink stalls
+// counts as long as it takes.
 //
 // m_axis_room[o]: output o takes the next messages whole, without waiting for another output or node; a message starts only where there is room.
 // Kernels always sink: constant 1. An Ethernet port: at least 8 free cells, since up to 8 messages may be under way to it, see net_switch_arb.
@@ -88,7 +89,8 @@ integer d;
 
 net_switch_arb #(.PORTS(PORTS)) u_arb (
     .clk(clk), .rst(rst), .waiting(waiting), .late(late), .multi(multi), .multi_mask(multi_mask), .open(open), .room(m_axis_room),
-    .offer(offer), .took(took), .taken(taken), .ending(ending), .left(left), .shut_in(shut_in), .hold_in(hold_in), .shut_out(shut_out), .hold_out(hold_out), .own(own)
+    .offer(offer), .took(took), .taken(taken), .ending(ending), .left(left), .shut_in(shut_in), .hold_in(hold_in), .shut_out(shut_out),
+    .hold_out(hold_out), .own(own)
 );
 
 always @(posedge clk) begin

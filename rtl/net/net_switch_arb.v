@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Decides who of net_switch's inputs may send to which outputs, and who owns an output.
 //
-// Ordinary way: every output that nobody is promised and whose owner is about to leave offers itself to the input that it served least recently, among those
-// that are open and have a unicast for it. In the next cycle an input takes one of its offers (net_switch_input). An input that takes an offer owns
-// the output at once, or as soon as its owner has left; one input at a time may be promised an output. Two offers of an output are at
+// Ordinary way: every output that nobody is promised and whose owner is about to leave offers itself to the input that it served least recently,
+// among those that are open and have a unicast for it. In the next cycle an input takes one of its offers (net_switch_input). An input that takes
+// an offer owns the output at once, or as soon as its owner has left; one input at a time may be promised an output. Two offers of an output are at
 // least two cycles apart.
 //
 // Lane: one message at a time, alternately a multicast (input served least recently) and a late unicast (in a fixed circle), each if
-// there is one. Its input and its outputs are held: nothing is offered to or by them, and turns end. When all of them can be had, all are promised in the same cycle.
+// there is one. Its input and its outputs are held: nothing is offered to or by them, and turns end. When all of them can be had, all are promised
+// in the same cycle.
 //
-// Room: a message is offered an output, and taken into the lane, only while all its outputs have room for it; in the lane it gives way when they have not.
+// Room: a message is offered an output, and taken into the lane, only while all its outputs have room for it; in the lane it gives way when they
+// have not.
 // So no output and no input is held for a message that would wait for another node. Otherwise two nodes that multicast to each other could stop.
 // When an output's room falls, at most 4 messages more enter its register that were let go before. A sink that counts whole messages and answers
 // two cycles later is sent at most 6 messages after what it had when it should have said no; net_eth_tx keeps 8 cells for them.
@@ -18,7 +20,8 @@
 // was promised already, and one message holds at a time.
 // Bound: while its outputs have room, a multicast at the head of its queue waits for at most 2*PORTS - 1 others in the lane (every other input's
 // multicast once, a unicast before each and before itself), a late unicast for at most 2*PORTS*PORTS - 1 (every other input and output
-// once, a multicast before each and before itself). Each of them waits until its input and outputs have finished what they run and what they had promised: two messages each at most.
+// once, a multicast before each and before itself). Each of them waits until its input and outputs have finished what they run and what they had
+// promised: two messages each at most.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none

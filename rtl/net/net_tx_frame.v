@@ -2,9 +2,10 @@
 // Frames of the sending side: header, payload, control frames, the responder's frames. Part of net_eth_tx. Fields: docs/frame-format.md.
 //
 // Between frames the responder comes first, then control, then data. The header is made in one cycle from what is true in that cycle: epochs
-// (lk_hd_*), acknowledged and credit (hd_*; the credit is written into the header one cycle later). A frame, once begun, has no gap (its payload is stored, the responder's too). Control frames
-// are 64 bytes with sequence number and message bytes 0; of a peer that is owed several: hello-ack, hello, nack, ack. IPv4 checksum = ones'
-// complement of the ones' complement sum of the header's half-words; what does not depend on the length is added up before the header is made.
+// (lk_hd_*), acknowledged and credit (hd_*; the credit is written into the header one cycle later). A frame, once begun, has no gap (its payload is
+// stored, the responder's too). Control frames are 64 bytes with sequence number and message bytes 0; of a peer that is owed several: hello-ack,
+// hello, nack, ack. IPv4 checksum = ones' complement of the ones' complement sum of the header's half-words; what does not depend on the length is
+// added up before the header is made.
 // No data header is made in the cycle of a link reset; data frames of kill_peer whose header is not made are forgotten.
 //
 // Latency send_valid -> header at mac_tx 3 cycles, due -> header 6; one beat a cycle, no idle cycle between frames while they come every cycle.
@@ -29,7 +30,8 @@ module net_tx_frame #(
 
     input  wire                load_valid,      // the peer of the next data frame
     input  wire [PEER_W-1:0]   load_peer,
-    input  wire                send_valid,      // a data frame of it, and its cell. Requires send_ready, and neither kill_valid nor link_reset for its peer
+    input  wire                send_valid,      // a data frame of it, and its cell. Requires send_ready, and neither kill_valid nor link_reset for
+                                                // its peer
     input  wire [PEER_W-1:0]   send_peer,
     input  wire [23:0]         send_position,
     output wire                send_ready,

@@ -162,7 +162,8 @@ integer           i;
 always @* begin
     k2_busy = 1'b0;
     for (i = 0; i < 3; i = i + 1)
-        if (busy_valid[i] && busy_peer[i*PEER_W +: PEER_W] == k2_peer_reg && busy_place[i*RING_W +: RING_W] == k2_gone_reg[RING_W-1:0]) k2_busy = 1'b1;
+        if (busy_valid[i] && busy_peer[i*PEER_W +: PEER_W] == k2_peer_reg
+            && busy_place[i*RING_W +: RING_W] == k2_gone_reg[RING_W-1:0]) k2_busy = 1'b1;
 end
 
 wire              k2_end  = (k2_gone_reg == k2_una_reg);

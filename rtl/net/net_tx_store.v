@@ -2,15 +2,17 @@
 // Store of the sending side: messages of the switch in cells of BEATS beats, shared by all peers. Part of net_eth_tx.
 //
 // A message goes into a free cell; when its last beat is in, its cell and the peers it is for (PEERS[destination kernel] of the own cluster,
-// PEERS[256 + destination cluster] of another) are offered at m_*, in the order of arrival, one cycle later if none waits before it. One that is malformed
-// is offered too, with m_drop and for nobody: its cell takes the way of all cells. A cell counts its users:
+// PEERS[256 + destination cluster] of another) are offered at m_*, in the order of arrival, one cycle later if none waits before it. One that is
+// malformed is offered too, with m_drop and for nobody: its cell takes the way of all cells. A cell counts its users:
 //   users = queues it was put into (close_n, told once, when all are known) - queues it has left (rel_*, one each)
-// and is free when the sum is zero after the close. Some may leave before the close: the count is modulo 128, and is not zero then (at most 64 peers).
+// and is free when the sum is zero after the close. Some may leave before the close: the count is modulo 128, and is not zero then (at most 64
+// peers).
 //
 // Malformed and dropped: longer than a cell; tkeep not contiguous from byte 0, or not all ones before the last beat; empty and not of type control.
-// One beat a cycle, no idle cycle between messages while cells are free. A release is counted in the cycle after rel_*, unless a close comes first, and a
-// cell that falls free with it is free one cycle later.
-// Configuration: memory 0 PEERS {nodes 64}, 512 entries: kernels of the own cluster, then clusters, looked up side by side. Bits from PEERS_N on are ignored. Reset clears it.
+// One beat a cycle, no idle cycle between messages while cells are free. A release is counted in the cycle after rel_*, unless a close comes first,
+// and a cell that falls free with it is free one cycle later.
+// Configuration: memory 0 PEERS {nodes 64}, 512 entries: kernels of the own cluster, then clusters, looked up side by side. Bits from PEERS_N on
+// are ignored. Reset clears it.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none

@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is known of every peer's queue: what it has acknowledged, what is sent next, what it allows. Part of net_eth_tx; rules: docs/transport.md, 2 and 4.
+// What is known of every peer's queue: what it has acknowledged, what is sent next, what it allows. Part of net_eth_tx; rules: docs/transport.md, 2
+// and 4.
 //
 // Positions of 24 bits, counted without end, per peer:
 //   una <= next <= limit,  una <= top <= tail <= una + WINDOW_N,  sequence number = position - base
 // una oldest unacknowledged, next the one to send now, top first never sent, tail first not queued, limit first not allowed, base that of number 0.
 // One event a cycle changes a peer, as one read and write of its entry:
 //   reset            una = next = limit = base = top; of a failed peer tail (discard): what was before is discarded, top too moves there
-//   acknowledgement  a = base + number, where una <= a <= top (else ignored, its credit too): una = a, limit = max(limit, a + credit), next = max(next, a)
+//   acknowledgement  a = base + number, where una <= a <= top (else ignored, its credit too): una = a, limit = max(limit, a + credit), next =
+//   max(next, a)
 //                    a nack, and the timer (goback): next = una
 //   send             next < tail and next < limit: next + 1
 // A reset comes first, in the cycle of its pulse. An acknowledgement takes three cycles, in the last it changes its peer and nothing is sent; so
-// two cycles of three are left for sends at least. The newest acknowledgement of a peer waits in a table, its nack stays noted until then; nothing else waits for
-// it. A send takes two cycles, one begins in every cycle: picked, its entry is read (load_*), then it is sent, or waits for send_ready. Flags follow the
-// tables by two cycles, so a peer may be picked that has nothing to send any more: nothing is sent then. What was picked is dropped when its peer goes back
-// or is reset; the peer is picked again.
-// Differences are known from few bits: tail - next, top - una and position - una of a good acknowledgement are at most WINDOW_N, limit - next at most 255.
+// two cycles of three are left for sends at least. The newest acknowledgement of a peer waits in a table, its nack stays noted until then; nothing
+// else waits for it. A send takes two cycles, one begins in every cycle: picked, its entry is read (load_*), then it is sent, or waits for
+// send_ready. Flags follow the tables by two cycles, so a peer may be picked that has nothing to send any more: nothing is sent then. What was
+// picked is dropped when its peer goes back or is reset; the peer is picked again.
+// Differences are known from few bits: tail - next, top - una and position - una of a good acknowledgement are at most WINDOW_N, limit - next at
+// most 255.
 //
 // Latency ev_valid -> una 6 cycles, pick -> send 1, put -> ready 1.
 `resetall

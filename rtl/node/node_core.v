@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // One whole FPGA without its shell: packet switch, Ethernet ports, manager and the three kernels, on one configuration bus.
 //
-// Switch ports: 0 manager, 1 linear, 2 attention, 3 add_norm, 4 eth 0, 5 eth 1; the gateway, where there is one, comes last. Identity enters by ports;
-// the kernels' numbers and the cluster are configuration (unit 0, memory 0, IDENT; after a reset id_cluster, and 0). Units of the configuration bus:
-// 1 linear, 2 attention, 3 add_norm, 4 switch, 5 eth 0, 6 eth 1; the gateway, where there is one, comes last. Writes take two register stages, one a cycle, no back-pressure. node_boot writes in the first 16 cycles after a reset, the
-// manager where cfg_we = 0: see node_config.
+// Switch ports: 0 manager, 1 linear, 2 attention, 3 add_norm, 4 eth 0, 5 eth 1; the gateway, where there is one, comes last. Identity enters by
+// ports; the kernels' numbers and the cluster are configuration (unit 0, memory 0, IDENT; after a reset id_cluster, and 0). Units of the
+// configuration bus:
+// 1 linear, 2 attention, 3 add_norm, 4 switch, 5 eth 0, 6 eth 1; the gateway, where there is one, comes last. Writes take two register stages, one
+// a cycle, no back-pressure. node_boot writes in the first 16 cycles after a reset, the manager where cfg_we = 0: see node_config.
 //
 // No arithmetic here. Latency and rate are those of the parts (docs/architecture.md, section 6). It holds no weights after power-up: every
 // memory is written over cfg_* or by frames to the manager. Words read by the manager, 32 bits each (docs/manager.md): 0 identity, 32 linear,
 // 48 attention, 64 add_norm, 80 manager, 96 switch, 160 gateway (zeros where there is none), 176 eth 0, 240 eth 1.
 //
-// sts_lost: messages lost inside the node: drops of switch, kernels, gateway (but of a stale generation) and manager, and net_eth's sts_lost. Frames that
-// net_eth_rx refuses are not lost: their sender repeats them. Two cycles old.
+// sts_lost: messages lost inside the node: drops of switch, kernels, gateway (but of a stale generation) and manager, and net_eth's sts_lost.
+// Frames that net_eth_rx refuses are not lost: their sender repeats them. Two cycles old.
 // sts_busy: a message is in the switch, an Ethernet port or the manager. sts_active: a kernel or the gateway holds something of a sequence.
 `resetall
 `timescale 1ns/1ps

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernel 254 of a cluster: takes the rows another cluster sends, whole sequences where it must, and sends them on to kernels of its own cluster while the
-// sequence's slot is free there. What it is for and why nothing can deadlock: docs/gateway.md.
+// Kernel 254 of a cluster: takes the rows another cluster sends, whole sequences where it must, and sends them on to kernels of its own cluster
+// while the sequence's slot is free there. What it is for and why nothing can deadlock: docs/gateway.md.
 //
 //   message out = message in with dst = (id_cluster, KERNEL + OWNER[row]), edge = EDGE_OUT, src = (id_cluster, 254); all else unchanged
 //   a sequence is sent when (row + 1) * SLICES messages of it were, row being the one flagged as last; then RELEASE goes to (UP_CLUSTER, UP_KERNEL)
 //   RELEASE: type control, one beat, byte 0 = 0x21, rest 0; slot and generation of the sequence. One that comes in frees the own cluster's slot
 //
-// Always sink: a message is taken at full rate whatever the output does. Its slot's store (ROW_BEATS beats for each of 2**ROW_W rows, and as many messages
-// as ceil(ROW_BEATS/16) a row, rounded up to a power of two) holds a whole sequence, and the sender may use a slot again only after its RELEASE;
-// what does not fit all the same is dropped and counted. Generations and FLUSH are those of the kernels (ibert_slots); FLUSH of a slot frees it
-// and takes 5 cycles, or until the message of the slot that is being sent is read.
+// Always sink: a message is taken at full rate whatever the output does. Its slot's store (ROW_BEATS beats for each of 2**ROW_W rows, and as many
+// messages as ceil(ROW_BEATS/16) a row, rounded up to a power of two) holds a whole sequence, and the sender may use a slot again only after its
+// RELEASE; what does not fit all the same is dropped and counted. Generations and FLUSH are those of the kernels (ibert_slots); FLUSH of a slot
+// frees it and takes 5 cycles, or until the message of the slot that is being sent is read.
 //
 // Latency last beat in -> first beat out 8 cycles where nothing waits. One beat a cycle in and out, at most one idle cycle between messages out.
 // sts_active, one cycle late: something is stored, half received, or not yet taken, a RELEASE too. That a slot is not free does not count.
 //
 // Configuration: memory 1 GATE[0] {kernel 8, edge_in 8, edge_out 8, slices 3, up_cluster 8, up_kernel 8}, cleared by reset (slices 0: everything is
 // dropped as of an unknown edge); memory 3 OWNER[row] {owner 8}.
-// sts_count: messages in, beats in, dropped by edge, by row or slot, by format, full; stale, sequences sent, RELEASEs in, of these stale; data messages
-// out, their beats, cycles in which a message waits only for its slot to be free, cycles a beat out was refused, most messages waiting, RELEASEs out.
+// sts_count: messages in, beats in, dropped by edge, by row or slot, by format, full; stale, sequences sent, RELEASEs in, of these stale; data
+// messages out, their beats, cycles in which a message waits only for its slot to be free, cycles a beat out was refused, most messages waiting,
+// RELEASEs out.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
@@ -151,7 +152,8 @@ node_gateway_out #(.ROW_W(ROW_W), .SLOT_W(SLOT_W), .DEPTH(DEPTH), .ADDR_W(ADDR_W
     .heads(heads), .head_valid(head_valid), .head_pop(pop), .rd_en(rd_en), .rd_addr(rd_addr), .rd_data(rd_data),
     .free(free), .free_beats(free_beats), .rel_valid(rel_valid), .rel_slot(rel_slot), .rel_gen(rel_gen),
     .flushing(sts_flushing), .start(start), .start_slot(start_slot), .busy(busy),
-    .m_axis_tdata(m_axis_tdata), .m_axis_tuser(m_axis_tuser), .m_axis_tlast(m_axis_tlast), .m_axis_tvalid(m_axis_tvalid), .m_axis_tready(m_axis_tready),
+    .m_axis_tdata(m_axis_tdata), .m_axis_tuser(m_axis_tuser), .m_axis_tlast(m_axis_tlast), .m_axis_tvalid(m_axis_tvalid),
+    .m_axis_tready(m_axis_tready),
     .events(out_events), .sts_held(out_held)
 );
 

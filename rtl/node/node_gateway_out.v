@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sending side of node_gateway: which slot may go, the messages with their new headers, RELEASEs upstream, credits of the own cluster's slots.
 //
-// Kept per slot: credit (1: the own cluster's slot is free), the generation that took it last, whether its sequence is open (not wholly sent), how many of
-// its messages were sent, how many there are (known when the flagged last row was sent), and whether a RELEASE is to be sent.
+// Kept per slot: credit (1: the own cluster's slot is free), the generation that took it last, whether its sequence is open (not wholly sent), how
+// many of its messages were sent, how many there are (known when the flagged last row was sent), and whether a RELEASE is to be sent.
 //   a slot's first header may go if its sequence is open and of the same generation, else if credit = 1, which it takes, as a new sequence
 //   when as many messages were sent as there are, the sequence is closed and the RELEASE is owed; nothing else of the slot goes before it
 //   a RELEASE that came gives the credit back if it is taken and the generation is the one that took it; else it is stale

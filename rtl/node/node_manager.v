@@ -6,12 +6,12 @@
 //   FLUSH(slot, generation) -> the kernels forget the slot; replied when all have
 //   EVENTS(on)            -> from now on changes of peers are told to kernel 255, or no longer
 //
-// Every request gets one reply, {opcode | 0x80, status, tag, first, count, WORDS}, sent by the kernel number it was addressed to. Requests are served in
-// order, one at a time; further ones wait (node_requests). A WRITE is done wholly or not at all; while `active` is 1 it is refused.
+// Every request gets one reply, {opcode | 0x80, status, tag, first, count, WORDS}, sent by the kernel number it was addressed to. Requests are
+// served in order, one at a time; further ones wait (node_requests). A WRITE is done wholly or not at all; while `active` is 1 it is refused.
 // Each word is sampled in the cycle it is copied: the words of a reply are not one instant.
 //
-// Latency request's last beat in -> header beat out 8 cycles; then at most 19 cycles a beat of 16 words. WRITE: one word a cycle where cfg_ready stays 1,
-// and its reply 11 cycles after the last one, which has reached its memory by then.
+// Latency request's last beat in -> header beat out 8 cycles; then at most 19 cycles a beat of 16 words. WRITE: one word a cycle where cfg_ready
+// stays 1, and its reply 11 cycles after the last one, which has reached its memory by then.
 // sts_count: requests; READs, WRITEs, words written, FLUSHes, events told, error replies, messages dropped, WRITEs refused as busy, EVENTS; 6 spare.
 `resetall
 `timescale 1ns/1ps
