@@ -117,7 +117,7 @@ reg               e1_valid_reg, e1_right_reg, e1_hello_reg, e1_helloack_reg;
 reg [PEER_W-1:0]  e1_peer_reg;
 reg [PEERS_N-1:0] e1_mask_reg;          // the peer, one hot
 reg [4:0]         e1_type_reg;
-reg [7:0]         e1_epoch_reg, e1_ack_epoch_reg, e1_took_reg, e1_credit_reg;
+reg [7:0]         e1_epoch_reg, e1_took_reg, e1_credit_reg;
 reg               e1_some_reg, e1_ack_some_reg;
 reg [23:0]        e1_ack_reg;
 
@@ -315,7 +315,6 @@ always @(posedge clk) begin
     e1_type_reg      <= ev_type;
     e1_epoch_reg     <= ev_epoch;
     e1_some_reg      <= (ev_epoch != 8'd0);
-    e1_ack_epoch_reg <= ev_ack_epoch;
     e1_ack_some_reg  <= (ev_ack_epoch != 8'd0);
     e1_took_reg      <= next_epoch(ev_ack_epoch);
     e1_ack_reg       <= ev_ack;

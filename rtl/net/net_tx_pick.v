@@ -43,7 +43,8 @@ reg [INDEX_W-1:0]        pick;
 reg [N-1:0]              rest;      // work without its lowest
 reg                      two;       // more than one request is left
 reg                      below;
-integer                  g, b;
+reg [GROUP-1:0]          some, more;
+integer                  g, b, n;
 
 always @* begin
     pick    = {INDEX_W{1'b0}};
@@ -53,14 +54,21 @@ always @* begin
     low     = {GROUPS*INDEX_W{1'b0}};
     rest    = work;
     below   = 1'b0;
+    some    = {GROUP{1'b0}};
+    more    = {GROUP{1'b0}};
+    n       = 0;
     for (g = 0; g < GROUPS; g = g + 1) begin
         any[g] = |work[g*GROUP +: GROUP];
         below  = 1'b0;
-        // two in one half of the group, or one in each
-        for (b = 0; b < GROUP; b = b + 2) several[g] = several[g] || (work[g*GROUP + b] && work[g*GROUP + b + 1]);
-        for (b = 0; b + 4 <= GROUP; b = b + 4)
-            several[g] = several[g] || (work[g*GROUP + b +: 2] != 2'd0 && work[g*GROUP + b + 2 +: 2] != 2'd0);
-        if (GROUP == 8) several[g] = several[g] || (work[g*GROUP +: 4] != 4'd0 && work[g*GROUP + GROUP/2 +: 4] != 4'd0);
+        // more than one: in groups that double with every round
+        some = work[g*GROUP +: GROUP];
+        more = {GROUP{1'b0}};
+        for (n = GROUP / 2; n > 0; n = n / 2)
+            for (b = 0; b < n; b = b + 1) begin
+                more[b] = more[2*b] || more[2*b + 1] || (some[2*b] && some[2*b + 1]);
+                some[b] = some[2*b] || some[2*b + 1];
+            end
+        several[g] = more[0];
         for (b = 0; b < GROUP; b = b + 1) begin
             rest[g*GROUP + b] = work[g*GROUP + b] && below;
             below = below || work[g*GROUP + b];
