@@ -10,7 +10,7 @@
 //
 // Latency on an idle switch, first beat in -> first beat out: 5 cycles (CUT: then last in -> last out too, where messages come without gaps),
 // else last beat in -> first beat out 5 cycles; one more for a multicast. One beat a cycle a port, without gaps between messages.
-// Uniform random traffic, five ports: 94 % of that with messages of 16 beats, 90 % with those of one beat (with half the cells 84 %).
+// Uniform random traffic, five ports: 94 % of that with messages of 16 beats, 89 % with those of one beat (with half the cells 84 %).
 // Wait: who sends to whom is decided by net_switch_arb, oldest service first. A unicast head that has waited for 2**(OVERDUE_W+1) cycles, and every
 // multicast head, goes through its lane: while its outputs have room at most 2*PORTS*PORTS - 1 and 2*PORTS - 1 others come before it there
 // (tb/formal), each as long as three messages of its input and outputs and 8 cycles. A message whose source dribbles (CUT) or whose sink stalls
