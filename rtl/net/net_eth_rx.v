@@ -233,7 +233,7 @@ assign sts_count = {fate_count_reg[32*25 +: 96], fate_count_reg[0 +: 32*18],    
                     {(31-CELL_W){1'b0}}, peak,
                     fate_count_reg[32*19 +: 128],                               // hello-acks, hellos, nacks, acks
                     beats_reg, fate_count_reg[32*18 +: 32], frames_reg};
-assign sts_busy  = check_busy || cells_busy || p4_valid_reg || (p5_fate_reg != {FATE_W{1'b0}});
+assign sts_busy  = check_busy || cells_busy || p4_valid_reg || (p5_frames_reg != 2'd0);
 
 endmodule
 
