@@ -387,6 +387,8 @@ class Env:
             if not any(self.board._expected.values()):
                 break
             await RisingEdge(self.dut.clk)
+        else:
+            raise AssertionError(f"{sum(len(q) for q in self.board._expected.values())} expected outputs did not come in {cycles} cycles")
         await self.sink.wait_quiet(3 * ROWS + 150)
         self.gens.settle()
 

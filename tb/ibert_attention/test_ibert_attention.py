@@ -349,12 +349,12 @@ async def flush_cuts_a_message(dut: Any) -> None:
             for message in whole[other]:
                 if message not in sent and (message != half or ctx.beats == 1):
                     bench.source.send(*message)
-            await bench.drain()
+            await bench.drain(15_000)
             assert int(dut.sts_active.value) == 0
         # whole rows: one that a beat was left of would never be complete
         for header, payload in random_sequence(ctx, mine, 3, rng).messages(rng, split=False):
             bench.source.send(header, payload)
-        await bench.drain()
+        await bench.drain(15_000)
     await bench.finish(len(cuts) * (2 if other != mine else 1) * 3 * ctx.beats)
     assert bench.gens.cuts == bench.gens.stale == (3 if ctx.beats > 1 else 0) and bench.gens.late == 0
 
