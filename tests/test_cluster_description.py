@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
 
 from floreana.cluster.description import (
     ProjectError,
@@ -15,8 +18,10 @@ from floreana.cluster.description import (
     format_mac,
     legal_node_counts,
     load_project,
+    project_schema,
     projects_root,
 )
+from floreana.environment import project_root
 from floreana.errors import FloreanaError, InputError
 
 GOOD = """\
@@ -489,3 +494,47 @@ def test_exit_codes() -> None:
     assert FloreanaError("x").exit_code == 4
     assert FloreanaError("x", 1).exit_code == 1
     assert InputError("a message").message == str(InputError("a message")) == "a message"
+
+
+# ------------------------------------------------------------------ the JSON schema
+
+EXAMPLES = sorted(path.parent.name for path in projects_root().glob("*/project.yaml"))
+
+
+def test_the_published_schema_is_that_of_the_description() -> None:
+    published = json.loads((project_root() / "docs" / "project.schema.json").read_text(encoding="utf-8"))
+    assert published == json.loads(json.dumps(project_schema())), "docs/project.schema.json is old: make schema"
+    Draft202012Validator.check_schema(published)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_follows_the_schema_and_names_it(name: str) -> None:
+    text = find_project(name).read_text(encoding="utf-8")
+    assert text.splitlines()[1] == "# yaml-language-server: $schema=../../docs/project.schema.json"
+    Draft202012Validator(project_schema()).validate(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("name: sample", "name: Sample"),
+        ("  source: synthetic\n", ""),
+        ("  source: synthetic", "  source: bert"),
+        ("  hidden: 128", "  hidden: 100"),
+        ("  hidden: 128", "  hidden: many"),
+        ("  nodes: 2", "  nodes: 64"),
+        ("  nodes: 2", "  nodes: [left, left]"),
+        ("  nodes: 2", '  nodes: 2\n  mac_base: "03:00:00:00:00:00"'),
+        ("  k_lanes: 64", "  k_lanes: 48"),
+        ("  k_lanes: 64", "  lanes: 64"),
+    ],
+)
+def test_the_schema_refuses_what_the_loader_refuses(tmp_path: Path, old: str, new: str) -> None:
+    validator = Draft202012Validator(project_schema())
+    validator.validate(yaml.safe_load(GOOD))
+    assert GOOD.count(old) == 1
+    text = GOOD.replace(old, new)
+    with pytest.raises(ValidationError):
+        validator.validate(yaml.safe_load(text))
+    with pytest.raises(ProjectError):
+        load_project(write(tmp_path, text))

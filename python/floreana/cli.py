@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import json
 import os
 import signal
 import sys
@@ -153,6 +154,8 @@ def _parser() -> argparse.ArgumentParser:
 
     plan = add("plan", "print where everything lies: nodes, contexts, edges, sizes")
     project_options(plan)
+
+    add("schema", "print the JSON schema of project.yaml (docs/project.schema.json)")
 
     synth = add("synth", "resources and logic levels of a node, by Yosys, against one XCZU19EG (docs/resources.md)")
     project_options(synth)
@@ -444,6 +447,13 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _schema(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.cluster.description import project_schema
+
+    print(json.dumps(project_schema(), indent=1))
+    return 0
+
+
 def _synth(arguments: argparse.Namespace, console: Console) -> int:
     from floreana.cluster.description import find_project, load_project
     from floreana.cluster.plan import make_plan
@@ -575,6 +585,7 @@ def _fuzz(arguments: argparse.Namespace, console: Console) -> int:
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "sim": _sim,
     "plan": _plan,
+    "schema": _schema,
     "synth": _synth,
     "verify": _verify,
     "bench": _bench,

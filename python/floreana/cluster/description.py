@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from floreana.cluster.topology import CHAIN_NODES_MAX, ETH_PORTS, PORT_STEP, RING_NODES_MIN, RoutingName, TopologyName
@@ -129,15 +129,29 @@ def format_ip(value: int) -> str:
     return str(ipaddress.IPv4Address(value))
 
 
-Name = Annotated[str, BeforeValidator(_parse_name)]
-MacAddress = Annotated[int, BeforeValidator(_parse_mac)]
-IpAddress = Annotated[int, BeforeValidator(_parse_ip)]
-NodeNames = Annotated[tuple[str, ...], BeforeValidator(_parse_nodes)]
-SoftmaxNames = Annotated[tuple[str, ...], BeforeValidator(_parse_softmax)]
+# Beside each validator what the JSON schema says of the value as it is written
+_NAME_SCHEMA: dict[str, Any] = {"type": "string", "pattern": f"^{_NAME.pattern}$"}
+_MAC_SCHEMA: dict[str, Any] = {"type": "string", "pattern": "^[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}$"}
+_IP_SCHEMA: dict[str, Any] = {"type": "string", "format": "ipv4"}
+_NODES_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": MAX_NODES},
+        {"type": "array", "items": _NAME_SCHEMA, "minItems": 1, "maxItems": MAX_NODES, "uniqueItems": True},
+    ]
+}
+_SOFTMAX_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"enum": list(SOFTMAX_MODES)}, {"type": "array", "items": {"enum": list(SOFTMAX_MODES)}, "minItems": 1}]
+}
+
+Name = Annotated[str, BeforeValidator(_parse_name), WithJsonSchema(_NAME_SCHEMA)]
+MacAddress = Annotated[int, BeforeValidator(_parse_mac), WithJsonSchema(_MAC_SCHEMA)]
+IpAddress = Annotated[int, BeforeValidator(_parse_ip), WithJsonSchema(_IP_SCHEMA)]
+NodeNames = Annotated[tuple[str, ...], BeforeValidator(_parse_nodes), WithJsonSchema(_NODES_SCHEMA)]
+SoftmaxNames = Annotated[tuple[str, ...], BeforeValidator(_parse_softmax), WithJsonSchema(_SOFTMAX_SCHEMA)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), use_attribute_docstrings=True)
 
 
 class MinilmModel(_Section):
@@ -145,6 +159,7 @@ class MinilmModel(_Section):
 
     source: Literal["minilm"] = "minilm"
     softmax: SoftmaxNames = ("published",)
+    """When attention divides by the sum of a row's exponentials: one for all encoders, or a list with one for each."""
 
     @property
     def hidden(self) -> int:
@@ -167,13 +182,20 @@ class SyntheticModel(_Section):
     """A random model of any size, from a seed."""
 
     source: Literal["synthetic"] = "synthetic"
-    hidden: int = Field(ge=64, le=MAX_ROW_BYTES // 4)
+    hidden: int = Field(ge=64, le=MAX_ROW_BYTES // 4, json_schema_extra={"multipleOf": 64})
+    """Channels of a row."""
     heads: int = Field(ge=1)
-    ffn: int = Field(ge=64)
+    """Attention heads: hidden / 32 or hidden / 64."""
+    ffn: int = Field(ge=64, json_schema_extra={"multipleOf": 64})
+    """Channels between the two FFN layers."""
     encoders: int = Field(ge=1)
+    """Encoders, one behind the other."""
     vocab: int = Field(default=100, ge=2, le=1 << 20)
+    """Words of the random model."""
     seed: int = Field(default=1, ge=0, lt=1 << 32)
+    """Seed of the random model."""
     softmax: SoftmaxNames = ("published",)
+    """When attention divides by the sum of a row's exponentials: one for all encoders, or a list with one for each."""
 
 
 class ClusterSection(_Section):
@@ -184,11 +206,17 @@ class ClusterSection(_Section):
     """
 
     nodes: NodeNames
+    """A count, or the nodes' names; at most 31 in a line or a ring."""
     clusters: int = Field(default=1, ge=1, le=MAX_NODES)
+    """Nodes and encoders in so many even parts, in order, chained through gateways."""
     topology: TopologyName = "star"
+    """How the nodes are cabled; a ring has at least 3."""
     routing: RoutingName | None = None
-    mac_base: MacAddress = 0x02F10E000000
-    ip_base: IpAddress = 0x0A110001
+    """Which way messages take; without it what is right for the topology."""
+    mac_base: MacAddress = Field(default=0x02F10E000000, json_schema_extra={"default": format_mac(0x02F10E000000)})
+    """Node k has this MAC address plus k."""
+    ip_base: IpAddress = Field(default=0x0A110001, json_schema_extra={"default": format_ip(0x0A110001)})
+    """Node k has this IPv4 address plus k."""
 
 
 class Priorities(_Section):
@@ -216,40 +244,60 @@ class MappingSection(_Section):
     """How the model is laid over the nodes. ``place`` belongs to ``pipeline``, which needs it."""
 
     strategy: Literal["tensor", "pipeline"] = "tensor"
+    """Every node holds a slice of every operator; or each operator has its nodes (place)."""
     owners: Literal["rotate"] = "rotate"
+    """Row t is normalised on node t mod nodes."""
     groups: int = Field(default=1, ge=1, le=MAX_NODES)
+    """Nodes in so many even groups: each computes as many encoders, one after the other."""
     place: PlaceSection | None = None
+    """Who shares which operator, in strategy pipeline."""
     priorities: Priorities = Priorities()
+    """Which ready row linear takes first: 0 before all."""
 
 
 class BuildSection(_Section):
     """Parameters of the node, the same for all nodes."""
 
     k_lanes: Literal[16, 32, 64] = 64
+    """Inputs of the multiplier array."""
     out_n: Literal[16, 32, 48, 64] = 48
+    """Outputs of the multiplier array."""
     post_lanes: Literal[1, 2, 4, 8, 16] = 8
+    """Results that linear requantises a cycle."""
     norm_lanes: Literal[1, 2, 4, 8, 16] = 16
+    """Channels that add_norm takes a cycle."""
     max_tokens: int = Field(default=128, ge=1, le=512)
+    """Rows of a sequence that every store holds."""
     slots: Literal[1, 2] = 2
-    eth_ports: Literal[1, 2] | None = None  # what the topology needs
+    """Sequences in flight."""
+    eth_ports: Literal[1, 2] | None = None
+    """Ethernet ports of a node; without it what the topology needs."""
 
 
 class TransportSection(_Section):
     """Registers of the Ethernet ports, in cycles; None is computed from ``link_delay``, the cycles a frame takes from port to port."""
 
     link_delay: int = Field(default=220, ge=0, le=MAX_LINK_DELAY)
+    """Cycles from the last beat at a port to the last beat at the next."""
     ack_delay: int | None = Field(default=None, ge=0, le=MAX_REGISTER)
+    """Cycles until an acknowledgement is sent alone."""
     rto: int | None = Field(default=None, ge=1, le=MAX_REGISTER)
+    """Cycles without progress until everything unacknowledged is sent again."""
     retries: int | None = Field(default=None, ge=24, le=MAX_REGISTER)
+    """Expiries in a row until a link is failed."""
     keep: int | None = Field(default=None, ge=0, le=MAX_REGISTER)
+    """Cycles of silence until a peer is asked whether it lives; 0: never."""
     nack_hold: int | None = Field(default=None, ge=1, le=MAX_REGISTER)
+    """Cycles between two negative acknowledgements."""
 
 
 class Project(_Section):
     """A checked description. ``model`` has ``source``, ``hidden``, ``heads``, ``ffn``, ``encoders`` in either case."""
 
     name: Name
+    """The folder's name."""
     model: MinilmModel | SyntheticModel
+    """The trained model all-MiniLM-L6-v2, or a random one of any size."""
     cluster: ClusterSection
     mapping: MappingSection = MappingSection()
     build: BuildSection = BuildSection()
@@ -283,6 +331,14 @@ class Project(_Section):
 
 _MODELS: dict[str, type[_Section]] = {"minilm": MinilmModel, "synthetic": SyntheticModel}
 _REQUIRED = ("name", "model", "cluster")
+
+
+def project_schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of a description, for editors. What depends on several keys only ``load_project`` checks."""
+    schema = Project.model_json_schema()
+    for section in _MODELS.values():  # the loader needs it to tell the models apart
+        schema["$defs"][section.__name__].setdefault("required", []).insert(0, "source")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "project.yaml of Floreana"}
 
 
 def legal_node_counts(hidden: int, heads: int, ffn: int) -> list[int]:
