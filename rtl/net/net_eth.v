@@ -3,7 +3,7 @@
 //
 //   net_eth_tx, net_link, net_eth_rx, net_respond; no logic of its own but the marks of restarted peers
 //
-// Latency and rate: those of the parts; port to port, MAC to MAC: header out 8 cycles after the last beat in, message out 6 after the frame's last
+// Latency and rate: those of the parts; port to port, MAC to MAC: header out 9 cycles after the last beat in, message out 6 after the frame's last
 // beat.
 // Configuration: memory 0 PEERS, 1 PEER, 2 REGISTER (docs/transport.md, section 6); reset clears the first two, and gives the registers their
 // defaults.
