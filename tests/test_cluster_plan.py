@@ -368,7 +368,7 @@ TOO_LARGE: dict[str, tuple[tuple[int, int, int, int], int, dict[str, int], list[
         [
             "add_norm accumulator beats: 65,536 ln1 + 65,536 ln2 = 131,072 needed, 65,536 exist (16-bit acc_base)",
             "add_norm residual words: 16,384 ln1 + 16,384 ln2 = 32,768 needed, 16,384 exist (14-bit res_base)",
-            "attention head beats: 32 heads x 32 channels = 16 beats of 64 bytes a row, 8 exist (HEAD_BEATS)",
+            "attention head beats: 32 heads x 32 channels = 16 beats of 64 bytes a row, 15 exist (HEAD_BEATS)",
         ],
     ),
     "channel words": (

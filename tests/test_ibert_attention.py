@@ -15,6 +15,7 @@ SMALL = {"HEAD_DIM": 64, "HEAD_BEATS": 2, "ROW_W": 4, "SLOT_W": 1, "CTX_N": 3, "
 PAIR = {**SMALL, "HEAD_DIM": 32}
 ODD = {"HEAD_DIM": 32, "HEAD_BEATS": 1, "ROW_W": 4, "SLOT_W": 0, "CTX_N": 2, "REQ_WORDS": 2}
 WIDE = {"HEAD_DIM": 64, "HEAD_BEATS": 4, "ROW_W": 5, "SLOT_W": 2, "CTX_N": 5, "REQ_WORDS": 8}
+WHOLE = {**SMALL, "HEAD_BEATS": 16, "REQ_WORDS": 32}  # every head of a wide model in one kernel
 DEFAULT = {"HEAD_DIM": 64, "HEAD_BEATS": 2, "ROW_W": 7, "SLOT_W": 1, "CTX_N": 16, "REQ_WORDS": 32}
 
 SEED = int(os.environ.get("SEED", "1"))
@@ -57,6 +58,10 @@ def test_ibert_attention_other_shapes(shape: dict[str, int]) -> None:
 @pytest.mark.parametrize("head_dim", [64, 32])
 def test_ibert_attention_verilator(head_dim: int) -> None:
     attention({**DEFAULT, "HEAD_DIM": head_dim}, simulator="verilator")
+
+
+def test_ibert_attention_of_a_whole_model() -> None:
+    attention(WHOLE, simulator="verilator", tests=["basic", "streams/pattern=4", "modes_take_turns", "next_encoder", "drops", "rate"])
 
 
 MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {

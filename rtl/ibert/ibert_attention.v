@@ -38,7 +38,7 @@
 
 module ibert_attention #(
     parameter HEAD_DIM   = 64,  // channels of a head, 32 or 64
-    parameter HEAD_BEATS = 2,   // most 64-byte beats of a row. Requires 1, 2, 4 or 8
+    parameter HEAD_BEATS = 2,   // most 64-byte beats of a row. Requires 1, 2, 4, 8 or 16 (of which a context may use 15)
     parameter ROW_W      = 7,   // rows of a slot = 2**ROW_W. Requires 1 to 12
     parameter SLOT_W     = 1,   // slots = 2**SLOT_W. Requires 0 to 3
     parameter CTX_N      = 16,  // contexts. Requires 1 to 64
@@ -86,8 +86,8 @@ generate
 if (HEAD_DIM != 32 && HEAD_DIM != 64) begin : g_head_dim
     PARAM_ERROR_ibert_attention_HEAD_DIM_32_or_64 u_err ();
 end
-if (HEAD_BEATS < 1 || HEAD_BEATS > 8 || (1 << BEAT_AW) != HEAD_BEATS) begin : g_head_beats
-    PARAM_ERROR_ibert_attention_HEAD_BEATS_1_2_4_or_8 u_err ();
+if (HEAD_BEATS < 1 || HEAD_BEATS > 16 || (1 << BEAT_AW) != HEAD_BEATS) begin : g_head_beats
+    PARAM_ERROR_ibert_attention_HEAD_BEATS_1_2_4_8_or_16 u_err ();
 end
 if (ROW_W < 1 || ROW_W > 12) begin : g_row_w
     PARAM_ERROR_ibert_attention_ROW_W_1_to_12 u_err ();

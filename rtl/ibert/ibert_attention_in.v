@@ -17,7 +17,7 @@
 `default_nettype none
 
 module ibert_attention_in #(
-    parameter HEAD_BEATS = 2,   // most 64-byte beats of a row, 1 to 8
+    parameter HEAD_BEATS = 2,   // most 64-byte beats of a row, 1 to 16
     parameter ROW_W      = 7,   // rows of a slot = 2**ROW_W
     parameter SLOT_W     = 1,   // slots = 2**SLOT_W
     parameter CTX_N      = 16,  // contexts

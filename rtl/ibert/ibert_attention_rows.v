@@ -115,7 +115,7 @@ reg  [CNT_W-1:0] need;
 integer          m;
 always @* begin
     need = {CNT_W{1'b0}};
-    for (m = 0; m < NEED_W; m = m + 1)
+    for (m = 0; m < NEED_W && m < 4; m = m + 1)
         need = need + ({{(CNT_W-ROW_W-1){1'b0}}, n_next & {(ROW_W+1){c_ctx_beats[m]}}} << m);
 end
 

@@ -27,6 +27,7 @@ from floreana_tb.streams import ConfigBus, MessageSink, MessageSource, Monitor, 
 
 HEAD_DIM = int(os.environ.get("HEAD_DIM", "64"))
 HEAD_BEATS = int(os.environ.get("HEAD_BEATS", "2"))
+MOST_BEATS = min(HEAD_BEATS, 15)  # of a context: 4 bits
 ROW_W = int(os.environ.get("ROW_W", "7"))
 SLOT_W = int(os.environ.get("SLOT_W", "1"))
 CTX_N = int(os.environ.get("CTX_N", "16"))

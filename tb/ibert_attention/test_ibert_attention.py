@@ -11,7 +11,7 @@ from typing import Any
 import attention_env as env
 import cocotb
 import numpy as np
-from attention_env import HEAD_BEATS, ROWS, SLOTS, Context, Env, Rows, make_tables, random_sequence
+from attention_env import MOST_BEATS, ROWS, SLOTS, Context, Env, Rows, make_tables, random_sequence
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from floreana.cluster import layout
@@ -25,8 +25,8 @@ LAST_CTX = env.CTX_N - 1
 def contexts(first: SoftmaxParams = env.PLAIN, second: SoftmaxParams = env.COARSE) -> tuple[Context, Context]:
     """One context a bank, different in everything."""
     return (
-        Context(0, 0, HEAD_BEATS, first, 0, 0),
-        Context(LAST_CTX, 1, max(1, HEAD_BEATS - 1), second, env.REQ_WORDS - HEAD_BEATS, 255 - HEAD_BEATS),
+        Context(0, 0, MOST_BEATS, first, 0, 0),
+        Context(LAST_CTX, 1, max(1, MOST_BEATS - 1), second, env.REQ_WORDS - MOST_BEATS, 255 - MOST_BEATS),
     )
 
 
@@ -408,7 +408,7 @@ async def flush_empties_the_queue(dut: Any) -> None:
                 bench.source.send(header, payload)
     await bench.source.wait_idle()
     await ClockCycles(dut.clk, 40 * n)
-    working = int(dut.flight_reg.value) + HEAD_BEATS + 2  # a row being offered, two messages in the skid buffer
+    working = int(dut.flight_reg.value) + MOST_BEATS + 2  # a row being offered, two messages in the skid buffer
     assert working < n * (both[0].beats + both[1].beats)
     await bench.flush(0, (random_sequence(both[0], 0, 1, rng).generation + 1) & 15)
     bench.sink.pause(None)

@@ -56,7 +56,7 @@ LINEAR_CONTEXTS, ATTENTION_CONTEXTS, ADD_NORM_CONTEXTS = 64, 16, 32
 TENSORS = ("entry", "q", "k", "v", "context", "out_part", "ln1", "ffn1", "ffn2_part", "ln2")
 REGION_QKV, REGION_OUT, REGION_FFN1, REGION_FFN2 = range(4)
 REGION_LN1, REGION_LN2, REGION_ENTRY = range(3)
-HEAD_BEATS_MAX = 8
+HEAD_BEATS_MAX = 15  # 4 bits in ibert_attention's context
 OPERATORS = ("qkv", "attention", "out", "ln1", "ffn1", "ffn2", "ln2")
 # whose columns: of the tensors a receiver numbers from 0 its own operator's, of partial sums the sender's
 RECEIVER = types.MappingProxyType({"q": "attention", "k": "attention", "v": "attention", "context": "out", "ffn1": "ffn2"})
