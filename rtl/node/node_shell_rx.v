@@ -10,9 +10,9 @@
 //
 // Depth. At 100 Gb/s a frame of L bytes (without checksum) takes (L + 24) * 0.08 ns on the wire and ceil(L / 64) cycles of clk here. At 200 MHz the
 // frames of a Floreana node, 64 * n bytes in n beats but for control messages, take 5 * n ns here and 5.12 * n + 1.92 on the wire: they never pile up.
-// Others can: worst are frames of 65 bytes, 2 beats = 10 ns every 7.12 ns. A full FIFO of 512 beats is reached after about 890 of them (6.3 us);
-// above 25 beats, and from 101 bytes in 2 beats, 164 in 3, 226 in 4 upwards, any rate is drained. So 512 beats, 8 RAMB36 by width alone, take every
-// burst of such frames up to 57 kB. One frame must fit: 9,600 bytes are 150 beats.
+// Others can: worst are frames of 65 bytes, 2 beats = 10 ns every 7.12 ns, and a FIFO of 512 beats is full after about 890 of them (6.3 us).
+// Frames above 25 beats, or from 101 bytes in 2 beats, 164 in 3, 226 in 4, are drained at any rate. 512 beats cost no more than 64: 8 RAMB36 by
+// their width. One frame must fit: 9,600 bytes are 150 beats.
 // Latency last beat in -> first beat at the node 2 edges of mac_clk, then 5 of clk, 6 where an edge is missed. Rate: one beat a cycle of mac_clk in,
 // one a cycle of clk out, frames back to back without gap where they wait; no gap inside a frame.
 `resetall
