@@ -18,7 +18,10 @@ reg [W-1:0] late, sync1_reg, sync2_reg;
 genvar i;
 generate
 for (i = 0; i < W; i = i + 1) begin : g_wire
-    always @(d[i]) late[i] <= #(({$random} % 3000) * 0.001) d[i];
+    initial #1 late[i] = d[i];  // a change at time 0 may come before the next line listens
+    always @(d[i]) begin
+        #(({$random} % 3000) * 0.001) late[i] = d[i];
+    end
 end
 endgenerate
 
