@@ -121,7 +121,7 @@ async def no_beat_before_the_frame_is_whole(dut: Any, clocks: str) -> None:
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def room(dut: Any) -> None:
-    """DEPTH - 1 beats find room while nothing is read, or DEPTH, no more; an endless frame is forgotten by s_drop, and nothing of it comes out."""
+    """DEPTH - 1 beats find room while nothing is read, or DEPTH, no more; an endless frame is forgotten by s_drop."""
     bench = Bench(dut, "to_mac", stalls.none(), expect=False)
     await bench.start()
     held, _ = await bench.fill(last=False)

@@ -202,7 +202,7 @@ def check(proof: Proof, case: Mapping[str, int], bug: Change | None = None, *, d
     graph = folder / "proof.aig"
     given = "".join(f" -chparam {name} {value}" for name, value in case.items())
     reads = [f"read_verilog -defer {'-formal ' if proof.assertions else ''}{file}" for file in files]
-    steps = _ASSERTIONS if proof.assertions else _OUTPUT
+    steps: tuple[str, ...] = _ASSERTIONS if proof.assertions else _OUTPUT
     if proof.clocks:
         steps = tuple("clk2fflogic" if step == "async2sync" else step for step in steps)
     yosys([*reads, f"hierarchy -check -top {proof.top}{given}", *steps, f"write_aiger -zinit {graph}"], folder, "graph", 120)
