@@ -227,8 +227,8 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
         ("ffn: 256", "ffn: 192"),
         (9, "cluster.nodes", "2", "FFN 192 over 2 nodes is 96 bytes a node, not a multiple of 64", "choose 1 node"),
     ),
-    "no nodes": (("nodes: 2", "nodes: 0"), (9, "cluster.nodes", "0", "1 to 63 nodes", "choose 1 to 63 nodes")),
-    "too many nodes": (("nodes: 2", "nodes: 64"), (9, "cluster.nodes", "64", "1 to 63 nodes", "choose 1 to 63")),
+    "no nodes": (("nodes: 2", "nodes: 0"), (9, "cluster.nodes", "0", "1 to 255 nodes", "choose 1 to 255 nodes")),
+    "too many nodes": (("nodes: 2", "nodes: 256"), (9, "cluster.nodes", "256", "1 to 255 nodes", "choose 1 to 255")),
     "nodes a word": (("nodes: 2", "nodes: two"), (9, "cluster.nodes", "two", "a count or a list", "write nodes: 6")),
     "node name": (
         ("nodes: 2", "nodes: [a, B]"),
@@ -316,6 +316,28 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
     "too many clusters": (
         ("nodes: 2", "nodes: 2\n  clusters: 64"),
         (10, "cluster.clusters", "64", "must be at most 63", "choose a value of at most 63"),
+    ),
+    "a cluster of 64": (
+        ("hidden: 128\n  heads: 2\n  ffn: 256\n  encoders: 2", "hidden: 1024\n  heads: 32\n  ffn: 1024\n  encoders: 4"),
+        ("nodes: 2", "nodes: 64\nmapping:\n  groups: 4"),
+        (
+            9,
+            "cluster.nodes",
+            "64",
+            "at most 64 stations apart, here 65: the 64 nodes and the host",
+            "at most 63 nodes, or several clusters of at most 31",
+        ),
+    ),
+    "two clusters of 32": (
+        ("hidden: 128\n  heads: 2\n  ffn: 256\n  encoders: 2", "hidden: 1024\n  heads: 32\n  ffn: 1024\n  encoders: 4"),
+        ("nodes: 2", "nodes: 64\n  clusters: 2\nmapping:\n  groups: 2"),
+        (9, "cluster.nodes", "64", "here 65: the 32 nodes, 32 of the cluster before and the host", "choose clusters of at most 31 nodes"),
+    ),
+    "two ports of too many nodes": (
+        ("hidden: 128\n  heads: 2\n  ffn: 256\n  encoders: 2", "hidden: 1024\n  heads: 16\n  ffn: 1024\n  encoders: 8"),
+        ("nodes: 2", "nodes: 128\n  clusters: 8"),
+        ("k_lanes: 64", "k_lanes: 64\n  eth_ports: 2"),
+        (9, "cluster.nodes", "128", "port 1 of a node has the addresses of port 0 plus 128", "at most 127 nodes, or eth_ports: 1"),
     ),
     "clusters on a line": (
         ("nodes: 2", "nodes: 2\n  clusters: 2\n  topology: line"),
@@ -461,7 +483,7 @@ def test_node_override(nodes: int) -> None:
         (4, "the heads of a node are 3 x 32 = 96 bytes, not a multiple of 64; choose 1, 2, 3 or 6 nodes"),
         (5, "12 heads do not divide over 5 nodes (12 mod 5 = 2); choose 1, 2, 3 or 6 nodes"),
         (12, "the heads of a node are 1 x 32 = 32 bytes, not a multiple of 64; choose 1, 2, 3 or 6 nodes"),
-        (0, "a cluster has 1 to 63 nodes"),
+        (0, "a project has 1 to 255 nodes"),
     ],
 )
 def test_node_override_refused(nodes: int, part: str) -> None:
@@ -522,7 +544,7 @@ def test_every_example_follows_the_schema_and_names_it(name: str) -> None:
         ("  source: synthetic", "  source: bert"),
         ("  hidden: 128", "  hidden: 100"),
         ("  hidden: 128", "  hidden: many"),
-        ("  nodes: 2", "  nodes: 64"),
+        ("  nodes: 2", "  nodes: 256"),
         ("  nodes: 2", "  nodes: [left, left]"),
         ("  nodes: 2", '  nodes: 2\n  mac_base: "03:00:00:00:00:00"'),
         ("  k_lanes: 64", "  k_lanes: 48"),

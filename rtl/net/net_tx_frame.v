@@ -260,7 +260,7 @@ wire [511:0] h_data    = reverse_bytes({
     c3_valid_reg ? 80'd0 : wire_order(p3_user_reg)});
 // beats of the payload, less one
 wire [10:0]  p3_beats  = p3_bytes_reg - 11'd1;
-wire         unused    = &{1'b0, p3_beats[10], p3_beats[5:0]};
+wire         unused    = &{1'b0, cfg_addr[15:PEER_W], p3_beats[10], p3_beats[5:0]};
 
 assign hd_peer       = h_peer_reg;
 assign hd_sent       = c_go || d_go;
@@ -291,7 +291,7 @@ axis_skid #(.DATA_W(577)) u_skid (
 );
 
 always @(posedge clk) begin
-    cfg_peer_reg  <= cfg_we && cfg_addr[27:24] == 4'd1 && (cfg_addr[23:0] >> PEER_W) == 24'd0;
+    cfg_peer_reg  <= cfg_we && cfg_addr[27:16] == {4'd1, 8'd0};
     cfg_index_reg <= cfg_addr[PEER_W-1:0];
     cfg_entry_reg <= cfg_data;
     if (cfg_peer_reg) known_reg[cfg_index_reg] <= cfg_entry_reg[80];
