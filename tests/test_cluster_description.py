@@ -404,7 +404,13 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
     ),
     "board without a 100G MAC": (
         ("nodes: 2", "nodes: 2\n  board: zcu102"),
-        (10, "cluster.board", "zcu102", "a node has 1 Ethernet port, zcu102 has no 100G MAC", "choose fb2cg, sidewinder, u250, u280, u55c or"),
+        (
+            10,
+            "cluster.board",
+            "zcu102",
+            "a node has 1 Ethernet port, zcu102 has no 100G MAC",
+            "choose fb2cg, sidewinder, u250, u280, u55c or",
+        ),
     ),
     "one board without a 100G MAC": (
         ("nodes: 2", "nodes: 2\n  topology: line\n  boards: {node1: zcu102}"),

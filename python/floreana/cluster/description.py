@@ -654,7 +654,9 @@ def _check_boards(source: _Source, cluster: ClusterSection, build: BuildSection 
     for name in sorted({cluster.board_of(node) for node in cluster.nodes}):
         have = len(boards()[name].ports)
         if have < ports:
-            limit = f"a node has {ports} Ethernet port{'s' if ports > 1 else ''}, {name} has {have or 'no'} 100G MAC{'s' if have > 1 else ''}"
+            limit = (
+                f"a node has {ports} Ethernet port{'s' if ports > 1 else ''}, {name} has {have or 'no'} 100G MAC{'s' if have > 1 else ''}"
+            )
             at = next((node for node in cluster.nodes if cluster.boards.get(node) == name), None)
             path: _KeyPath = ("cluster", "board") if at is None else ("cluster", "boards", at)
             source.add(path, name, limit, f"choose {_either(others)}")
