@@ -128,7 +128,7 @@ def check_board(name: str, one: Board, eth_n: int) -> None:
     """InputError where no node can be built for the board."""
     if not one.ports:
         raise InputError(
-            f"{name}: board {one.name} ({one.device_name}) has no 100G MAC, the node needs {eth_n}; choose another cluster.board"
+            f"{name}: board {one.name} ({one.device_name}) has no 100G MAC, a node needs {eth_n}; choose another cluster.board"
         )
     if len(one.ports) < eth_n:
         raise InputError(f"{name}: board {one.name} has {len(one.ports)} 100G MACs, the node needs {eth_n}; choose another cluster.board")
