@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -149,14 +150,14 @@ def yosys(folder: Path, top: str, names: list[str]) -> tuple[int, str]:
 
 
 def slang(folder: Path, top: str, names: list[str]) -> bool:
-    """Whether slang elaborates it as Verilog-2005 without an error. Names are used before their declarations in rtl/, which V2005 allows."""
+    """Whether slang elaborates it as Verilog-2005 without an error; rtl/ has names before their declarations, as the other tools allow."""
     driver = Driver()
     driver.addStandardArgs()
     boxes = [f"blackbox/{name}.v" for name in primitives()]
     paths = " ".join(str(folder / name) for name in (*boxes, *names))
     arguments = f"slang --std 1364-2005 --allow-use-before-declare -DFLOREANA_PACKED=1 --top {top} {paths}"
     assert driver.parseCommandLine(arguments) and driver.processOptions() and driver.parseAllSources()
-    return bool(driver.reportCompilation(driver.createCompilation(), True))
+    return not any(problem.isError() for problem in driver.createCompilation().getAllDiagnostics())
 
 
 @pytest.mark.parametrize("eth_n", [1, 2])
@@ -225,6 +226,35 @@ def test_the_simulation_runs_the_generated_node(files: Mapping[str, bytes]) -> N
 
 
 # ------------------------------------------------------------------ clock domains
+
+
+def test_every_crossing_has_its_constraint(files: Mapping[str, bytes]) -> None:
+    """Each path between two clocks in the shell's netlist ends or begins where cdc.xdc says, and each of its patterns has one."""
+    rtl = [path for path in sorted((project_root() / "rtl").glob("*/*.v")) if path.name.startswith(("axis_", "node_shell"))]
+    done = subprocess.run([sys.executable, HERE / "crossings.py", "2", *rtl], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.rsplit("JSON ", 1)[1])
+    text = files["node0/cdc.xdc"].decode()
+    patterns = re.findall(r"(-from|-to) \[get_(cells|pins) -hierarchical -filter \{NAME =~ (\S+)\}\]", text)
+    assert len(patterns) == 4
+    used: set[str] = set()
+
+    def named(name: str, way: str) -> bool:
+        hits = [glob for one, _, glob in patterns if one == way and re.fullmatch(re.escape(glob).replace(r"\*", ".*"), name)]
+        used.update(hits)
+        return bool(hits)
+
+    assert found["registers"] > 150 and len(found["crossings"]) > 20
+    for kind, source, register in found["crossings"]:
+        if kind == "memory" and source.endswith("u_rx/u_fifo/u_ram/mem_reg"):
+            continue  # block memory, RX_STYLE of node_shell: its read port has the clock of what reads
+        assert named(source, "-from") if kind == "memory" else named(register, "-to"), (kind, source, register)
+    assert 'RX_STYLE = "block"' in (project_root() / "rtl" / "node" / "node_shell.v").read_text()
+    for name in found["caught"]:
+        assert named(f"{name}/PRE", "-to"), name
+    assert used == {glob for _, _, glob in patterns}
+    clocks = re.findall(r"set_max_delay -datapath_only.*?\}?\]? ([0-9.]+)\n", text.replace("\\\n", ""))
+    assert clocks == ["3.103"] * 3  # ns: shorter than a period of either clock
 
 
 # ------------------------------------------------------------------ scripts and constraints under tclsh
