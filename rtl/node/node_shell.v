@@ -6,8 +6,9 @@
 // Clocks: clk and each mac_clk are unrelated. Requires that their periods differ by less than a factor of 3 (322.265625 MHz: clk 108 MHz or more).
 // Both directions of a MAC are in its mac_clk: rx_clk of the MAC is its gt_txusrclk2.
 // Resets: arst (asynchronous, at least a period of clk long) makes rst, at least 64 cycles long. mac_tx_rst, mac_rx_rst are the MAC's
-// usr_tx_reset, usr_rx_reset. Neither side's reset resets the other side; what is under way is dropped, or ended as a bad frame: see the parts. For up to
-// 70 cycles after rst frames are still dropped in both directions.
+// usr_tx_reset, usr_rx_reset. Neither side's reset resets the other side; what is under way is dropped, or ended as a bad frame: see the parts. For
+// up to 70 cycles of the slower clock after a reset frames are still dropped in both directions, and one that begins in that time may be cut, and
+// marked bad.
 //
 // Latency node to node through two shells and a MAC of no latency: that of node_shell_tx + node_shell_rx. sts_link: frames to this port go out.
 // sts_rx_dropped, sts_rx_bad: frames since rst, see node_shell_rx.
