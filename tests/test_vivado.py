@@ -225,6 +225,103 @@ def test_the_simulation_runs_the_generated_node(files: Mapping[str, bytes]) -> N
     assert "node_shell" in shell and all(name.startswith(("node_shell", "axis_")) for name in shell)
 
 
+# ------------------------------------------------------------------ a top at work
+
+BENCH = """`timescale 1ps / 1ps
+module bench;
+  reg sys_p, ref_p;
+  wire [3:0] tx_p, tx_n;
+  real before, period;
+  integer k;
+  TOP top (.sys_clk_p(sys_p), .sys_clk_n(!sys_p), .board_reset_n(1'b1), .qsfp0_refclk_p(ref_p), .qsfp0_refclk_n(!ref_p),
+           .qsfp0_rx_p(4'd0), .qsfp0_rx_n(4'd0), .qsfp0_tx_p(tx_p), .qsfp0_tx_n(tx_n), .led());
+  initial begin
+    sys_p = 1'b0;
+    forever #2500 sys_p = !sys_p;
+  end
+  initial begin
+    ref_p = 1'b0;
+    forever #1551.5 ref_p = !ref_p;
+  end
+  initial begin
+    @(negedge top.rst);
+    for (k = 0; k < 100; k = k + 1) begin
+      before = $realtime;
+      @(posedge top.clk);
+      period = $realtime - before;
+    end
+    $display("CLK %0d", period);
+    @(posedge top.init_clk);
+    before = $realtime;
+    @(posedge top.init_clk);
+    period = $realtime - before;
+    $display("INIT %0d", period);
+    #8000000 $display("LINK %b", top.link[0]);
+    $finish;
+  end
+endmodule
+"""
+
+
+def beats(frame: bytes) -> list[str]:
+    """A frame as the MAC's model reads it: a line for each 64 bytes, byte 0 lowest."""
+    out = []
+    for at in range(0, len(frame), 64):
+        part = frame[at : at + 64]
+        out.append(f"{int(at + 64 >= len(frame))} {(1 << len(part)) - 1:016x} {int.from_bytes(part, 'little'):0128x}")
+    return out
+
+
+def frames_of(lines: list[str]) -> list[bytes]:
+    """The reverse; tkeep must be contiguous."""
+    out, data = [], b""
+    for line in lines:
+        last, keep, value = line.split()
+        count = int(keep, 16).bit_length()
+        assert int(keep, 16) == (1 << count) - 1 and (count == 64 or last == "1")
+        data += int(value, 16).to_bytes(64, "little")[:count]
+        if last == "1":
+            out.append(data)
+            data = b""
+    assert data == b""
+    return out
+
+
+def test_a_generated_top_answers_on_its_pins(tmp_path: Path) -> None:
+    """The top of a Sidewinder with its whole node, models of clocks and MAC around it: clocks are 200 and 100 MHz, the link comes up, the
+    node answers ARP and ping with the plan's addresses, and no frame pauses at the MAC."""
+    from scapy.layers.inet import ICMP, IP
+    from scapy.layers.l2 import ARP, Ether
+
+    plan = plan_of()
+    node, host = plan.nodes[0], plan.host
+    mac, peer = (":".join(f"{value:012x}"[k : k + 2] for k in range(0, 12, 2)) for value in (node.mac, host.mac))
+    ip, far = (".".join(str(value >> shift & 255) for shift in (24, 16, 8, 0)) for value in (node.ip, host.ip))
+    top = top_name(plan, node)
+    (tmp_path / "bench.v").write_text(BENCH.replace("TOP top", f"{top} top"))
+    (tmp_path / f"{top}.v").write_text(render_top(plan, node, board("sidewinder")))
+    sources = node_sources(plan)
+    for name, data in sources.items():
+        (tmp_path / name).write_bytes(data)
+    ask = bytes(Ether(src=peer, dst="ff:ff:ff:ff:ff:ff") / ARP(op=1, hwsrc=peer, psrc=far, pdst=ip)).ljust(60, b"\0")
+    ping = bytes(Ether(src=peer, dst=mac) / IP(src=far, dst=ip, flags="DF") / ICMP(type=8, id=7, seq=9) / bytes(range(150)))
+    (tmp_path / "frames").write_text("\n".join([*beats(ask), *beats(ping)]) + "\n")
+    env = tool_environment()
+    iverilog, vvp = find_tool("iverilog", env), find_tool("vvp", env)
+    assert iverilog is not None and vvp is not None
+    build = [iverilog, "-g2005", "-s", "bench", "-o", "top.vvp", "bench.v", str(HERE / "models.v"), f"{top}.v", *sources]
+    subprocess.run(build, cwd=tmp_path, env=env, check=True, capture_output=True)
+    command = [vvp, "-n", "top.vvp", "+taken=taken", "+frames=frames"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    assert re.findall(r"[A-Z]+ ?\d*", done.stdout) == ["CLK 5000", "INIT 10000", "LINK 1"], done.stdout
+    sent = [Ether(frame) for frame in frames_of((tmp_path / "taken").read_text().splitlines())]
+    assert all(frame.src == mac and frame.dst == peer for frame in sent)
+    (arp,) = [frame for frame in sent if ARP in frame]
+    assert (arp[ARP].op, arp[ARP].hwsrc, arp[ARP].psrc, arp[ARP].pdst) == (2, mac, ip, far)
+    (echo,) = [frame for frame in sent if ICMP in frame]
+    assert (echo[ICMP].type, echo[ICMP].id, echo[ICMP].seq, bytes(echo[ICMP].payload)) == (0, 7, 9, bytes(range(150)))
+
+
 # ------------------------------------------------------------------ clock domains
 
 
