@@ -44,27 +44,55 @@ MUTATIONS = {
         "both_ways/pattern=random/clocks=mhz200",
     ),
     "a frame is cut where it finds no room": (
-        "node_shell_rx", "wire         drop = drop_reg || s_rst || !fifo_ready;", "wire         drop = s_rst || !fifo_ready;",
+        "node_shell_rx",
+        "wire         drop = drop_reg || s_rst || !fifo_ready;",
+        "wire         drop = s_rst || !fifo_ready;",
         "frames_of_65_bytes_fill_the_store",
     ),
     "a frame without room is not counted": (
-        "node_shell_rx", ".s_event(in_tvalid_reg && in_tlast_reg && drop && !s_rst)", ".s_event(in_tvalid_reg && in_tlast_reg && drop_reg && !s_rst)",
+        "node_shell_rx",
+        ".s_event(in_tvalid_reg && in_tlast_reg && drop && !s_rst)",
+        ".s_event(in_tvalid_reg && in_tlast_reg && drop_reg && !s_rst)",
         "frames_of_65_bytes_fill_the_store",
     ),
-    "bad frames lose their mark": ("node_shell_rx", ".s_axis_tuser(in_tuser_reg)", ".s_axis_tuser(1'b0)", "both_ways/pattern=none/clocks=mhz200"),
-    "a cut frame is not ended": ("node_shell_close", "wire close = open_reg && (s_cut || close_reg);", "wire close = 1'b0;", "resets/side=node"),
+    "bad frames lose their mark": (
+        "node_shell_rx",
+        ".s_axis_tuser(in_tuser_reg)",
+        ".s_axis_tuser(1'b0)",
+        "both_ways/pattern=none/clocks=mhz200",
+    ),
+    "a cut frame is not ended": (
+        "node_shell_close",
+        "wire close = open_reg && (s_cut || close_reg);",
+        "wire close = 1'b0;",
+        "resets/side=node",
+    ),
     "the rest of a frame after a reset of the MAC is a frame": (
-        "node_shell_tx", "if (s_rst && inside_reg) drop_reg <= 1'b1;", "", "resets/side=mac_tx",
+        "node_shell_tx",
+        "if (s_rst && inside_reg) drop_reg <= 1'b1;",
+        "",
+        "resets/side=mac_tx",
     ),
     "the rest of a frame after a reset of the node is a frame": (
-        "node_shell_rx", "if (s_rst && inside_reg) drop_reg <= 1'b1;", "", "resets/side=node",
+        "node_shell_rx",
+        "if (s_rst && inside_reg) drop_reg <= 1'b1;",
+        "",
+        "resets/side=node",
     ),
     "the transmitter is disabled in the middle of a frame": (
-        "node_shell_link", "end else if (!tx_busy) begin", "end else begin", "link_loss",
+        "node_shell_link",
+        "end else if (!tx_busy) begin",
+        "end else begin",
+        "link_loss",
     ),
     "frames wait while the link is down": ("node_shell_tx", "|| (!inside_reg && !link);", ";", "bring_up"),
-    "the MAC is enabled before its receiver is aligned": ("node_shell_link", "wire good = aligned && !mac_rx_rst;", "wire good = 1'b1;", "bring_up"),
-}  # fmt: skip
+    "the MAC is enabled before its receiver is aligned": (
+        "node_shell_link",
+        "wire good = aligned && !mac_rx_rst;",
+        "wire good = 1'b1;",
+        "bring_up",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
@@ -72,3 +100,12 @@ def test_a_mutation_turns_the_bench_red(name: str, tmp_path: Path) -> None:
     module, old, new, test = MUTATIONS[name]
     with pytest.raises(TestsFailed):
         run(sources=[SKEW, mutate(module, old, new, tmp_path)], expected_tests=[test])
+
+
+def test_a_count_that_crosses_as_a_plain_number_turns_the_bench_red(tmp_path: Path) -> None:
+    path = mutate("axis_cdc_count", "events_next ^ {1'b0, events_next[3:1]};", "events_next;", tmp_path)
+    text, gray = path.read_text(encoding="utf-8"), "{seen[3], ^seen[3:2], ^seen[3:1], ^seen};"
+    assert text.count(gray) == 1
+    path.write_text(text.replace(gray, "seen;"), encoding="utf-8")
+    with pytest.raises(TestsFailed):
+        run(sources=[SKEW, path], expected_tests=["frames_of_65_bytes_fill_the_store"])

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Frames of a node to a 100G MAC (AMD cmac_usplus, AXIS): crosses from clk to mac_clk, store and forward.
 //
-// A frame begins at the MAC only when all of it is in the FIFO, and never pauses on the way: cmac_tx_tvalid stays 1 from its first beat until its last
-// one is taken, so the MAC cannot underflow. Frames are passed on as they are: net_eth sends none below the 60 bytes that the MAC demands (its own
-// have 64 at least; net_respond pads to 60), none above 17 beats (64 + 1,024 bytes; echo replies 1,038). cmac_tx_tuser is 0 but for a cut frame.
+// A frame begins at the MAC only when all of it is in the FIFO, and never pauses on the way: cmac_tx_tvalid stays 1 from its first beat until its
+// last one is taken, so the MAC cannot underflow. Frames are passed on as they are: net_eth sends none below the 60 bytes that the MAC demands (its
+// own have 64 at least; net_respond pads to 60), none above 17 beats (64 + 1,024 bytes; echo replies 1,038). cmac_tx_tuser is 0 but for a cut frame.
 //
 // Whole frames are dropped, none is cut: where link is 0 in the cycle of the first beat (clk), and those that reach the other side while open is 0
 // (mac_clk). The node's transport sends them again. tready stays 1 while frames are dropped: a node with a dead link does not stall.

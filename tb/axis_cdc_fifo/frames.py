@@ -11,7 +11,7 @@ from cocotb.triggers import RisingEdge
 
 from floreana_tb.streams import Beat, PacketMonitor, PacketSink, ProtocolError
 
-# periods in ps, writer's and reader's clock: node to MAC (200 and 322.3 MHz), back, nearly the same (drifting through every phase), and 100 MHz
+# periods in ps, writer's and reader's clock: node to MAC (200 and 322.3 MHz), back, nearly the same (drifting through every phase), 100 MHz
 CLOCKS = {"to_mac": (5000, 3104), "from_mac": (3104, 5000), "drift": (5000, 5006), "slow": (10000, 3104)}
 
 

@@ -99,7 +99,9 @@ async def no_beat_before_the_frame_is_whole(dut: Any, clocks: str) -> None:
         beats = bench.frame(3)
         bench.source.send_beats(beats[:2])
         await ClockCycles(dut.m_clk, 30 + n)
-        assert bench.seen.beats == 3 * n + 2 and bench.sink.beats == 3 * n and dut.m_axis_tvalid.value == 0, "a beat came before its frame was whole"
+        assert bench.seen.beats == 3 * n + 2 and bench.sink.beats == 3 * n and dut.m_axis_tvalid.value == 0, (
+            "a beat came before its frame was whole"
+        )
         bench.source.send_beats(beats[2:])
         while not (dut.s_axis_tvalid.value == 1 and dut.s_axis_tready.value == 1):
             await FallingEdge(dut.s_clk)
@@ -119,7 +121,7 @@ async def no_beat_before_the_frame_is_whole(dut: Any, clocks: str) -> None:
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def room(dut: Any) -> None:
-    """DEPTH - 1 beats find room while nothing is read, or DEPTH, no more; an endless frame is forgotten by s_drop, and nothing of it comes out."""
+    """DEPTH - 1 beats find room while nothing is read, or DEPTH, no more; an endless frame is forgotten by s_drop."""
     bench = Bench(dut, "to_mac", stalls.none(), expect=False)
     await bench.start()
     held, _ = await bench.fill(last=False)

@@ -53,7 +53,9 @@ class Port:
         self.node = StreamSource(dut, f"{name}_mac_tx", dut.clk)
         self.at_mac = FrameSink(dut, f"{name}_cmac_tx", self.clock, reset=self.signal("mac_tx_rst"), callback=self._sent)
         self.at_node = Frames(dut, f"{name}_mac_rx", dut.clk, reset=dut.rst)
-        self.gaps = NoGaps(self.clock, *(self.signal(f"cmac_tx_{part}") for part in ("tvalid", "tready", "tlast")), self.signal("mac_tx_rst"))
+        self.gaps = NoGaps(
+            self.clock, *(self.signal(f"cmac_tx_{part}") for part in ("tvalid", "tready", "tlast")), self.signal("mac_tx_rst")
+        )
         for part in ("tdata", "tkeep", "tlast", "tuser", "tvalid"):
             self.signal(f"cmac_rx_{part}").value = 0
         for part in ("mac_tx_rst", "mac_rx_rst"):

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
 from typing import Any
@@ -285,7 +284,7 @@ async def link_loss(dut: Any, seed: int) -> None:
 
 
 def whole_or_marked(got: list[tuple[bytes, int]], offered: list[bytes]) -> tuple[int, int]:
-    """Good frames are some of those offered, in order, each once; a bad one is a beginning of one, and one more beat. Returns both counts."""
+    """Good frames are some of those offered, in order, each once; a bad one is a beginning of one, and a beat. Returns both counts."""
     rest = iter(offered)
     good = bad = 0
     for raw, user in got:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Takes the place of axis_cdc_bit in simulations with Icarus: each bit has a wire of its own, whose delay is drawn anew for each change. Two bits that
-// change together may so be seen in the wrong order; with Gray code that does no harm. Delays stay below a period of the fastest clock (3.1 ns).
+// Takes the place of axis_cdc_bit in simulations with Icarus: each bit has a wire of its own, whose delay is drawn anew for each change. Bits that
+// change together may so be seen in the wrong order; of a Gray code only one changes. Delays stay below a period of the fastest clock (3.1 ns).
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
