@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-test sim plan schema verify bench bench-check bench-sim bench-net formal synth net-demo top fuzz vectors peer spec regress test lint clean distclean
+.PHONY: help env env-test sim plan schema verify bench bench-check bench-sim bench-net formal synth vivado projects net-demo top fuzz vectors peer spec regress test lint clean distclean
 .NOTPARALLEL:
 
 # ---------------------------------------------------------------- variables that become options
@@ -50,6 +50,8 @@ help:
 	@echo '  make bench                     cycles, busy arrays, scaling, load of the wire (ONLY=name, RECORD=1, AGAIN=1)'
 	@echo '  make bench-check               cycles of small runs against the recorded ones (RECORD=1 records)'
 	@echo '  make synth                     resources and logic levels of a node by Yosys, against its FPGA (docs/resources.md)'
+	@echo '  make vivado PROJECT=name       Vivado projects for the boards of its nodes, in build/name/vivado (docs/vivado.md)'
+	@echo '  make projects                  those of every project of fpga_projects/'
 	@echo '  make bench-sim                 speed of the simulation against its bare multipliers'
 	@echo '  make net-demo                  the cluster behind TAP devices: real ping, a sentence over a socket (as root; KEEP=1 stays)'
 	@echo '  make top                       live counters of all nodes of a running net-demo (as root; ONCE=1: one table)'
@@ -144,6 +146,13 @@ formal: env-test
 # Resources and logic levels of a node by Yosys, against one FPGA (docs/resources.md); what was synthesised once is kept in build/synth
 synth: env-test
 	@$(FLOREANA) synth $(call arguments,PROJECT NODES OUT JOBS)
+
+# Vivado projects (docs/vivado.md); Vivado itself is not needed
+vivado: env
+	@$(FLOREANA) vivado $(call arguments,PROJECT NODES OUT MODEL)
+
+projects: env
+	@$(FLOREANA) projects $(call arguments,OUT MODEL)
 
 # The full matrix (docs/regress.md): units x parameters x simulators x seeds, projects x token counts. QUICK=1, LIST=1, ONLY=pattern
 regress: env-test
