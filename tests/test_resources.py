@@ -101,7 +101,7 @@ def test_the_data_file_is_what_its_points_give() -> None:
             mine, theirs = getattr(again.formulas[kernel], what), getattr(data.formulas[kernel], what)
             assert list(mine) == list(theirs) and all(abs(mine[name] - theirs[name]) <= 1e-3 * abs(theirs[name]) + 0.01 for name in mine)
     stated, documented = tomllib.loads(text), (project_root() / "docs" / "resources.md").read_text(encoding="utf-8")
-    assert fit.document(documented, data) == documented
+    assert fit.document(documented, fit.markdown(data)) == documented
     for kernel, found in fit.errors(data).items():
         assert stated[kernel]["error"] == found
         assert all(value <= HELD_OUT_PERCENT for value in found.values())
@@ -243,6 +243,29 @@ def test_a_stale_file_is_a_warning(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert "warning: switch: measured on other RTL; make resources REFRESH=1" in out
     assert "warning: measured by pyosys 0.1, here is pyosys" in out
     assert "over-counts" in out and out.count(" test ") == sum(point.held for each in data.formulas.values() for point in each.points)
+
+
+def test_a_refresh_writes_the_file_and_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but Yosys: the points give the file that is here, and the document's table. A document without its marks stops it first."""
+    data = load()
+
+    def measured(case: fit.Case, *_: object) -> dict[str, Usage]:
+        points = {name: point for name, each in data.formulas.items() for point in each.points if point.name == case.name}
+        return {kernel: points[kernel].usage for kernel in case.kernels}
+
+    monkeypatch.setattr(fit, "measure", measured)
+    monkeypatch.setattr(fit, "rtl_hash", lambda kernel: data.formulas[kernel].rtl)
+    monkeypatch.setattr(fit, "tool", lambda: data.tool)
+    path, docs = tmp_path / "resources.toml", tmp_path / "resources.md"
+    docs.write_text("a\n<!-- errors -->\nold\n<!-- end errors -->\nb\n", encoding="utf-8")
+    assert fit.refresh(tmp_path, print, path, docs) == data
+    assert path.read_text(encoding="utf-8") == DATA.read_text(encoding="utf-8")
+    assert docs.read_text(encoding="utf-8") == f"a\n<!-- errors -->\n{fit.markdown(data)}<!-- end errors -->\nb\n"
+    docs.write_text("a\n<!-- errors -->\n", encoding="utf-8")
+    path.unlink()
+    with pytest.raises(InputError, match="end errors"):
+        fit.refresh(tmp_path, print, path, docs)
+    assert not path.exists()
 
 
 def test_a_difference_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

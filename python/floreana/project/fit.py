@@ -232,22 +232,23 @@ def render(data: Data) -> str:
     return environment.get_template("resources.toml.j2").render(values)
 
 
-def document(text: str, data: Data) -> str:
-    """docs/resources.md with the table of errors between its marks. Raises InputError where they are missing."""
+def document(text: str, errors_of: str) -> str:
+    """docs/resources.md with that table of errors between its marks. Raises InputError where they are missing."""
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not end:
         raise InputError(f"docs/resources.md must hold {_BEGIN.strip()} and, below, {_END.strip()}; restore them")
-    return f"{before}{begin}{markdown(data)}{end}{after}"
+    return f"{before}{begin}{errors_of}{end}{after}"
 
 
 def refresh(folder: Path, tell: Callable[[str], None], path: Path = DATA, docs: Path | None = None) -> Data:
     """Measure MATRIX, fit, write the data file and the table of the document."""
     docs = docs or project_root() / "docs" / "resources.md"
     text = docs.read_text(encoding="utf-8")
+    document(text, "")  # what is missing there is told before an hour of Yosys
     data = fitted({case.name: measure(case, folder, tell) for case in MATRIX})
     write_text(path, render(data))
-    write_text(docs, document(text, data))
+    write_text(docs, document(text, markdown(data)))
     return load(path)
 
 
