@@ -906,8 +906,7 @@ class _Mapper:
                 yield base + node, node, port
 
     def _address(self, end: LinkEnd) -> PortPlan:
-        cluster, offset = self.project.cluster, end.node + PORT_STEP * end.port
-        return PortPlan(cluster.mac_base + offset, cluster.ip_base + offset)
+        return PortPlan(*self.project.cluster.address(end.node, end.port, PORT_STEP))
 
     def _neighbours(self, end: LinkEnd) -> dict[int, PeerEntry]:
         others = {other.node: self._address(other) for other in neighbours(self.links, end)}
