@@ -211,8 +211,8 @@ HOST_NAME = "host"  # stands for the host in cluster.addresses
 class ClusterSection(_Section):
     """Nodes, their cabling and addresses: node k has mac_base + k and ip_base + k, the host comes after the last node.
 
-    A second Ethernet port has 128 more. ``addresses`` replaces those of the nodes it names. ``routing`` None: what is right for the topology. ``clusters``: nodes and encoders in so many
-    even parts, in order, chained through gateways.
+    A second Ethernet port has 128 more. ``addresses`` replaces those of the nodes it names. ``routing`` None: what is right for the
+    topology. ``clusters``: nodes and encoders in so many even parts, in order, chained through gateways.
     """
 
     nodes: NodeNames
