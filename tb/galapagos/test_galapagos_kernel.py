@@ -32,7 +32,7 @@ async def watch_receivers(dut: Any, found: list[int]) -> None:
     """TDEST of every packet, at its last beat."""
     while True:
         await RisingEdge(dut.clk)
-        if int(dut.aresetn.value) and dut.m_axis_tvalid.value == 1 and dut.m_axis_tready.value == 1 and int(dut.m_axis_tlast.value):
+        if int(dut.m_axis_tvalid.value) and int(dut.m_axis_tready.value) and int(dut.m_axis_tlast.value):
             found.append(int(dut.m_axis_tdest.value))
 
 
@@ -48,11 +48,11 @@ async def a_row_goes_to_the_group(dut: Any) -> None:
     source = StreamSource(dut, "s_axis", dut.clk, stalls.random(1))
     sink = PacketSink(dut, "m_axis", dut.clk, stalls.random(2), max_beats=17, reset=dut.rst)
     clocks.start_clock(dut)
-    found: list[int] = []
-    cocotb.start_soon(watch_receivers(dut, found))
     await ClockCycles(dut.clk, 4)
     dut.aresetn.value = 1
     await ClockCycles(dut.clk, 2000)  # the kernel clears its records
+    found: list[int] = []
+    cocotb.start_soon(watch_receivers(dut, found))
 
     context = {name: 0 for name, _ in layout.ADD_NORM_CONTEXT} | {"beats": beats, "msg_base": 3, "msg_count": 1}
     message = {"dst_kernel": GROUP, "edge": OUT_EDGE, "by_owner": 0, "dst_cluster": 0, "offset": 0, "type": 0, "beats": beats}
