@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-test sim plan schema verify bench bench-check bench-sim bench-net formal synth vivado projects net-demo top fuzz vectors peer spec regress test lint clean distclean resources model-check
+.PHONY: help env env-test sim plan schema verify bench bench-check bench-sim bench-net formal synth vivado projects net-demo top fuzz vectors peer spec regress test lint clean distclean resources model-check ipxact
 .NOTPARALLEL:
 
 # ---------------------------------------------------------------- variables that become options
@@ -47,6 +47,7 @@ help:
 	@echo '  make verify                    compare the capture of the last run with the model once more'
 	@echo '  make plan                      who computes what, and where it lies'
 	@echo '  make schema                    docs/project.schema.json anew, for editors of project.yaml'
+	@echo '  make ipxact                    Tcl scripts that package the kernels as IP-XACT (ONLY=module)'
 	@echo '  make bench                     cycles, busy arrays, scaling, load of the wire (ONLY=name, RECORD=1, AGAIN=1)'
 	@echo '  make bench-check               cycles of small runs against the recorded ones (RECORD=1 records)'
 	@echo '  make model-check               cycles of the schedule model against those of the RTL simulation (ONLY=name, RECORD=1)'
@@ -99,6 +100,10 @@ plan: env
 # After a change of the description's keys
 schema: env
 	@$(FLOREANA) schema > build/schema.json && mv build/schema.json docs/project.schema.json
+
+# Tcl that packages each kernel as IP-XACT in Vivado (docs/ecosystem.md)
+ipxact: env
+	@$(FLOREANA) ipxact $(call arguments,ONLY OUT)
 
 verify: env
 	@$(FLOREANA) verify "$${FLOREANA_OUT:-build}/$${FLOREANA_PROJECT:-minilm_6}"

@@ -193,6 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="as for sim")
     _bench_parsers(add)
     _net_parsers(add, project_options)
+    _ecosystem_parsers(commands, add, project_options)
 
     fuzz = add("fuzz", "send hostile frames into nodes that compute: nothing is accepted, nothing changes, every counter adds up")
     project_options(fuzz)
@@ -210,6 +211,42 @@ def _parser() -> argparse.ArgumentParser:
     fuzz.add_argument("--model", type=Path, metavar="FOLDER", help="as for sim")
     fuzz.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="as for sim")
     return parser
+
+
+def _ecosystem_parsers(
+    commands: Any, add: Callable[..., argparse.ArgumentParser], project_options: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    ipxact = add("ipxact", "write a Tcl script for each kernel that packages it as IP-XACT in Vivado (docs/ecosystem.md)")
+    ipxact.add_argument("--only", metavar="MODULE", help="one of them, for example ibert_linear")
+    ipxact.add_argument("--out", type=Path, metavar="FOLDER", help="where ip/<module>/ is made (default build/)")
+
+    def made(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--name", required=True, metavar="NAME", help="name of the project that is made")
+        command.add_argument("--out", type=Path, metavar="FOLDER", help="where <name>/project.yaml is made (default fpga_projects/)")
+
+    galapagos = add("galapagos", "Galapagos' logical and map files: addresses from them, our kernels for them (docs/galapagos.md)")
+    actions = galapagos.add_subparsers(dest="action", metavar="import|export", required=True)
+    source = actions.add_parser("import", help="make a description with the addresses of a Galapagos cluster")
+    source.add_argument("logical", type=Path, help="logical file, .xml or .json")
+    source.add_argument("map", type=Path, help="map file, .xml or .json")
+    made(source)
+    source.add_argument("--like", default="minilm_6", metavar="NAME", help="project whose model and mapping it takes (default minilm_6)")
+    target = actions.add_parser("export", help="write logical and map file, wrappers and packaging scripts of a project")
+    project_options(target)
+    target.add_argument("--dest-bits", type=int, default=24, metavar="N", help="width of TDEST and TID, 8 to 24 (default 24)")
+    target.add_argument("--user-bits", type=int, default=16, metavar="N", help="width of TUSER, 8 to 64 (default 16)")
+    target.add_argument("--board", default="sidewinder", metavar="NAME", help="Galapagos' name of the board (default sidewinder)")
+    target.add_argument("--comm", default="udp", metavar="NAME", help="Galapagos' name of the protocol (default udp)")
+    target.add_argument("--format", choices=("xml", "json"), default="xml", help="of the two files (default xml)")
+
+    config = add("import-config", "make a description from a config.json of the Galapagos Cluster Builder (docs/galapagos.md)")
+    config.add_argument("file", type=Path, help="the config.json")
+    made(config)
+    config.add_argument(
+        "--strategy", choices=("pipeline", "tensor"), default="pipeline", help="nodes for each layer (default), or a slice of all on each"
+    )
+    config.add_argument("--nodes", type=int, metavar="N", help="nodes in strategy tensor (default 6)")
+    config.add_argument("--encoders", type=int, metavar="N", help="encoders in place of num_hidden_layers")
 
 
 _BENCH_EXAMPLES = """\
@@ -688,6 +725,46 @@ def _fuzz(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _ipxact(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.environment import project_root
+    from floreana.project.ipxact import write_scripts
+
+    out = project_root() / "build" if arguments.out is None else arguments.out
+    for path in write_scripts(out, version(), arguments.only):
+        print(f"written to {path}")
+    return 0
+
+
+def _galapagos(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.cluster.description import find_project, load_project
+    from floreana.cluster.plan import make_plan
+    from floreana.galapagos.export import GalapagosOptions, write_export
+    from floreana.galapagos.project import import_map
+    from floreana.sim.flow import build_folder
+
+    if arguments.action == "import":
+        path, notes = import_map(arguments.logical, arguments.map, arguments.name, arguments.like, arguments.out)
+        print("\n".join([*notes, f"written to {path}"]))
+        return 0
+    project = load_project(find_project(arguments.project), nodes=arguments.nodes)
+    options = GalapagosOptions(arguments.dest_bits, arguments.user_bits, arguments.board, arguments.comm, arguments.format)
+    folder = write_export(make_plan(project), build_folder(project, arguments.out), options, version())
+    if not (folder / "config").is_dir():
+        print("without configuration packets: they come from the images, which `floreana sim` makes")
+    print(f"written to {folder}")
+    return 0
+
+
+def _import_config(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.galapagos.cluster_builder import import_config
+
+    path, notes = import_config(
+        arguments.file, arguments.name, arguments.strategy, arguments.nodes, arguments.encoders, arguments.out
+    )  # fmt: skip
+    print("\n".join([*notes, f"written to {path}"]))
+    return 0
+
+
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "sim": _sim,
     "plan": _plan,
@@ -705,6 +782,9 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "net-demo": _net_demo,
     "fuzz": _fuzz,
     "top": _top,
+    "ipxact": _ipxact,
+    "galapagos": _galapagos,
+    "import-config": _import_config,
 }
 
 

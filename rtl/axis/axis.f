@@ -8,3 +8,5 @@ rtl/axis/axis_cdc_reset.v
 rtl/axis/axis_cdc_ram.v
 rtl/axis/axis_cdc_fifo.v
 rtl/axis/axis_cdc_count.v
+rtl/axis/axis_galapagos_in.v
+rtl/axis/axis_galapagos_out.v

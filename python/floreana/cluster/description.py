@@ -220,11 +220,21 @@ class SyntheticModel(_Section):
     """When attention divides by the sum of a row's exponentials: one for all encoders, or a list with one for each."""
 
 
+class AddressSection(_Section):
+    """The addresses of one node's port."""
+
+    mac: MacAddress
+    ip: IpAddress
+
+
+HOST_NAME = "host"  # stands for the host in cluster.addresses
+
+
 class ClusterSection(_Section):
     """Nodes, their cabling and addresses: node k has mac_base + k and ip_base + k, the host comes after the last node.
 
-    A second Ethernet port has 128 more. ``routing`` None: what is right for the topology. ``clusters``: nodes and encoders in so many
-    even parts, in order, chained through gateways.
+    A second Ethernet port has 128 more. ``addresses`` replaces those of the nodes it names. ``routing`` None: what is right for the
+    topology. ``clusters``: nodes and encoders in so many even parts, in order, chained through gateways.
     """
 
     nodes: NodeNames
@@ -247,6 +257,16 @@ class ClusterSection(_Section):
     def board_of(self, name: str) -> str:
         """Name of a node's board."""
         return self.boards.get(name, self.board)
+    addresses: dict[str, AddressSection] = Field(default_factory=dict)
+    """Addresses of the nodes named here, and of the host, in place of base plus k; one port a node only."""
+
+    def address(self, node: int, port: int, port_step: int) -> tuple[int, int]:
+        """MAC and IPv4 address of a node's port; the host is the node after the last."""
+        named = self.addresses.get(self.nodes[node] if node < len(self.nodes) else HOST_NAME)
+        if named is not None:
+            return named.mac, named.ip
+        offset = node + port_step * port
+        return self.mac_base + offset, self.ip_base + offset
 
 
 class Priorities(_Section):
@@ -548,6 +568,9 @@ def _known(section: type[BaseModel]) -> str:
 
 def _owner(section: type[BaseModel], loc: _KeyPath) -> type[BaseModel]:
     for part in loc:
+        if str(part) not in section.model_fields:  # a name of cluster.addresses
+            section = AddressSection
+            continue
         annotation = section.model_fields[str(part)].annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             section = annotation
@@ -658,6 +681,33 @@ def _check_boards(source: _Source, cluster: ClusterSection, build: BuildSection 
             at = next((node for node in cluster.nodes if cluster.boards.get(node) == name), None)
             path: _KeyPath = ("cluster", "board") if at is None else ("cluster", "boards", at)
             source.add(path, name, limit, f"choose {_either(others)}")
+
+
+def _check_addresses(source: _Source, cluster: ClusterSection, build: BuildSection | None) -> None:
+    """Rules of ``cluster.addresses``: names that exist, one port a node, each address once in the whole cluster."""
+    if not cluster.addresses:
+        return
+    path: _KeyPath = ("cluster", "addresses")
+    known = [*cluster.nodes, HOST_NAME]
+    for name in cluster.addresses:
+        if name not in known:
+            limit = f"no node has this name; known: {', '.join(known)}"
+            source.add((*path, name), name, limit, _nearest(name, known))
+    if HOST_NAME in cluster.nodes and HOST_NAME in cluster.addresses:
+        source.add((*path, HOST_NAME), HOST_NAME, "a node has the name that stands for the host", "give the node another name")
+    ports = ETH_PORTS[cluster.topology] if build is None or build.eth_ports is None else build.eth_ports
+    if ports > 1:
+        limit = f"a node has {ports} ports here, and an entry has the addresses of one"
+        source.add(path, ", ".join(cluster.addresses), limit, "use mac_base and ip_base, or a star of nodes with one port")
+        return
+    owners: dict[tuple[str, int], str] = {}
+    for node, name in enumerate(known):
+        for kind, value in zip(("mac", "ip"), cluster.address(node, 0, PORT_STEP), strict=True):
+            first = owners.setdefault((kind, value), name)
+            if first != name:
+                where = name if name in cluster.addresses else first
+                shown = format_mac(value) if kind == "mac" else format_ip(value)
+                source.add((*path, where, kind), shown, f"{first} and {name} have the same address", "give each its own")
 
 
 def _check_clusters(
@@ -783,6 +833,7 @@ def load_project(path: Path | str, nodes: int | None = None) -> Project:
     if cluster is not None:
         _check_cluster(source, cluster, build)
         _check_boards(source, cluster, build)
+        _check_addresses(source, cluster, build)
     if cluster is not None and mapping is not None:
         _check_place(source, mapping, cluster, model if divides else None)
     even = cluster is not None and _check_clusters(source, cluster, mapping, model)

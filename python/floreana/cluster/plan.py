@@ -924,8 +924,7 @@ class _Mapper:
         return base + node - self.first
 
     def _address(self, end: LinkEnd) -> PortPlan:
-        cluster, offset = self.project.cluster, end.node + PORT_STEP * end.port
-        return PortPlan(cluster.mac_base + offset, cluster.ip_base + offset)
+        return PortPlan(*self.project.cluster.address(end.node, end.port, PORT_STEP))
 
     def _partners(self, k: int) -> set[int]:
         """Whom node k exchanges messages with: its cluster, the host, the next gateway; a gateway with all of the cluster before, too."""
