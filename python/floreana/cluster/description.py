@@ -254,11 +254,12 @@ class ClusterSection(_Section):
     boards: BoardNames = Field(default={})
     """Nodes that have another board than the rest, by name."""
 
+    addresses: dict[str, AddressSection] = Field(default_factory=dict)
+    """Addresses of the nodes named here, and of the host, in place of base plus k; one port a node only."""
+
     def board_of(self, name: str) -> str:
         """Name of a node's board."""
         return self.boards.get(name, self.board)
-    addresses: dict[str, AddressSection] = Field(default_factory=dict)
-    """Addresses of the nodes named here, and of the host, in place of base plus k; one port a node only."""
 
     def address(self, node: int, port: int, port_step: int) -> tuple[int, int]:
         """MAC and IPv4 address of a node's port; the host is the node after the last."""
