@@ -85,7 +85,7 @@ MUTATIONS = {
         "end else begin",
         "link_loss",
     ),
-    "frames wait while the link is down": ("node_shell_tx", "|| (!inside_reg && !link);", ";", "bring_up"),
+    "frames go to a MAC that is not enabled": ("node_shell_tx", "going_reg ? pass_reg : open;", "1'b1;", "bring_up"),
     "the MAC is enabled before its receiver is aligned": (
         "node_shell_link",
         "wire good = aligned && !mac_rx_rst;",
