@@ -65,19 +65,19 @@ MUTATIONS = {
         "node_shell_close",
         "wire close = open_reg && (s_cut || close_reg);",
         "wire close = 1'b0;",
-        "resets/side=node",
+        "resets/side=node/clocks=mhz200",
     ),
     "the rest of a frame after a reset of the MAC is a frame": (
         "node_shell_tx",
         "if (s_rst && inside_reg) drop_reg <= 1'b1;",
         "",
-        "resets/side=mac_tx",
+        "resets/side=mac_tx/clocks=mhz200",
     ),
     "the rest of a frame after a reset of the node is a frame": (
         "node_shell_rx",
         "if (s_rst && inside_reg) drop_reg <= 1'b1;",
         "",
-        "resets/side=node",
+        "resets/side=node/clocks=mhz200",
     ),
     "the transmitter is disabled in the middle of a frame": (
         "node_shell_link",

@@ -52,7 +52,6 @@ class Port:
         self.clock = self.signal("mac_clk")
         self.node = StreamSource(dut, f"{name}_mac_tx", dut.clk)
         self.at_mac = FrameSink(dut, f"{name}_cmac_tx", self.clock, reset=self.signal("mac_tx_rst"), callback=self._sent)
-        self.at_node = Frames(dut, f"{name}_mac_rx", dut.clk, reset=dut.rst)
         self.gaps = NoGaps(
             self.clock, *(self.signal(f"cmac_tx_{part}") for part in ("tvalid", "tready", "tlast")), self.signal("mac_tx_rst")
         )
@@ -62,6 +61,10 @@ class Port:
             self.signal(part).value = 1
         self.signal("stat_rx_aligned").value = 0
         cocotb.start_soon(self._sequence())
+
+    def watch_node(self) -> None:
+        """From here on; before its first edges of clk rst is as random as all else."""
+        self.at_node = Frames(self.dut, f"{self.name}_mac_rx", self.dut.clk, reset=self.dut.rst)
 
     def signal(self, name: str) -> Any:
         return getattr(self.dut, f"{self.name}_{name}")
@@ -138,6 +141,8 @@ async def start(dut: Any, ports: list[Port], clk_ps: int = 5000, aligned: bool =
     dut.arst.value = 1
     start_clock(dut.clk, clk_ps)
     await Timer(60, "ns")
+    for port in ports:
+        port.watch_node()
     dut.arst.value = 0
     for port in ports:
         await port.leave_reset(aligned)

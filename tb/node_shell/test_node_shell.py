@@ -216,7 +216,7 @@ async def overload(dut: Any, seed: int) -> None:
     came, (dropped, bad) = in_order_without_cut(port, offered), counts(port)
     print(f"overload: {len(offered)} frames, {dropped} dropped: checked {came + dropped} equal {len(offered)}")
     assert came + dropped == len(offered) and bad == 0
-    assert dropped > 10 and came > len(offered) // 3
+    assert dropped > 2 and came > len(offered) // 3
     assert [raw for raw, _ in port.to_node[-3:]] == offered[-3:]
 
 
@@ -384,6 +384,7 @@ async def a_dead_clock_does_not_stop_the_node(dut: Any) -> None:
     dut.arst.value = 1
     start_clock(dut.clk, 5000)
     await Timer(60, "ns")
+    port.watch_node()
     dut.arst.value = 0
     await settled(dut)
     assert dut.rst.value == 0
