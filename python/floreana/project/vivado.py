@@ -242,6 +242,8 @@ def _ours(folder: Path, project: str) -> list[str]:
     try:
         told = json.loads((folder / FILES).read_text(encoding="utf-8"))
         owner, files = told["project"], sorted(told["files"])
+        if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
+            raise ValueError("a file outside the folder")
     except FileNotFoundError:
         raise InputError(f"{folder} was not written by floreana vivado (it has no {FILES}) and is left as it is; {remedy}") from None
     except (OSError, ValueError, KeyError, TypeError):
