@@ -25,7 +25,7 @@ def test_stream_converters(widths: dict[str, int]) -> None:
 # the bench that must find it, module, old, new
 MUTATIONS = {
     "length without the header": ("empty_message", "axis_galapagos_out", "beats} + {{(USER_W-1){1'b0}}, 1'b1}", "beats} + {USER_W{1'b0}}"),
-    "only one receiver": ("there_and_back", "axis_galapagos_out", "issue && last && sel_last", "issue && last"),
+    "only one receiver": ("there_and_back/pattern=0", "axis_galapagos_out", "issue && last && sel_last", "issue && last"),
     "a long message runs on": ("malformed_packets", "axis_galapagos_in", "s_axis_tlast || full, tuser_reg", "s_axis_tlast, tuser_reg"),
     "a write with the address": (
         "configuration_and_flush",
@@ -44,8 +44,8 @@ def test_a_broken_converter_is_found(name: str, tmp_path: Path) -> None:
         run_unit("tb_galapagos_pair", "galapagos.test_galapagos_pair", sources=["axis", broken], expected_tests=[bench])
 
 
-@pytest.mark.parametrize("node", [0, 1])
-def test_a_generated_kernel_works_through_its_packets(node: int, tmp_path: Path) -> None:
+def test_a_generated_kernel_works_through_its_packets(tmp_path: Path) -> None:
+    node = 1
     plan = make_plan(load_project(find_project("tiny_2")))
     path = tmp_path / "galapagos_add_norm.v"
     path.write_text(render_wrapper(plan, "add_norm", GalapagosOptions()), encoding="utf-8")
