@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-test sim plan schema verify bench bench-check bench-sim bench-net formal synth net-demo top fuzz vectors peer spec regress test lint clean distclean
+.PHONY: help env env-test sim plan schema verify bench bench-check bench-sim bench-net gpu-baseline estimate formal synth net-demo top fuzz vectors peer spec regress test lint clean distclean
 .NOTPARALLEL:
 
 # ---------------------------------------------------------------- variables that become options
@@ -15,7 +15,8 @@ PY     := $(VENV)/bin/python
 OPTIONS := PROJECT TEXT TEXT_FILE TOKENS SEED SIM LINK_DELAY LOSS DUP REORDER CORRUPT CUT RESTART DEAD LOAD IN_FLIGHT COMPARE_CLEAN VECTORS \
            ENCODER RANKS HOSTFILE WINDOW WAVES JOBS OUT CHECK MODEL NODES
 # of other targets than sim
-MORE_OPTIONS := SEEDS TORCH_INDEX ONLY KEEP TOP INTERVAL ONCE FRAMES RECORD AGAIN
+MORE_OPTIONS := SEEDS TORCH_INDEX ONLY KEEP TOP INTERVAL ONCE FRAMES RECORD AGAIN \
+                SEQUENCES RUNS WARMUP DEVICE DTYPE MODE THREADS GPU_PYTHON DEVICES CLOCK AIE_EFFICIENCY
 GIVEN := $(foreach name,$(OPTIONS) $(MORE_OPTIONS),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 unexport $(OPTIONS) $(MORE_OPTIONS)
 
@@ -51,6 +52,7 @@ help:
 	@echo '  make bench-check               cycles of small runs against the recorded ones (RECORD=1 records)'
 	@echo '  make synth                     resources and logic levels of a node by Yosys, against its FPGA (docs/resources.md)'
 	@echo '  make bench-sim                 speed of the simulation against its bare multipliers'
+	@echo '  make gpu-baseline              BERT-base by PyTorch on the CPU or GPU that is there (GPU_PYTHON= has torch already)'
 	@echo '  make net-demo                  the cluster behind TAP devices: real ping, a sentence over a socket (as root; KEEP=1 stays)'
 	@echo '  make top                       live counters of all nodes of a running net-demo (as root; ONCE=1: one table)'
 	@echo '  make fuzz                      200,000 hostile frames into a node that computes (FRAMES=, SEED=)'
@@ -115,6 +117,10 @@ net-demo: $(if $(filter icarus,$(value SIM)),env-test,env)
 
 top: env
 	@$(FLOREANA) top $(call arguments,PROJECT NODES OUT INTERVAL ONCE)
+
+# BERT-base by PyTorch on the CPU or GPU that is there (docs/estimates.md): torch comes into .venv-peer, GPU_PYTHON= names one that has it
+gpu-baseline: env
+	@$(FLOREANA) gpu-baseline $(call arguments,SEQUENCES RUNS WARMUP DEVICE DTYPE MODE THREADS GPU_PYTHON TORCH_INDEX OUT)
 
 # Hostile frames into nodes that compute (docs/fuzz.md)
 fuzz: $(if $(filter icarus,$(value SIM)),env-test,env)

@@ -171,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--model", type=Path, metavar="FOLDER", help="as for sim")
     bench.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="as for sim")
     _bench_parsers(add)
+    _estimate_parsers(add)
     _net_parsers(add, project_options)
 
     fuzz = add("fuzz", "send hostile frames into nodes that compute: nothing is accepted, nothing changes, every counter adds up")
@@ -217,6 +218,27 @@ def _bench_parsers(add: Callable[[str, str, str | None], argparse.ArgumentParser
     check.add_argument("--sim", default="verilator", metavar="NAME", help="verilator (default) or icarus; the cycles are the same")
     check.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="as for sim")
     check.add_argument("--out", type=Path, metavar="FOLDER", help="where bench/ is made (default build/)")
+
+
+_BASELINE_EXAMPLES = """\
+examples (docs/estimates.md)
+  floreana gpu-baseline                                  fp32 on a CPU, fp16 and fp32 on a GPU
+  floreana gpu-baseline --sequences 128 --runs 200 --mode eager,graph
+  floreana gpu-baseline --gpu-python ~/torch/bin/python  a Python that has torch already: nothing is installed"""
+
+
+def _estimate_parsers(add: Callable[[str, str, str | None], argparse.ArgumentParser]) -> None:
+    gpu = add("gpu-baseline", "time BERT-base, batch 1, by PyTorch on the CPU or GPU that is there", _BASELINE_EXAMPLES)
+    gpu.add_argument("--sequences", default="1,8,32,64,128,256,512", metavar="N[,N...]", help="tokens (default 1,8,32,64,128,256,512)")
+    gpu.add_argument("--runs", type=int, default=50, metavar="N", help="calls that are timed (default 50)")
+    gpu.add_argument("--warmup", type=int, default=10, metavar="N", help="calls before them (default 10)")
+    gpu.add_argument("--device", default="auto", metavar="NAME", help="auto (default: a GPU if there is one), cpu or cuda")
+    gpu.add_argument("--dtype", metavar="NAME[,NAME]", help="fp32, fp16 (default: fp32 on a CPU, both on a GPU)")
+    gpu.add_argument("--mode", default="eager", metavar="NAME[,NAME...]", help="eager (default), compile, graph (a CUDA graph)")
+    gpu.add_argument("--threads", type=int, metavar="N", help="of a CPU (default: torch's own)")
+    gpu.add_argument("--gpu-python", metavar="PROGRAM", help="a Python that has torch (default: .venv-peer, made where it is not there)")
+    gpu.add_argument("--torch-index", metavar="ADDRESS", help="package index to take torch from")
+    gpu.add_argument("--out", type=Path, metavar="FOLDER", help="where gpu_baseline/ is made (default build/)")
 
 
 _NET_EXAMPLES = """\
@@ -533,6 +555,15 @@ def _bench_sim(arguments: argparse.Namespace, console: Console) -> int:
         return bench_sim(options, screen, version(), console)
 
 
+def _gpu_baseline(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.baseline.launch import BaselineOptions, gpu_baseline
+
+    options = BaselineOptions(**{name: value for name, value in vars(arguments).items() if name != "command"})
+    with _Screen(console) as screen:
+        screen.note(f"written to {gpu_baseline(options, screen.note)}")
+    return 0
+
+
 def _net_demo(arguments: argparse.Namespace, console: Console) -> int:
     from floreana.demo.net_demo import NetOptions, net_demo
     from floreana.sim.flow import Options
@@ -591,6 +622,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "bench": _bench,
     "bench-check": _bench_check,
     "bench-sim": _bench_sim,
+    "gpu-baseline": _gpu_baseline,
     "net-demo": _net_demo,
     "fuzz": _fuzz,
     "top": _top,
