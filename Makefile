@@ -52,6 +52,7 @@ help:
 	@echo '  make bench-check               cycles of small runs against the recorded ones (RECORD=1 records)'
 	@echo '  make synth                     resources and logic levels of a node by Yosys, against its FPGA (docs/resources.md)'
 	@echo '  make bench-sim                 speed of the simulation against its bare multipliers'
+	@echo '  make estimate                  latency, throughput, utilisation on 1 to 72 boards, beside GPUs (DEVICES=, ONLY=, CLOCK=, RECORD=1)'
 	@echo '  make gpu-baseline              BERT-base by PyTorch on the CPU or GPU that is there (GPU_PYTHON= has torch already)'
 	@echo '  make net-demo                  the cluster behind TAP devices: real ping, a sentence over a socket (as root; KEEP=1 stays)'
 	@echo '  make top                       live counters of all nodes of a running net-demo (as root; ONCE=1: one table)'
@@ -117,6 +118,10 @@ net-demo: $(if $(filter icarus,$(value SIM)),env-test,env)
 
 top: env
 	@$(FLOREANA) top $(call arguments,PROJECT NODES OUT INTERVAL ONCE)
+
+# Latency, throughput and utilisation on 1 to 72 boards (docs/estimates.md)
+estimate: env
+	@$(FLOREANA) estimate $(call arguments,PROJECT TOKENS DEVICES ONLY CLOCK AIE_EFFICIENCY RECORD OUT)
 
 # BERT-base by PyTorch on the CPU or GPU that is there (docs/estimates.md): torch comes into .venv-peer, GPU_PYTHON= names one that has it
 gpu-baseline: env

@@ -51,6 +51,8 @@ first steps
   floreana bench                                cycles, busy arrays, load of the wire, beside what they are to reach
   floreana synth                                DSP slices, memories, LUTs and logic levels of a node, by Yosys
   floreana bench-sim                            speed of the simulation against its bare multipliers
+  floreana estimate                             latency on 1 to 72 boards, beside GPUs
+  floreana gpu-baseline                         BERT-base by PyTorch on the CPU or GPU that is there
   floreana net-demo                             the cluster behind TAP devices: ping it, send it a sentence (as root)
   floreana top                                  counters of all nodes of a running net-demo
 
@@ -239,6 +241,27 @@ def _estimate_parsers(add: Callable[[str, str, str | None], argparse.ArgumentPar
     gpu.add_argument("--gpu-python", metavar="PROGRAM", help="a Python that has torch (default: .venv-peer, made where it is not there)")
     gpu.add_argument("--torch-index", metavar="ADDRESS", help="package index to take torch from")
     gpu.add_argument("--out", type=Path, metavar="FOLDER", help="where gpu_baseline/ is made (default build/)")
+
+    text = "latency, throughput and utilisation on 1 to 72 boards, beside simulated, published and measured figures"
+    estimate = add("estimate", text, _ESTIMATE_EXAMPLES)
+    estimate.add_argument("--project", default="ibert_base_3x12", metavar="NAME", help="whose model (default ibert_base_3x12: BERT-base)")
+    estimate.add_argument("--tokens", type=int, default=128, metavar="N", help="of a sequence (default 128)")
+    estimate.add_argument("--devices", metavar="N[-N][,...]", help="how many devices (default: 16 numbers from 1 to 72)")
+    estimate.add_argument("--only", metavar="NAME[,NAME...]", help="some of the devices, for example sidewinder,vck190_aie")
+    estimate.add_argument("--clock", type=float, default=200.0, metavar="MHZ", help="of the nodes, an assumption (default 200)")
+    estimate.add_argument(
+        "--aie-efficiency", type=float, metavar="SHARE", help="of the AI engines' peak (default: published, by generation)"
+    )
+    estimate.add_argument("--record", type=int, choices=(0, 1), default=0, metavar="0|1", help="1: put table and plot into docs/, too")
+    estimate.add_argument("--out", type=Path, metavar="FOLDER", help="where estimate/ is made (default build/)")
+
+
+_ESTIMATE_EXAMPLES = """\
+examples (docs/estimates.md)
+  floreana estimate                                 BERT-base, 128 tokens, every device, 1 to 72 of them
+  floreana estimate --only u250,vck190 --devices 1-24
+  floreana estimate --project ibert_base_6 --tokens 32   one encoder
+  floreana estimate --aie-efficiency 0.3            another share of the AI engines' peak"""
 
 
 _NET_EXAMPLES = """\
@@ -564,6 +587,14 @@ def _gpu_baseline(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _estimate(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.estimate.estimate import EstimateOptions, write_estimate
+
+    options = EstimateOptions(**{name: value for name, value in vars(arguments).items() if name not in ("command", "record")})
+    with _Screen(console) as screen:
+        return write_estimate(replace(options, record=bool(arguments.record)), console, screen.stage)
+
+
 def _net_demo(arguments: argparse.Namespace, console: Console) -> int:
     from floreana.demo.net_demo import NetOptions, net_demo
     from floreana.sim.flow import Options
@@ -623,6 +654,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "bench-check": _bench_check,
     "bench-sim": _bench_sim,
     "gpu-baseline": _gpu_baseline,
+    "estimate": _estimate,
     "net-demo": _net_demo,
     "fuzz": _fuzz,
     "top": _top,

@@ -9,6 +9,7 @@ already. What `python -m floreana.baseline.measure` is given is JSON on its comm
 from __future__ import annotations
 
 import gc
+import importlib
 import importlib.util
 import json
 import platform
@@ -78,8 +79,7 @@ def encoders(torch: Any) -> tuple[Any, str]:
     """(module that turns rows into rows, what it is): transformers' BertModel where it is there, else torch's own."""
     torch.manual_seed(1)
     if importlib.util.find_spec("transformers") is not None:
-        import transformers
-
+        transformers: Any = importlib.import_module("transformers")
         config = transformers.BertConfig(hidden_size=HIDDEN, num_attention_heads=HEADS, intermediate_size=FFN, num_hidden_layers=ENCODERS)
         model = transformers.BertModel(config, add_pooling_layer=False)
         return model.encoder, f"encoder of BertModel, transformers {transformers.__version__}"
@@ -108,14 +108,17 @@ def caller(torch: Any, module: Any, rows: Any, mode: str) -> Callable[[], object
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         forward(module, rows)
-    return lambda: graph.replay()
+    replay: Callable[[], object] = graph.replay
+    return replay
 
 
 def measure(torch: Any, request: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
     """The content of the file. ``request``: device, dtypes, modes, sequences, runs, warmup, threads; Refused where it cannot be done."""
     there = bool(torch.cuda.is_available())
     if request["device"] == "cuda" and not there:
-        raise Refused(f"DEVICE=cuda, but torch {torch.__version__} sees no CUDA device; install a driver and a torch with CUDA, or DEVICE=cpu")
+        raise Refused(
+            f"DEVICE=cuda, but torch {torch.__version__} sees no CUDA device; install a driver and a torch with CUDA, or DEVICE=cpu"
+        )
     device = ("cuda" if there else "cpu") if request["device"] == "auto" else request["device"]
     dtypes = request["dtypes"] or (["fp16", "fp32"] if device == "cuda" else ["fp32"])
     if device == "cpu" and "fp16" in dtypes:
@@ -160,7 +163,7 @@ def main(argv: Sequence[str]) -> int:
     request, path = json.loads(argv[0]), Path(argv[1])
     try:
         try:
-            import torch
+            torch: Any = importlib.import_module("torch")
         except ImportError as error:
             raise Refused(f"{sys.executable} has no torch ({error}); install it there, or leave GPU_PYTHON out") from error
         content = measure(torch, request, lambda text: print(text, flush=True))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an estimate is made of besides boards and devices: simulated runs, efficiencies of AI engines, and the devices that are estimated."""
+"""What an estimate is made of: simulated runs, efficiencies of AI engines, and the devices that are estimated."""
 
 from __future__ import annotations
 
@@ -130,5 +130,7 @@ def targets() -> dict[str, Target]:
     for name, (title, of) in _VERSAL.items():
         out[name] = Target(name, title, device(of), 1, ports_known=False)
         if device(of).aie:
-            out[name + ENGINES_SUFFIX] = Target(name + ENGINES_SUFFIX, f"{title}, AI engines", device(of), 1, ports_known=False, engines=True)
+            out[name + ENGINES_SUFFIX] = Target(
+                name + ENGINES_SUFFIX, f"{title}, AI engines", device(of), 1, ports_known=False, engines=True
+            )
     return out

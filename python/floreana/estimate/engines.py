@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What AI engines of Versal devices might do, as a budget of multiply-accumulates: another array than ours, which this project does not have.
+"""What AI engines of Versal devices might do, as a budget of multiply-accumulates: another array than ours, which is not built here.
 
-An encoder's products, attention with them, are shared evenly by the engines of P devices at a stated share of their peak. Weights lie in the
-programmable logic's RAMB36 and URAM288, to 90 %; the way from there to the engines, softmax, LayerNorm and what is left idle are all inside that
-share. Devices exchange what the nodes of this project exchange (partial sums, then rows), over one 100 Gb/s port each.
+An encoder's products, attention with them, are shared evenly by the engines of P devices at a stated share of their peak. Weights lie in
+the programmable logic's RAMB36 and URAM288, to 90 %; the way from there to the engines, softmax, LayerNorm and what is left idle are all
+inside that share. Devices exchange what the nodes of this project exchange (partial sums, then rows), over one 100 Gb/s port each.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def efficiency_of(device: Device, known: tuple[Efficiency, ...], given: float | 
     for each in known:
         if each.mac8 == mac8:
             return each.share, f"{each.share:.0%} of the peak: {each.generation}, {each.why} ({each.source})"
-    raise InputError(f"no efficiency is known of AI engines with {mac8} int8 products a cycle ({device.name}); give AIE_EFFICIENCY=, 0 to 1")
+    raise InputError(
+        f"no efficiency is known of AI engines with {mac8} int8 products a cycle ({device.name}); give AIE_EFFICIENCY=, 0 to 1"
+    )
 
 
 def memory_shares(device: Device, needed: float) -> dict[str, float]:

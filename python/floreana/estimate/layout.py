@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a model is laid over so many devices with this project's RTL, and how long it then takes.
 
-A device holds ``k`` nodes of one shape. A group of P nodes shares each encoder (strategy ``tensor``), groups and clusters take the encoders in
-turn. Only what the mapper accepts and the device holds is a layout: DSP slices and memories to 90 %, LUTs to 80 %, the shell not counted.
+A device holds ``k`` nodes of one shape. A group of P nodes shares each encoder (strategy ``tensor``), groups and clusters take the
+encoders in turn. Only what the mapper accepts and the device holds is a layout: DSP slices and memories to 90 %, LUTs to 80 %, the shell
+not counted.
 
 Cycles by the bounds of the kernels serve to choose a layout:
 
@@ -31,6 +32,7 @@ LINE_BYTES_SECOND = 12.5e9  # 100 Gb/s
 FRAMING = 1.1  # headers, preamble, checksum and gap on slices of 512 to 1,024 bytes
 ATTENTION_GAP = 16
 LATENCY = 750  # cycles of one row through linear four times, attention and two LayerNorms, from their headers, without the crossings
+CLUSTER_NODES, CHAINED_NODES = 63, 31  # of a cluster alone, of each of several (docs/mapping.md)
 SAME = 0.02  # latencies that differ by less are alike: then throughput decides
 """docs/estimates.md derives the constants."""
 
@@ -104,7 +106,7 @@ class Layout:
     def __str__(self) -> str:
         chain = f"{self.clusters} clusters x " if self.clusters > 1 else ""
         team = f"{self.groups} groups x " if self.groups > 1 else ""
-        return f"{chain}{team}{self.parts} nodes of {self.k_lanes} x {self.out_n}, {self.k} a device"
+        return f"{chain}{team}{self.parts} node{'s' if self.parts > 1 else ''} of {self.k_lanes} x {self.out_n}, {self.k} a device"
 
 
 def words(model: Model, layout: Layout) -> dict[str, int]:
@@ -262,6 +264,8 @@ class Chooser:
                     continue
                 used = min(devices, nodes)
                 for clusters in (n for n in range(1, teams + 1) if teams % n == 0):
+                    if nodes // clusters > (CLUSTER_NODES if clusters == 1 else CHAINED_NODES):
+                        continue
                     for k_lanes, out_n in ((64, 64), (64, 48), (64, 32), (64, 16)):
                         yield Layout(used, -(-nodes // used), clusters, teams // clusters, parts, k_lanes, out_n)
 

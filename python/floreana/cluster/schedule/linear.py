@@ -50,9 +50,34 @@ class Linear:
     """Array, accumulator FIFOs, output stage and output port of one node."""
 
     __slots__ = (
-        "_array_free", "_blocked", "_chosen", "_clock", "_count", "_credits", "_current", "_done", "_emitted", "_ints", "_next_emit",
-        "_operators", "_out", "_owners", "_pick_at", "_port", "_post", "_post_free", "_queues", "_segments", "_sub", "_sums", "_switch",
-        "_was_int8", "_step_at", "cluster", "spans", "out_beats",
+        "_array_free",
+        "_blocked",
+        "_chosen",
+        "_clock",
+        "_count",
+        "_credits",
+        "_current",
+        "_done",
+        "_emitted",
+        "_ints",
+        "_next_emit",
+        "_operators",
+        "_out",
+        "_owners",
+        "_pick_at",
+        "_port",
+        "_post",
+        "_post_free",
+        "_queues",
+        "_segments",
+        "_step_at",
+        "_sub",
+        "_sums",
+        "_switch",
+        "_was_int8",
+        "cluster",
+        "out_beats",
+        "spans",
     )  # fmt: skip
 
     def __init__(

@@ -30,8 +30,23 @@ class AddNorm:
     """The ready rows one after the other: context and first pass, then second and third pass beside the first of the next."""
 
     __slots__ = (
-        "_clock", "_counts", "_idle", "_lanes", "_mean", "_norm_idle", "_norms", "_out", "_owners", "_parts", "_port", "_queue", "_switch",
-        "_third", "_waiting", "spans", "out_beats",
+        "_clock",
+        "_counts",
+        "_idle",
+        "_lanes",
+        "_mean",
+        "_norm_idle",
+        "_norms",
+        "_out",
+        "_owners",
+        "_parts",
+        "_port",
+        "_queue",
+        "_switch",
+        "_third",
+        "_waiting",
+        "out_beats",
+        "spans",
     )  # fmt: skip
 
     def __init__(

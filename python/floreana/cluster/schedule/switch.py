@@ -17,8 +17,21 @@ class Switch:
     """Virtual output queues, the least recently served first, multicasts by a lane that all others make way for."""
 
     __slots__ = (
-        "_clock", "_in_free", "_lane", "_multi", "_no_return", "_out_free", "_queues", "_room", "_route", "_served", "_sinks",
-        "_wanted", "_cluster", "cells", "woken",
+        "_clock",
+        "_cluster",
+        "_in_free",
+        "_lane",
+        "_multi",
+        "_no_return",
+        "_out_free",
+        "_queues",
+        "_room",
+        "_route",
+        "_served",
+        "_sinks",
+        "_wanted",
+        "cells",
+        "woken",
     )  # fmt: skip
 
     def __init__(

@@ -110,8 +110,29 @@ class Port:
     on."""
 
     __slots__ = (
-        "_ack_delay", "_clock", "_end", "_latency", "_look", "_network", "_peers", "_round", "_rounds", "_table", "_turn", "_users", "acks", "cells",
-        "deliver", "frames", "line", "own", "planned", "received", "sent_hook", "room_hook", "tx_cells",
+        "_ack_delay",
+        "_clock",
+        "_end",
+        "_latency",
+        "_look",
+        "_network",
+        "_peers",
+        "_round",
+        "_rounds",
+        "_table",
+        "_turn",
+        "_users",
+        "acks",
+        "cells",
+        "deliver",
+        "frames",
+        "line",
+        "own",
+        "planned",
+        "received",
+        "room_hook",
+        "sent_hook",
+        "tx_cells",
     )  # fmt: skip
 
     def __init__(
