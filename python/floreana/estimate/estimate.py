@@ -28,6 +28,7 @@ MOST_DEVICES = 72
 COUNTS = (1, 2, 3, 4, 6, 8, 9, 12, 16, 18, 24, 30, 36, 48, 60, 72)
 DEFAULT_PROJECT = "ibert_base_3x12"
 BASE_HZ = 200e6  # of which the link delay of a description is told
+WIDTH = 180  # of a table where no terminal says
 CLOCKS = (1.0, 1000.0)  # MHz
 BERT_BASE = Model(768, 12, 3072, 12)
 
@@ -193,7 +194,8 @@ def merged(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, An
     """Neighbours that say the same as one: (numbers of devices, row)."""
     out: list[list[Any]] = []
     for row in rows:
-        same = {name: value for name, value in row.items() if name != "devices"}
+        same = {name: value for name, value in row.items() if name != "devices" and not (name == "refused" and row.get("fits") is False)}
+        same.setdefault("refused", "")
         if out and out[-1][2] == same:
             out[-1][1] = row["devices"]
         else:
@@ -204,53 +206,37 @@ def merged(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, An
 HEAD = ("device", "devices", "layout", "latency, ms", "sequences/s, at most", "array", "dsp", "ramb36", "uram", "lut", "kind")
 
 
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Layout and what follows."""
+    if row["refused"] is not None:
+        return ("does not fit" if row["fits"] is False else "refused, see below", *("-",) * 8)
+    shares = [_percent(row["resources"].get(name)) for name in ("dsp", "ramb36", "uram", "lut")]
+    return (row["layout"], f"{row['latency_ms']:.3f}", f"{row['sequences_s']:,.0f}", _percent(row["array"]), *shares, row["kind"])
+
+
 def estimate_grid(content: Mapping[str, Any]) -> Grid:
-    """One row a device and layout; what was simulated of it below."""
+    """One row a device and layout; what was simulated below."""
     lines: list[tuple[str, ...]] = []
-    names = list(dict.fromkeys(row["target"] for row in content["estimates"]))
-    simulated = list(content["simulated"])
-    for name in names:
+    for name in dict.fromkeys(row["target"] for row in content["estimates"]):
         rows = [row for row in content["estimates"] if row["target"] == name]
-        misfits = [row for row in rows if row["refused"] is not None and row["fits"] is False]
-        last = misfits[-1] if misfits else None
-        shown = [row for row in rows if row not in misfits]
-        title = rows[0]["title"]
-        if last is not None:
-            lines.append((title, f"up to {last['devices']}", last["refused"], *("-",) * 7, "-"))
-        for count, row in merged(shown):
-            if row["refused"] is not None:
-                lines.append((title, count, f"refused: {row['refused']}", *("-",) * 7, "-"))
-                continue
-            shares = [_percent(row["resources"].get(each)) for each in ("dsp", "ramb36", "uram", "lut")]
-            lines.append(
-                (
-                    title,
-                    count,
-                    row["layout"],
-                    f"{row['latency_ms']:.3f}",
-                    f"{row['sequences_s']:,.0f}",
-                    _percent(row["array"]),
-                    *shares,
-                    row["kind"],
-                )
-            )
-        if name == "sidewinder":
-            for row in simulated:
-                rate = "-" if row["sequences_s"] is None else f"{row['sequences_s']:,.0f}"
-                lines.append(
-                    (
-                        title,
-                        f"{row['devices']}",
-                        row["layout"],
-                        f"{row['latency_ms']:.3f}",
-                        rate,
-                        *("-",) * 5,
-                        f"{row['kind']}, {row['source']}",
-                    )
-                )
+        lines += [(row["title"], count, *_cells(row)) for count, row in merged(rows)]
+    for row in content["simulated"]:
+        rate = "-" if row["sequences_s"] is None else f"{row['sequences_s']:,.0f}"
+        cells = (row["layout"], f"{row['latency_ms']:.3f}", rate, *("-",) * 5, f"{row['kind']}, {row['source']}")
+        lines.append(("XCZU19EG (Sidewinder)", f"{row['devices']}", *cells))
     m = content["model"]
     what = f"{m['encoders']} encoder{'s' if m['encoders'] > 1 else ''}, hidden {m['hidden']}, FFN {m['ffn']:,}, {content['tokens']} tokens"
     return Grid("devices", f"{what}; {content['clock_mhz']:g} MHz assumed, not reached", HEAD, tuple(lines), (0, 1, 2, 10))
+
+
+def refusals(content: Mapping[str, Any]) -> list[str]:
+    """Why there is no estimate: a figure that is unknown, or what the largest count that does not fit lacks."""
+    out: dict[tuple[str, bool], str] = {}
+    for row in content["estimates"]:
+        if row["refused"] is not None:
+            key = (row["title"], row["fits"])
+            out[key] = f"{row['title']}, {row['devices']}: {row['refused']}"
+    return list(out.values())
 
 
 def systems_grid(content: Mapping[str, Any]) -> Grid:
@@ -327,10 +313,10 @@ def write_estimate(options: EstimateOptions, console: Console, tell: Callable[[s
         temporary.write_text(text, encoding="utf-8")
 
     write_whole(folder / "estimate.json", write)
-    width = console.width if console.is_terminal else max(console.width, 200)
+    wide = console if console.is_terminal else Console(width=max(console.width, WIDTH), file=console.file)
     for grid in grids(content):
-        console.print(grid.table(), width=width)
-    for line in notes(content):
+        wide.print(grid.table())
+    for line in (*refusals(content), *notes(content)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     plot = draw(content, folder / "estimate.svg")
     console.print(f"written: {folder / 'estimate.json'}, {plot}", highlight=False, markup=False, soft_wrap=True)
@@ -346,11 +332,12 @@ def record(path: Path, content: Mapping[str, Any]) -> None:
     """Put the tables between their marks. InputError where a mark is missing."""
     text = path.read_text(encoding="utf-8")
     image = f"\n![{estimate_grid(content).title}](plots/estimate.svg)\n"
+    reasons = "".join(f"- {line}\n" for line in refusals(content))
     for grid in grids(content):
         begin, end = f"<!-- estimate {grid.name} -->\n", f"<!-- end {grid.name} -->\n"
         pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.S)
         if len(pattern.findall(text)) != 1:
             raise InputError(f"{path} must hold {begin.strip()} and, below, {end.strip()} once each; restore it")
-        section = f"{begin}{grid.markdown()}{image if grid.name == 'devices' else ''}{end}"
+        section = f"{begin}{grid.markdown()}{f'{chr(10)}{reasons}{image}' if grid.name == 'devices' else ''}{end}"
         text = pattern.sub(lambda _, section=section: section, text)  # type: ignore[misc]
     path.write_text(text, encoding="utf-8")

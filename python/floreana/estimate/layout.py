@@ -9,7 +9,7 @@ Cycles by the bounds of the kernels serve to choose a layout:
 
     array       T x words                           the multiplier array: T rows, words of all operators of an encoder
     attention   T x words(qkv) + beats x T (T + 16) its rows begin when all K and V are in
-    line        bytes x 1.1 / (12.5 GB/s)           what a device sends in an encoder; s nodes of a group share its ports
+    line        bytes x 1.15 / (12.5 GB/s)          what a device sends in an encoder; s nodes of a group share its ports
     crossings   4 x delay + 3 T + LATENCY           of an encoder's last row: to LN1, to FFN1, to LN2, to the next encoder
 """
 
@@ -29,7 +29,7 @@ from floreana.report.bench import weight_ramb36
 
 DSP_SHARE, MEMORY_SHARE, LUT_SHARE = 0.9, 0.9, 0.8
 LINE_BYTES_SECOND = 12.5e9  # 100 Gb/s
-FRAMING = 1.1  # headers, preamble, checksum and gap on slices of 512 to 1,024 bytes
+FRAMING = 1.15  # headers, acknowledgements, preamble, checksum and gap on slices of 512 to 1,024 bytes
 ATTENTION_GAP = 16
 LATENCY = 750  # cycles of one row through linear four times, attention and two LayerNorms, from their headers, without the crossings
 CLUSTER_NODES, CHAINED_NODES = 63, 31  # of a cluster alone, of each of several (docs/mapping.md)

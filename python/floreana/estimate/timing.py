@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from floreana.cluster.description import SyntheticModel
 from floreana.cluster.plan import Plan, write_text
 from floreana.cluster.schedule import schedule
 from floreana.estimate.layout import Bounds, Chooser, Layout, bounds
@@ -48,7 +49,8 @@ class Timer:
         """Of a chain of encoders on so many groups of so many clusters."""
         chooser = self.chooser
         part = Layout(layout.devices, layout.k, clusters, groups, layout.parts, layout.k_lanes, layout.out_n)
-        model = chooser.project.model.model_copy(update={"encoders": encoders})
+        m = chooser.model
+        model = SyntheticModel(source="synthetic", hidden=m.hidden, heads=m.heads, ffn=m.ffn, encoders=encoders)
         project = chooser.project.model_copy(update={"model": model})
         plan = Chooser(project, chooser.tokens, chooser.network).plan(part)
         delay = chooser.network.delay
