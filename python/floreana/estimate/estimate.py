@@ -111,7 +111,7 @@ def estimate_rtl(target: Target, devices: int, chooser: Chooser, timer: Timer, c
         cycles=cycles,
         latency_ms=round(1e3 * cycles / clock_hz, 4),
         sequences_s=round(copies * clock_hz / every, 1),
-        array=round(chooser.model.encoders * each.array / cycles, 4),
+        array=round(chooser.model.encoders // layout.teams * each.array / every, 4),
         limit=each.limit,
         resources={name: round(value, 4) for name, value in resources.items()},
     )
