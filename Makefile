@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-test sim plan schema verify bench bench-check bench-sim bench-net gpu-baseline estimate formal synth net-demo top fuzz vectors peer spec regress test lint clean distclean
+.PHONY: help env env-test sim plan schema verify bench bench-check model-check bench-sim bench-net formal synth net-demo top fuzz vectors peer spec regress test lint clean distclean
 .NOTPARALLEL:
 
 # ---------------------------------------------------------------- variables that become options
@@ -50,6 +50,7 @@ help:
 	@echo '  make schema                    docs/project.schema.json anew, for editors of project.yaml'
 	@echo '  make bench                     cycles, busy arrays, scaling, load of the wire (ONLY=name, RECORD=1, AGAIN=1)'
 	@echo '  make bench-check               cycles of small runs against the recorded ones (RECORD=1 records)'
+	@echo '  make model-check               cycles of the schedule model against those of the RTL simulation (ONLY=name, RECORD=1)'
 	@echo '  make synth                     resources and logic levels of a node by Yosys, against its FPGA (docs/resources.md)'
 	@echo '  make bench-sim                 speed of the simulation against its bare multipliers'
 	@echo '  make estimate                  latency, throughput, utilisation on 1 to 72 boards, beside GPUs (DEVICES=, ONLY=, CLOCK=, RECORD=1)'
@@ -93,7 +94,7 @@ sim: $(if $(filter icarus,$(value SIM)),env-test,env)
 	@$(FLOREANA) sim $(call arguments,$(OPTIONS))
 
 plan: env
-	@$(FLOREANA) plan $(call arguments,PROJECT NODES OUT)
+	@$(FLOREANA) plan $(call arguments,PROJECT NODES OUT TOKENS)
 
 # After a change of the description's keys
 schema: env
@@ -109,6 +110,10 @@ bench: env
 bench-check: $(if $(filter icarus,$(value SIM)),env-test,env)
 	@$(FLOREANA) bench-check $(call arguments,RECORD SIM JOBS OUT)
 
+# The schedule model against the RTL simulation (docs/schedule.md)
+model-check: env
+	@$(FLOREANA) model-check $(call arguments,ONLY RECORD JOBS OUT)
+
 bench-sim: env
 	@$(FLOREANA) bench-sim $(call arguments,PROJECT TEXT MODEL JOBS OUT NODES)
 
@@ -120,6 +125,7 @@ top: env
 	@$(FLOREANA) top $(call arguments,PROJECT NODES OUT INTERVAL ONCE)
 
 # Latency, throughput and utilisation on 1 to 72 boards (docs/estimates.md)
+.PHONY: estimate gpu-baseline
 estimate: env
 	@$(FLOREANA) estimate $(call arguments,PROJECT TOKENS DEVICES ONLY CLOCK AIE_EFFICIENCY RECORD OUT)
 

@@ -37,14 +37,15 @@ SCORES_STORED: Final = 2  # ibert_attention_score.v, header: scores are stored t
 EXPONENTIALS_STORED: Final = 4  # ibert_attention_exp.v, header: a ring of four
 ATTENTION_ROOM: Final = 8  # ibert_attention.v OUT_N: output beats promised
 
-# ---- rtl/ibert/ibert_add_norm*.v. Their sum is the header's budget: last part in -> last beat out 5 H / (2 LANES) + 88 with SUM_W = 34
+# ---- rtl/ibert/ibert_add_norm*.v. Their sum is 5 H / (2 LANES) + 87 for SUM_W = 34; the header: last part in -> last beat out at most .. + 88
 NORM_IN: Final = 6  # ibert_add_norm_rx.v ready_p4 4, ibert_slot_fifo.v, header: 2
 NORM_START: Final = 2  # ibert_add_norm.v S_IDLE -> S_START
-NORM_SUM: Final = 12  # ibert_residual_sum.v q1 to q10 and ibert_mean.v 3, less the LANES words of the last beat: last grant -> done
+NORM_SUM: Final = 11  # ibert_residual_sum.v q1 to q10, 9, and ibert_mean.v, header: ceil(SUM_W/2) + 2: last beat's last word asked for -> done
 NORM_SUM_START: Final = 1  # ibert_residual_sum.v: start -> first accumulator beat
 NORM_HAND: Final = 1  # ibert_add_norm.v S_SUM -> S_HAND
 NORM_ROOT: Final = 8 + 9 + 1  # ibert_layernorm.v r1 to r7 and root_start_reg; ibert_isqrt.v, header: ceil(32/4) + 1; recip_start_reg
 NORM_RECIP: Final = 17 + 1  # ibert_recip.v, header: ceil(32/2) + 1; S_DIVIDE -> S_ROOM
+NORM_QUIET: Final = 2  # ibert_residual_sum.v quiet: a granted beat is in q1, then its 16/LANES words in q2
 NORM_SCALE: Final = 5  # ibert_layernorm.v sc_r1 to sc_r5: the requants are shared so long after the last word
 NORM_FLUSH: Final = 5  # ibert_requant.v, header: 4, and full_reg: the last beat into the output FIFO
 NORM_OUT: Final = 3  # axis_fifo.v 2, axis_msg_emit.v 1

@@ -69,10 +69,10 @@ class Spans:
         self._until = -1
         self.spans: dict[tuple[str, int, int], tuple[int, int]] = {}
 
-    def add(self, name: str, encoder: int, sequence: int, begin: int, end: int) -> None:
-        """At work in the cycles ``begin`` to ``end`` - 1, begins in order; cycles that overlap count once."""
+    def add(self, name: str, encoder: int, sequence: int, begin: int, end: int, idle: int = 0) -> None:
+        """At work in the cycles ``begin`` to ``end`` - 1, but for ``idle`` of them, begins in order; cycles that overlap count once."""
         key = (name, encoder, sequence)
         seen = self.spans.get(key)
         self.spans[key] = (begin, end) if seen is None else (min(seen[0], begin), max(seen[1], end))
-        self.busy += max(end - max(begin, self._until), 0)
+        self.busy += max(end - max(begin, self._until), 0) - idle
         self._until = max(self._until, end)

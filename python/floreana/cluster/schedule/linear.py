@@ -50,34 +50,9 @@ class Linear:
     """Array, accumulator FIFOs, output stage and output port of one node."""
 
     __slots__ = (
-        "_array_free",
-        "_blocked",
-        "_chosen",
-        "_clock",
-        "_count",
-        "_credits",
-        "_current",
-        "_done",
-        "_emitted",
-        "_ints",
-        "_next_emit",
-        "_operators",
-        "_out",
-        "_owners",
-        "_pick_at",
-        "_port",
-        "_post",
-        "_post_free",
-        "_queues",
-        "_segments",
-        "_step_at",
-        "_sub",
-        "_sums",
-        "_switch",
-        "_was_int8",
-        "cluster",
-        "out_beats",
-        "spans",
+        "_array_free", "_blocked", "_chosen", "_clock", "_count", "_current", "_emitted", "_free", "_ints", "_next_emit",
+        "_operators", "_owners", "_pick_at", "_port", "_post", "_post_free", "_queues", "_rooms", "_segments", "_sub", "_sums", "_switch",
+        "_was_int8", "_step_at", "cluster", "spans", "out_beats",
     )  # fmt: skip
 
     def __init__(
@@ -92,7 +67,9 @@ class Linear:
         self._queues: tuple[deque[_Row], ...] = (deque(), deque(), deque(), deque())
         self._pick_at = 0
         self._array_free = 0
-        self._credits = [depths.ACC_GROUPS, depths.ACC_GROUPS]  # sums, int8
+        # of sums, of int8: groups for which there never was a need to wait, and cycles in which room comes back
+        self._rooms = [depths.ACC_GROUPS, depths.ACC_GROUPS]
+        self._free: tuple[deque[int], deque[int]] = (deque(), deque())
         self._blocked: tuple[_Row, int] | None = None  # row at work and the cycle from which its next group may start
         self._sums: deque[_Row] = deque()
         self._ints: deque[_Row] = deque()
@@ -136,48 +113,49 @@ class Linear:
     # --------------------------------------------------------------------------------------------------------------- array
 
     def _begin(self, row: _Row) -> None:
-        operator, now = row.operator, self._clock.now
-        self.spans.add(operator.name, operator.encoder, row.sequence.number, now, now)
-        (self._ints if operator.int8 else self._sums).append(row)
-        if operator.int8:
+        (self._ints if row.operator.int8 else self._sums).append(row)
+        if row.operator.int8:
             self._post.append(row)
-        self._go_on(row, now)
+        self._go_on(row, self._clock.now)
 
     def _go_on(self, row: _Row, at: int) -> None:
-        """Groups of the row at work, from cycle ``at`` on, as long as there is room for them."""
+        """Groups of the row at work, from cycle ``at`` on, as long as it is known when there is room for them."""
         operator = row.operator
-        credits, kind = self._credits, int(operator.int8)
-        key = (operator.name, operator.encoder, row.sequence.number)
+        kind, steps = int(operator.int8), operator.ksteps
+        free = self._free[kind]
+        begin, blocked = at, 0
         while len(row.groups) < operator.groups:
-            if not credits[kind]:
+            if self._rooms[kind]:
+                self._rooms[kind] -= 1
+            elif free:
+                cycle = free.popleft()
+                if cycle > at:
+                    blocked, at = blocked + cycle - at, cycle
+            else:
                 self._blocked = (row, at)
-                self._output()
-                return
-            credits[kind] -= 1
-            self.spans.add(*key, at, at + operator.ksteps)
-            at += operator.ksteps
+                break
+            at += steps
             row.groups.append(at - 1 + depths.ARRAY + depths.ACC_FIFO)
-        self._array_free = at
-        # the next row is taken in the last group; where groups are shorter than four words in the last two, or four of one word
-        ahead = operator.ksteps * (4 if operator.ksteps == 1 else 2 if operator.ksteps < 4 else 1)
-        self._pick_at = at - max(min(ahead, operator.words), depths.LOOK_AHEAD)
-        if self._pick_at <= self._clock.now:
-            self._choose()
-        else:
-            self._clock.at(self._pick_at, self._choose)
+        if at > begin:
+            self.spans.add(operator.name, operator.encoder, row.sequence.number, begin, at, blocked)
+        if self._blocked is None:
+            self._array_free = at
+            # the next row is taken in the last group; where groups are shorter than four words in the last two, or four of one word
+            ahead = steps * (4 if steps == 1 else 2 if steps < 4 else 1)
+            self._pick_at = at - max(min(ahead, operator.words), depths.LOOK_AHEAD)
+            if self._pick_at <= self._clock.now:
+                self._choose()
+            else:
+                self._clock.at(self._pick_at, self._choose)
         self._output()
 
-    def _credit(self, kind: int, count: int) -> None:
-        """Room of groups is free again, from this cycle on."""
-        self._credits[kind] += count
+    def _give(self, kind: int, cycle: int) -> None:
+        """The last unit of a group leaves its FIFO in ``cycle``: there is room for one more."""
+        self._free[kind].append(cycle + depths.CREDIT)
         if self._blocked is not None and int(self._blocked[0].operator.int8) == kind:
             row, at = self._blocked
             self._blocked = None
-            self._go_on(row, max(at, self._clock.now))
-
-    def _free(self, kind: int, cycle: int) -> None:
-        """The last unit of a group leaves its FIFO in ``cycle``."""
-        self._clock.at(cycle + depths.CREDIT, self._credit, kind, 1)
+            self._clock.at(at, self._go_on, row, at)
 
     # -------------------------------------------------------------------------------------------------------- output stage
 
@@ -200,7 +178,7 @@ class Linear:
                 for unit in range(row.unit, end):
                     at = max(at, row.groups[unit // self._segments]) + self._sub
                     if (unit + 1) % self._segments == 0 or unit + 1 == operator.units:
-                        self._free(1, at - 1)
+                        self._give(1, at - 1)
                 self._post_free = at
                 row.unit = end
                 row.beats.append(at - 1 + depths.POST)
@@ -258,7 +236,7 @@ class Linear:
             else:
                 at = max(at, row.groups[beat // self._segments])
                 if (beat + 1) % self._segments == 0 or beat + 1 == operator.units:
-                    self._free(0, at)
+                    self._give(0, at)
             at += 1
         row.beat, row.cut = end, row.cut + 1
         self._next_emit = at
@@ -276,7 +254,7 @@ class Linear:
         while row.beat < end and row.beat // self._segments < len(row.groups):
             at = max(at, row.groups[row.beat // self._segments])
             if (row.beat + 1) % self._segments == 0:
-                self._free(0, at)
+                self._give(0, at)
             at += 1
             row.beat += 1
         self._next_emit = at

@@ -17,21 +17,8 @@ class Switch:
     """Virtual output queues, the least recently served first, multicasts by a lane that all others make way for."""
 
     __slots__ = (
-        "_clock",
-        "_cluster",
-        "_in_free",
-        "_lane",
-        "_multi",
-        "_no_return",
-        "_out_free",
-        "_queues",
-        "_room",
-        "_route",
-        "_served",
-        "_sinks",
-        "_wanted",
-        "cells",
-        "woken",
+        "_clock", "_in_free", "_lane", "_multi", "_no_return", "_out_free", "_outputs", "_queues", "_room", "_route", "_served", "_sinks",
+        "_wanted", "_cluster", "cells", "woken",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +31,7 @@ class Switch:
         self._queues: dict[tuple[int, int], deque[Message]] = {}  # (input, output) -> those that wait
         self._multi: dict[int, deque[tuple[Message, tuple[int, ...]]]] = {}
         self._in_free, self._out_free = [0] * ports, [0] * ports
+        self._outputs: dict[tuple[int, int], tuple[int, ...]] = {}
         self._served: dict[tuple[int, int], int] = {}  # (input, output or -1) -> when
         self._lane: tuple[int, Message, tuple[int, ...]] | None = None
         self._wanted: int = -1  # cycle of the next look that is planned
@@ -55,9 +43,14 @@ class Switch:
         return self.cells[port] >= depths.SWITCH_CELLS
 
     def outputs(self, port: int, message: Message) -> tuple[int, ...]:
+        """Ports that a message from input ``port`` leaves by."""
         number = message.kernel if message.cluster == self._cluster else CLUSTERS_BASE + message.cluster
-        mask = self._route[number]
-        return tuple(o for o in range(len(self._sinks)) if mask >> o & 1 and not (o == port and o in self._no_return))
+        known = self._outputs.get((port, number))
+        if known is None:
+            mask = self._route[number]
+            known = tuple(o for o in range(len(self._sinks)) if mask >> o & 1 and not (o == port and o in self._no_return))
+            self._outputs[port, number] = known
+        return known
 
     def push(self, port: int, message: Message, known: int) -> None:
         """A message takes a cell of input ``port``; ``known``: the cycle with its last beat, of an Ethernet port with its first."""

@@ -110,29 +110,8 @@ class Port:
     on."""
 
     __slots__ = (
-        "_ack_delay",
-        "_clock",
-        "_end",
-        "_latency",
-        "_look",
-        "_network",
-        "_peers",
-        "_round",
-        "_rounds",
-        "_table",
-        "_turn",
-        "_users",
-        "acks",
-        "cells",
-        "deliver",
-        "frames",
-        "line",
-        "own",
-        "planned",
-        "received",
-        "room_hook",
-        "sent_hook",
-        "tx_cells",
+        "_ack_delay", "_busy", "_clock", "_end", "_latency", "_look", "_network", "_peers", "_round", "_rounds", "_table", "_targets", "_turn", "_users", "acks", "cells",
+        "deliver", "frames", "line", "own", "planned", "received", "sent_hook", "room_hook", "tx_cells",
     )  # fmt: skip
 
     def __init__(
@@ -156,6 +135,8 @@ class Port:
         self._peers = {node: _Peer(quota, limit=quota) for node, quota in sorted(quotas.items())}
         self._ack_delay = ack_delay + (peers_n // 2 if rounds else 0)  # in RTL the peers are looked at in turn: half a turn
         self._latency, self.tx_cells, self._rounds = latency, tx_cells, rounds
+        self._busy: set[int] = set()  # peers with something to send
+        self._targets: dict[int, tuple[int, ...]] = {}  # by number in the table
         self._round: list[int] = []
         self._turn = 0
         self._users: dict[int, int] = {}  # id of a message -> peers that have not acknowledged it
@@ -177,20 +158,22 @@ class Port:
         """A message of the switch, its beats in the cycles ``first`` to ``last``."""
         self.cells += 1
         number = message.kernel if message.cluster == self.own else CLUSTERS_BASE + message.cluster
-        mask = self._table[number]
+        targets = self._targets.get(number)
+        if targets is None:
+            mask = self._table[number]
+            targets = self._targets[number] = tuple(node for node in self._peers if mask >> node & 1)
         ready = last + self._latency
-        count = 0
-        for node, peer in self._peers.items():
-            if mask >> node & 1:
-                peer.queue.append((ready + count, message))
-                count += 1
-        self._users[id(message)] = count
+        for count, node in enumerate(targets):
+            self._peers[node].queue.append((ready + count, message))
+        self._busy.update(targets)
+        self._users[id(message)] = len(targets)
         self._plan(ready)
 
     def hand(self, node: int, message: Message) -> None:
         """The host's own: a message for a neighbour."""
         self._users[id(message)] = self._users.get(id(message), 0) + 1
         self._peers[node].queue.append((self._clock.now, message))
+        self._busy.add(node)
         self._plan(self._clock.now)
 
     def _plan(self, ready: int) -> None:
@@ -215,6 +198,8 @@ class Port:
             if node is not None:
                 peer = self._peers[node]
                 message = peer.queue.popleft()[1]
+                if not peer.queue:
+                    self._busy.remove(node)
                 peer.flying.append(message)
                 peer.sent += 1
                 self.sent_hook(message, now)
@@ -226,9 +211,9 @@ class Port:
         if self.acks:
             self._plan(now)
             return
-        times = [peer.queue[0][0] for peer in self._peers.values() if peer.queue and peer.sent < peer.limit]
-        if times:
-            self._plan(max(min(times), now))
+        waiting = [peer.queue[0][0] for peer in map(self._peers.__getitem__, self._busy) if peer.sent < peer.limit]
+        if waiting:
+            self._plan(max(min(waiting), now))
 
     def _ready(self, node: int, now: int) -> bool:
         peer = self._peers[node]
@@ -241,7 +226,7 @@ class Port:
                 node = self._round.pop(0)
                 if self._ready(node, now):
                     return node
-            self._round = [node for node in self._peers if self._ready(node, now)]
+            self._round = [node for node in sorted(self._busy) if self._ready(node, now)]
             return self._round.pop(0) if self._round else None
         order = list(self._peers)
         for step in range(len(order)):
