@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-test sim plan schema verify bench bench-check model-check bench-sim bench-net formal synth net-demo top fuzz vectors peer spec regress test lint clean distclean
+.PHONY: help env env-test sim plan schema verify bench bench-check model-check bench-sim bench-net formal synth vivado projects net-demo top fuzz vectors peer spec regress test lint clean distclean
 .NOTPARALLEL:
 
 # ---------------------------------------------------------------- variables that become options
@@ -52,6 +52,8 @@ help:
 	@echo '  make bench-check               cycles of small runs against the recorded ones (RECORD=1 records)'
 	@echo '  make model-check               cycles of the schedule model against those of the RTL simulation (ONLY=name, RECORD=1)'
 	@echo '  make synth                     resources and logic levels of a node by Yosys, against its FPGA (docs/resources.md)'
+	@echo '  make vivado PROJECT=name       Vivado projects for the boards of its nodes, in build/name/vivado (docs/vivado.md)'
+	@echo '  make projects                  those of every project of fpga_projects/'
 	@echo '  make bench-sim                 speed of the simulation against its bare multipliers'
 	@echo '  make estimate                  latency, throughput, utilisation on 1 to 72 boards, beside GPUs (DEVICES=, ONLY=, CLOCK=, RECORD=1)'
 	@echo '  make gpu-baseline              BERT-base by PyTorch on the CPU or GPU that is there (GPU_PYTHON= has torch already)'
@@ -161,6 +163,13 @@ formal: env-test
 # Resources and logic levels of a node by Yosys, against one FPGA (docs/resources.md); what was synthesised once is kept in build/synth
 synth: env-test
 	@$(FLOREANA) synth $(call arguments,PROJECT NODES OUT JOBS)
+
+# Vivado projects (docs/vivado.md); Vivado itself is not needed
+vivado: env
+	@$(FLOREANA) vivado $(call arguments,PROJECT NODES OUT MODEL)
+
+projects: env
+	@$(FLOREANA) projects $(call arguments,OUT MODEL)
 
 # The full matrix (docs/regress.md): units x parameters x simulators x seeds, projects x token counts. QUICK=1, LIST=1, ONLY=pattern
 regress: env-test

@@ -50,6 +50,7 @@ first steps
   floreana plan --project minilm_6              who computes what, and where it lies
   floreana bench                                cycles, busy arrays, load of the wire, beside what they are to reach
   floreana synth                                DSP slices, memories, LUTs and logic levels of a node, by Yosys
+  floreana vivado                               Vivado projects for the boards of a project's nodes
   floreana bench-sim                            speed of the simulation against its bare multipliers
   floreana estimate                             latency on 1 to 72 boards, beside GPUs
   floreana gpu-baseline                         BERT-base by PyTorch on the CPU or GPU that is there
@@ -164,6 +165,15 @@ def _parser() -> argparse.ArgumentParser:
     project_options(synth)
     synth.set_defaults(project="ibert_base_6")
     synth.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="modules at a time (default: all processors)")
+
+    vivado = add("vivado", "write the Vivado projects of all nodes, below build/<project>/vivado (docs/vivado.md); runs no Vivado")
+    project_options(vivado)
+    vivado.set_defaults(project="ibert_base_6")
+    vivado.add_argument("--model", type=Path, metavar="FOLDER", help="as for sim")
+
+    projects = add("projects", "write the Vivado projects of every project of fpga_projects/")
+    projects.add_argument("--out", type=Path, metavar="FOLDER", help="where <project>/ is made (default build/)")
+    projects.add_argument("--model", type=Path, metavar="FOLDER", help="as for sim, for those with a trained model")
 
     verify = add("verify", "recompute the model's side from a capture alone, and compare")
     verify.add_argument("folder", type=Path, help="what a run left, for example build/minilm_6")
@@ -534,6 +544,22 @@ def _synth(arguments: argparse.Namespace, console: Console) -> int:
     return 1 if report.over else 0
 
 
+def _vivado(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.project.generate import generate, generate_all
+
+    with _Screen(console) as screen:
+        if arguments.command == "projects":
+            done = generate_all(arguments.out, arguments.model, screen.stage)
+        else:
+            done = [generate(arguments.project, arguments.out, arguments.model, arguments.nodes, screen.stage)]
+    for one in done:
+        count = {name: list(one.boards.values()).count(name) for name in sorted(set(one.boards.values()))}
+        which = ", ".join(f"{number} x {name}" for name, number in count.items())
+        console.print(f"{one.folder}: {which}; {one.files} files, {one.changed} of them new or changed", highlight=False, soft_wrap=True)
+    console.print("Vivado was not run: docs/vivado.md says what was checked", highlight=False)
+    return 0
+
+
 def _verify(arguments: argparse.Namespace, console: Console) -> int:
     from floreana.sim.flow import recorded_runs, verify
 
@@ -675,6 +701,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "plan": _plan,
     "schema": _schema,
     "synth": _synth,
+    "vivado": _vivado,
+    "projects": _vivado,
     "verify": _verify,
     "bench": _bench,
     "bench-check": _bench_check,

@@ -44,21 +44,8 @@ class Attention:
     """Scores, exponentials, division and context, each a job at a time."""
 
     __slots__ = (
-        "_banks",
-        "_clock",
-        "_contexts",
-        "_exp",
-        "_factor",
-        "_heads",
-        "_offered",
-        "_out",
-        "_port",
-        "_score",
-        "_served",
-        "_switch",
-        "_waiting",
-        "out_beats",
-        "spans",
+        "_banks", "_clock", "_contexts", "_exp", "_factor", "_heads", "_offered", "_out", "_port", "_score", "_served", "_switch", "_waiting",
+        "spans", "out_beats",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, switch: Switch, heads: Mapping[int, tuple[Heads, int]]) -> None:

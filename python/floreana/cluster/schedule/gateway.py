@@ -67,7 +67,7 @@ class Gateway:
 class Host:
     """Sends the rows of each sequence at once, as far as windows go, and takes the results."""
 
-    __slots__ = ("_clock", "_flying", "_held", "_limit", "_plan", "_port", "_queue", "_ready", "_turn", "_whole")
+    __slots__ = ("_clock", "_flying", "_held", "_limit", "_port", "_plan", "_queue", "_ready", "_turn", "_whole")
 
     def __init__(self, clock: Clock, plan: Plan, port: Port, sequences: Sequence[Sequence_], in_flight: int) -> None:
         self._clock, self._plan, self._port, self._limit = clock, plan, port, in_flight
