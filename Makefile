@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-test sim plan schema verify bench bench-check model-check bench-sim bench-net formal synth vivado projects net-demo top fuzz vectors peer spec regress test lint clean distclean
+.PHONY: help env env-test sim plan schema verify bench bench-check model-check bench-sim bench-net formal synth resources vivado projects net-demo top fuzz vectors peer spec regress test lint clean distclean
 .NOTPARALLEL:
 
 # ---------------------------------------------------------------- variables that become options
@@ -15,8 +15,8 @@ PY     := $(VENV)/bin/python
 OPTIONS := PROJECT TEXT TEXT_FILE TOKENS SEED SIM LINK_DELAY LOSS DUP REORDER CORRUPT CUT RESTART DEAD LOAD IN_FLIGHT COMPARE_CLEAN VECTORS \
            ENCODER RANKS HOSTFILE WINDOW WAVES JOBS OUT CHECK MODEL NODES
 # of other targets than sim
-MORE_OPTIONS := SEEDS TORCH_INDEX ONLY KEEP TOP INTERVAL ONCE FRAMES RECORD AGAIN \
-                SEQUENCES RUNS WARMUP DEVICE DTYPE MODE THREADS GPU_PYTHON DEVICES CLOCK AIE_EFFICIENCY
+MORE_OPTIONS := SEEDS TORCH_INDEX ONLY KEEP TOP INTERVAL ONCE FRAMES RECORD AGAIN REFRESH
+MORE_OPTIONS += SEQUENCES RUNS WARMUP DEVICE DTYPE MODE THREADS GPU_PYTHON DEVICES CLOCK AIE_EFFICIENCY
 GIVEN := $(foreach name,$(OPTIONS) $(MORE_OPTIONS),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 unexport $(OPTIONS) $(MORE_OPTIONS)
 
@@ -54,6 +54,7 @@ help:
 	@echo '  make synth                     resources and logic levels of a node by Yosys, against its FPGA (docs/resources.md)'
 	@echo '  make vivado PROJECT=name       Vivado projects for the boards of its nodes, in build/name/vivado (docs/vivado.md)'
 	@echo '  make projects                  those of every project of fpga_projects/'
+	@echo '  make resources                 formulas of those resources against what Yosys measured (REFRESH=1: measure again)'
 	@echo '  make bench-sim                 speed of the simulation against its bare multipliers'
 	@echo '  make estimate                  latency, throughput, utilisation on 1 to 72 boards, beside GPUs (DEVICES=, ONLY=, CLOCK=, RECORD=1)'
 	@echo '  make gpu-baseline              BERT-base by PyTorch on the CPU or GPU that is there (GPU_PYTHON= has torch already)'
@@ -170,6 +171,10 @@ vivado: env
 
 projects: env
 	@$(FLOREANA) projects $(call arguments,OUT MODEL)
+
+# Formulas of those resources, for plans; REFRESH=1 synthesises the kernels of a few shapes (an hour) and fits them again
+resources: env-test
+	@$(FLOREANA) resources $(call arguments,REFRESH OUT)
 
 # The full matrix (docs/regress.md): units x parameters x simulators x seeds, projects x token counts. QUICK=1, LIST=1, ONLY=pattern
 regress: env-test

@@ -51,6 +51,7 @@ first steps
   floreana bench                                cycles, busy arrays, load of the wire, beside what they are to reach
   floreana synth                                DSP slices, memories, LUTs and logic levels of a node, by Yosys
   floreana vivado                               Vivado projects for the boards of a project's nodes
+  floreana resources                            formulas of a node's resources against what Yosys measured
   floreana bench-sim                            speed of the simulation against its bare multipliers
   floreana estimate                             latency on 1 to 72 boards, beside GPUs
   floreana gpu-baseline                         BERT-base by PyTorch on the CPU or GPU that is there
@@ -174,6 +175,12 @@ def _parser() -> argparse.ArgumentParser:
     projects = add("projects", "write the Vivado projects of every project of fpga_projects/")
     projects.add_argument("--out", type=Path, metavar="FOLDER", help="where <project>/ is made (default build/)")
     projects.add_argument("--model", type=Path, metavar="FOLDER", help="as for sim, for those with a trained model")
+
+    resources = add("resources", "formulas of a node's resources against what Yosys made of its kernels (docs/resources.md)")
+    resources.add_argument(
+        "--refresh", type=int, choices=(0, 1), default=0, metavar="0|1", help="1: synthesise, fit and write the formulas again"
+    )
+    resources.add_argument("--out", type=Path, metavar="FOLDER", help="what was synthesised is kept in FOLDER/synth (default build/)")
 
     verify = add("verify", "recompute the model's side from a capture alone, and compare")
     verify.add_argument("folder", type=Path, help="what a run left, for example build/minilm_6")
@@ -498,6 +505,7 @@ def _sim(arguments: argparse.Namespace, console: Console) -> int:
 def _plan(arguments: argparse.Namespace, console: Console) -> int:
     from floreana.cluster.description import find_project, load_project
     from floreana.cluster.plan import make_plan, render
+    from floreana.cluster.resources import check_fit, devices_of
     from floreana.cluster.schedule import schedule
     from floreana.report import timeline
     from floreana.sim.flow import Options, build_folder, token_counts
@@ -558,6 +566,28 @@ def _vivado(arguments: argparse.Namespace, console: Console) -> int:
         console.print(f"{one.folder}: {which}; {one.files} files, {one.changed} of them new or changed", highlight=False, soft_wrap=True)
     console.print("Vivado was not run: docs/vivado.md says what was checked", highlight=False)
     return 0
+
+
+def _resources(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.cluster.resources import OVERCOUNT, load
+    from floreana.environment import project_root
+    from floreana.project.fit import differing, refresh, stale, table
+
+    out = project_root() / "build" if arguments.out is None else arguments.out
+    if arguments.refresh:
+        with _Screen(console) as screen:
+            data = refresh(out / "synth", screen.note)
+    else:
+        data = load()
+    wide = console if console.width >= 150 else Console(width=150)
+    wide.print(table(data))
+    console.print(OVERCOUNT, highlight=False, markup=False)
+    for text in stale(data):
+        console.print(f"warning: {text}; make resources REFRESH=1", style="yellow", highlight=False, soft_wrap=True)
+    wrong = differing(data)
+    for text in wrong:
+        console.print(text, style="red", highlight=False, soft_wrap=True)
+    return 1 if wrong else 0
 
 
 def _verify(arguments: argparse.Namespace, console: Console) -> int:
@@ -703,6 +733,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "synth": _synth,
     "vivado": _vivado,
     "projects": _vivado,
+    "resources": _resources,
     "verify": _verify,
     "bench": _bench,
     "bench-check": _bench_check,
