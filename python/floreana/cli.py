@@ -516,7 +516,11 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     folder = build_folder(project, arguments.out)
     plan.save(folder / "plan.json")
     width = max(console.width, 110)
-    print(render(plan, width), flush=True)
+    devices = devices_of(project)
+    print(render(plan, width, devices), flush=True)
+    for device, limits in devices.items():
+        for text in check_fit(plan.shape, limits):
+            console.print(f"does not fit an {device}: {text}", style="red", highlight=False, markup=False, soft_wrap=True)
     found = schedule(plan, tokens)
     print(timeline.text(plan, found, width))
     paths = [folder / "plan.json", *timeline.draw(plan, found, folder / "report")]
