@@ -270,7 +270,7 @@ def _estimate_parsers(add: Callable[[str, str, str | None], argparse.ArgumentPar
     estimate = add("estimate", text, _ESTIMATE_EXAMPLES)
     estimate.add_argument("--project", default="ibert_base_3x12", metavar="NAME", help="whose model (default ibert_base_3x12: BERT-base)")
     estimate.add_argument("--tokens", type=int, default=128, metavar="N", help="of a sequence (default 128)")
-    estimate.add_argument("--devices", metavar="N[-N][,...]", help="how many devices (default: 16 numbers from 1 to 72)")
+    estimate.add_argument("--devices", metavar="N[-N][,...]", help="how many devices (default: 14 numbers from 1 to 72)")
     estimate.add_argument("--only", metavar="NAME[,NAME...]", help="some of the devices, for example sidewinder,vck190_aie")
     estimate.add_argument("--clock", type=float, default=200.0, metavar="MHZ", help="of the nodes, an assumption (default 200)")
     estimate.add_argument(

@@ -35,6 +35,9 @@ class _Data(BaseModel):
 class Run(_Data):
     """A simulated cluster; cycles of 5 ns, ``interval`` those of a sequence with two in flight."""
 
+    hidden: Count
+    heads: Count
+    ffn: Count
     nodes: Count
     groups: Count
     encoders: Count
@@ -43,18 +46,9 @@ class Run(_Data):
     interval: Count | None = None
 
 
-class Sizes(_Data):
-    """Of the model that was simulated."""
-
-    hidden: Count
-    heads: Count
-    ffn: Count
-
-
 class Simulated(_Data):
     """data/simulated.toml."""
 
-    model: Sizes
     run: tuple[Run, ...] = Field(min_length=1)
 
 

@@ -69,13 +69,13 @@ def engines_estimate(
     rate = engines * mac8 * mhz * 1e6 * share
     assumption = f"{engines} engines x {mac8} int8 products x {mhz / 1e3:g} GHz, {why}"
     best: EnginesEstimate | None = None
-    misfit: Misfit | None = None
+    misfit: InputError | None = None
     for parts in legal_node_counts(model.hidden, model.heads, model.ffn):
         for teams in (n for n in range(1, model.encoders + 1) if model.encoders % n == 0 and n * parts <= devices):
             try:
                 memory = memory_shares(device, model.weights * model.encoders / (teams * parts))
-            except Misfit as error:
-                misfit = error
+            except InputError as error:  # what fits RAMB36 alone needs no figure of URAM
+                misfit = error if misfit is None or isinstance(misfit, Misfit) else misfit
                 continue
             sent = (2 * tokens * 4 * model.hidden * (parts - 1) / parts + 2 * tokens / parts * model.hidden * (parts - 1)) * FRAMING
             busy = max(model.macs(tokens) / parts / rate, sent / LINE_BYTES_SECOND)

@@ -25,7 +25,7 @@ from floreana.report.published import load_published
 from floreana.report.result import write_whole
 
 MOST_DEVICES = 72
-COUNTS = (1, 2, 3, 4, 6, 8, 9, 12, 16, 18, 24, 30, 36, 48, 60, 72)
+COUNTS = (1, 2, 3, 4, 6, 8, 9, 12, 18, 24, 36, 48, 60, 72)
 DEFAULT_PROJECT = "ibert_base_3x12"
 BASE_HZ = 200e6  # of which the link delay of a description is told
 WIDTH = 180  # of a table where no terminal says
@@ -139,12 +139,9 @@ def estimate_engines(target: Target, devices: int, model: Model, tokens: int, de
 
 def simulated_rows(simulated: Simulated, project: Project, options: EstimateOptions) -> list[dict[str, Any]]:
     """What was simulated of this model: as many encoders, as many tokens."""
-    model, sizes = Model.of(project), simulated.model
-    if (model.hidden, model.heads, model.ffn) != (sizes.hidden, sizes.heads, sizes.ffn):
-        return []
     out = []
     for run in simulated.run:
-        if (run.encoders, run.tokens) != (model.encoders, options.tokens):
+        if Model(run.hidden, run.heads, run.ffn, run.encoders) != Model.of(project) or run.tokens != options.tokens:
             continue
         team = f"{run.groups} groups x " if run.groups > 1 else ""
         out.append(

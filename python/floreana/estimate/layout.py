@@ -18,14 +18,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from floreana.boards import Device
 from floreana.cluster.description import MAX_NODES, ClusterSection, Project, legal_node_counts
 from floreana.cluster.multipliers import dsp_count
 from floreana.cluster.plan import Plan, make_plan
+from floreana.cluster.resources import Memory, memories, total, usage
 from floreana.errors import InputError
-from floreana.report.bench import weight_ramb36
 
 DSP_SHARE, MEMORY_SHARE, LUT_SHARE = 0.9, 0.9, 0.8
 LINE_BYTES_SECOND = 12.5e9  # 100 Gb/s
@@ -183,21 +182,6 @@ def interval(model: Model, layout: Layout, tokens: int, ports: int, network: Net
 # ------------------------------------------------------------------ what fits
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Of one node. ``lut`` None: not counted."""
-
-    dsp: int
-    ramb36: float
-    uram: int
-    lut: int | None
-
-
-def usage(shape: Mapping[str, int]) -> Usage:
-    """What a node of that shape takes of a device."""
-    return Usage(dsp_count(shape), float(weight_ramb36(shape)), 0, None)
-
-
 def figure(device: Device, name: str) -> int:
     """A figure of a device. InputError where it is unknown: it names the figure and its place."""
     value: int | None = getattr(device, name)
@@ -207,9 +191,14 @@ def figure(device: Device, name: str) -> int:
     return value
 
 
-def shares(device: Device, needed: Usage, k: int) -> dict[str, float]:
+def needs_of(shape: Mapping[str, int]) -> dict[str, float]:
+    """What a node of that shape takes, by the device's names; URAM288 in whole ranks, of which no two share one."""
+    used = total(usage(shape))
+    return {"dsp": used.dsp, "ramb36": used.ramb36, "uram": sum(each.uram_of_ranks for each in memories(shape)), "lut": used.lut}
+
+
+def shares(device: Device, needs: Mapping[str, float], k: int) -> dict[str, float]:
     """Share of each resource that ``k`` nodes take. InputError where a figure that is needed is unknown."""
-    needs = {"dsp": needed.dsp, "ramb36": needed.ramb36, "uram": needed.uram, "lut": needed.lut}
     return {name: k * value / max(figure(device, name), 1) for name, value in needs.items() if value}
 
 
@@ -234,6 +223,14 @@ class Chooser:
     def model(self) -> Model:
         return Model.of(self.project)
 
+    @property
+    def least_dsp(self) -> int:
+        """DSP slices of the smallest node that is tried."""
+        build, model = self.project.build, self.model
+        row_w = max((max(self.tokens, build.max_tokens) - 1).bit_length(), 1)
+        shape = {"HEAD_DIM": model.hidden // model.heads, "POST_LANES": build.post_lanes, "NORM_LANES": build.norm_lanes}
+        return dsp_count(shape | {"ROW_W": row_w, "K_LANES": 64, "OUT_N": 16})
+
     def plan(self, layout: Layout) -> Plan:
         """Of the mapper. InputError where it refuses."""
         key = (layout.clusters, layout.groups, layout.parts, layout.k_lanes, layout.out_n)
@@ -242,7 +239,12 @@ class Chooser:
             cluster = ClusterSection.model_validate({"nodes": layout.nodes, "clusters": layout.clusters})
             mapping = project.mapping.model_copy(update={"strategy": "tensor", "place": None, "groups": layout.groups})
             build = project.build.model_copy(
-                update={"k_lanes": layout.k_lanes, "out_n": layout.out_n, "max_tokens": max(self.tokens, 1), "eth_ports": None}
+                update={
+                    "k_lanes": layout.k_lanes,
+                    "out_n": layout.out_n,
+                    "max_tokens": max(self.tokens, project.build.max_tokens),
+                    "eth_ports": None,
+                }
             )
             update = {"cluster": cluster, "mapping": mapping, "build": build}
             try:
@@ -262,12 +264,12 @@ class Chooser:
                 nodes = parts * teams
                 if nodes > min(most * devices, MAX_NODES):
                     continue
-                used = min(devices, nodes)
+                k = -(-nodes // devices)
                 for clusters in (n for n in range(1, teams + 1) if teams % n == 0):
                     if nodes // clusters > (CLUSTER_NODES if clusters == 1 else CHAINED_NODES):
                         continue
                     for k_lanes, out_n in ((64, 64), (64, 48), (64, 32), (64, 16)):
-                        yield Layout(used, -(-nodes // used), clusters, teams // clusters, parts, k_lanes, out_n)
+                        yield Layout(-(-nodes // k), k, clusters, teams // clusters, parts, k_lanes, out_n)
 
     def latency(self, layout: Layout, ports: int) -> int:
         """Cycles by the bounds, host to host."""
@@ -282,8 +284,7 @@ class Chooser:
         """The layout of least latency, of those alike the one of most throughput, then of fewest nodes. Misfit where there is none;
         InputError where a figure of the device that is needed is unknown."""
         dsp = figure(device, "dsp")
-        least = dsp_least()
-        most = int(DSP_SHARE * dsp / least)
+        most = int(DSP_SHARE * dsp / self.least_dsp)
         scored = []
         for layout in self.layouts(devices, most):
             cycles = self.latency(layout, ports)
@@ -292,23 +293,29 @@ class Chooser:
         scored.sort(key=lambda each: each[:3])
         best: tuple[int, float, int, Layout, Plan, dict[str, float]] | None = None
         nearest: tuple[float, str] = (math.inf, "")
+        unknown: InputError | None = None
         for cycles, every, nodes, layout in scored:
             if best is not None and cycles > best[0] * (1 + SAME):
                 break
             if best is not None and (every, nodes) >= best[1:3]:
                 continue
-            found = shares(device, Usage(0, least_blocks(self.model, layout), 0, None), layout.k)  # without a plan: weights alone
-            if not over(found):
-                try:
-                    plan = self.plan(layout)
-                except Misfit as error:
-                    nearest = min(nearest, (math.inf, error.message))
-                    continue
-                found = shares(device, usage(plan.shape), layout.k)
+            try:
+                found = shares(device, weights_of(self.model, layout), layout.k)  # quick: most that do not fit need no plan
                 if not over(found):
-                    best = (cycles if best is None else best[0], every, nodes, layout, plan, found)
-                    continue
+                    plan = self.plan(layout)
+                    found = shares(device, needs_of(plan.shape), layout.k)
+                    if not over(found):
+                        best = (cycles if best is None else best[0], every, nodes, layout, plan, found)
+                        continue
+            except Misfit as error:
+                nearest = min(nearest, (math.inf, error.message))
+                continue
+            except InputError as error:  # a layout that needs less may be judged all the same
+                unknown = error
+                continue
             nearest = min(nearest, (max(value / LIMITS[name] for name, value in found.items()), f"{layout}: {', '.join(over(found))}"))
+        if best is None and unknown is not None:
+            raise unknown
         if best is None:
             raise Misfit(f"does not fit; nearest {nearest[1]}" if scored else self._no_node(device, most))
         return best[3:]
@@ -316,17 +323,11 @@ class Chooser:
     def _no_node(self, device: Device, most: int) -> str:
         if most:
             return f"no layout: more nodes than the {MAX_NODES} that there can be"
-        return f"no node fits: the smallest takes {dsp_least():,} DSP slices, {DSP_SHARE:.0%} of {figure(device, 'dsp'):,} may be used"
+        return f"no node fits: the smallest takes {self.least_dsp:,} DSP slices, {DSP_SHARE:.0%} of {figure(device, 'dsp'):,} may be used"
 
 
-def least_blocks(model: Model, layout: Layout) -> float:
-    """RAMB36 of a node's weights."""
+def weights_of(model: Model, layout: Layout) -> dict[str, float]:
+    """What a node's weights alone take."""
     depth = model.encoders // layout.teams * sum(words(model, layout).values())
-    return float(weight_ramb36({"K_LANES": layout.k_lanes, "OUT_N": layout.out_n, "W_WORDS": depth}))
-
-
-@lru_cache(maxsize=1)
-def dsp_least() -> int:
-    """DSP slices of the smallest node that is tried."""
-    shape = {"HEAD_DIM": 64, "POST_LANES": 8, "NORM_LANES": 16, "ROW_W": 7, "K_LANES": 64, "OUT_N": 16}
-    return dsp_count(shape)
+    memory = Memory("linear", "weights", layout.out_n, 8 * layout.k_lanes, depth)
+    return {"ramb36": memory.ramb36, "uram": memory.uram_of_ranks}
