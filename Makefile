@@ -16,6 +16,7 @@ OPTIONS := PROJECT TEXT TEXT_FILE TOKENS SEED SIM LINK_DELAY LOSS DUP REORDER CO
            ENCODER RANKS HOSTFILE WINDOW WAVES JOBS OUT CHECK MODEL NODES
 # of other targets than sim
 MORE_OPTIONS := SEEDS TORCH_INDEX ONLY KEEP TOP INTERVAL ONCE FRAMES RECORD AGAIN REFRESH
+MORE_OPTIONS += SEQUENCES RUNS WARMUP DEVICE DTYPE MODE THREADS GPU_PYTHON DEVICES CLOCK AIE_EFFICIENCY
 GIVEN := $(foreach name,$(OPTIONS) $(MORE_OPTIONS),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 unexport $(OPTIONS) $(MORE_OPTIONS)
 
@@ -56,6 +57,8 @@ help:
 	@echo '  make projects                  those of every project of fpga_projects/'
 	@echo '  make resources                 formulas of those resources against what Yosys measured (REFRESH=1: measure again)'
 	@echo '  make bench-sim                 speed of the simulation against its bare multipliers'
+	@echo '  make estimate                  latency, throughput, utilisation on 1 to 72 boards, beside GPUs (DEVICES=, ONLY=, CLOCK=, RECORD=1)'
+	@echo '  make gpu-baseline              BERT-base by PyTorch on the CPU or GPU that is there (GPU_PYTHON= has torch already)'
 	@echo '  make net-demo                  the cluster behind TAP devices: real ping, a sentence over a socket (as root; KEEP=1 stays)'
 	@echo '  make top                       live counters of all nodes of a running net-demo (as root; ONCE=1: one table)'
 	@echo '  make fuzz                      200,000 hostile frames into a node that computes (FRAMES=, SEED=)'
@@ -128,6 +131,15 @@ net-demo: $(if $(filter icarus,$(value SIM)),env-test,env)
 
 top: env
 	@$(FLOREANA) top $(call arguments,PROJECT NODES OUT INTERVAL ONCE)
+
+# Latency, throughput and utilisation on 1 to 72 boards (docs/estimates.md)
+.PHONY: estimate gpu-baseline
+estimate: env
+	@$(FLOREANA) estimate $(call arguments,PROJECT TOKENS DEVICES ONLY CLOCK AIE_EFFICIENCY RECORD OUT)
+
+# BERT-base by PyTorch on the CPU or GPU that is there (docs/estimates.md): torch comes into .venv-peer, GPU_PYTHON= names one that has it
+gpu-baseline: env
+	@$(FLOREANA) gpu-baseline $(call arguments,SEQUENCES RUNS WARMUP DEVICE DTYPE MODE THREADS GPU_PYTHON TORCH_INDEX OUT)
 
 # Hostile frames into nodes that compute (docs/fuzz.md)
 fuzz: $(if $(filter icarus,$(value SIM)),env-test,env)

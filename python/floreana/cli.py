@@ -53,6 +53,8 @@ first steps
   floreana vivado                               Vivado projects for the boards of a project's nodes
   floreana resources                            formulas of a node's resources against what Yosys measured
   floreana bench-sim                            speed of the simulation against its bare multipliers
+  floreana estimate                             latency on 1 to 72 boards, beside GPUs
+  floreana gpu-baseline                         BERT-base by PyTorch on the CPU or GPU that is there
   floreana net-demo                             the cluster behind TAP devices: ping it, send it a sentence (as root)
   floreana top                                  counters of all nodes of a running net-demo
 
@@ -177,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     projects = add("projects", "write the Vivado projects of every project of fpga_projects/")
     projects.add_argument("--out", type=Path, metavar="FOLDER", help="where <project>/ is made (default build/)")
     projects.add_argument("--model", type=Path, metavar="FOLDER", help="as for sim, for those with a trained model")
+
     resources = add("resources", "formulas of a node's resources against what Yosys made of its kernels (docs/resources.md)")
     resources.add_argument(
         "--refresh", type=int, choices=(0, 1), default=0, metavar="0|1", help="1: synthesise, fit and write the formulas again"
@@ -192,6 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--model", type=Path, metavar="FOLDER", help="as for sim")
     bench.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="as for sim")
     _bench_parsers(add)
+    _estimate_parsers(add)
     _net_parsers(add, project_options)
     _ecosystem_parsers(commands, add, project_options)
 
@@ -281,6 +285,48 @@ def _bench_parsers(add: Callable[[str, str, str | None], argparse.ArgumentParser
     model.add_argument("--record", type=int, choices=(0, 1), default=0, metavar="0|1", help="1: record what was simulated, and the table")
     model.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="as for sim")
     model.add_argument("--out", type=Path, metavar="FOLDER", help="where model-check/ is made (default build/)")
+
+
+_BASELINE_EXAMPLES = """\
+examples (docs/estimates.md)
+  floreana gpu-baseline                                  fp32 on a CPU, fp16 and fp32 on a GPU
+  floreana gpu-baseline --sequences 128 --runs 200 --mode eager,graph
+  floreana gpu-baseline --gpu-python ~/torch/bin/python  a Python that has torch already: nothing is installed"""
+
+
+def _estimate_parsers(add: Callable[[str, str, str | None], argparse.ArgumentParser]) -> None:
+    gpu = add("gpu-baseline", "time BERT-base, batch 1, by PyTorch on the CPU or GPU that is there", _BASELINE_EXAMPLES)
+    gpu.add_argument("--sequences", default="1,8,32,64,128,256,512", metavar="N[,N...]", help="tokens (default 1,8,32,64,128,256,512)")
+    gpu.add_argument("--runs", type=int, default=50, metavar="N", help="calls that are timed (default 50)")
+    gpu.add_argument("--warmup", type=int, default=10, metavar="N", help="calls before them (default 10)")
+    gpu.add_argument("--device", default="auto", metavar="NAME", help="auto (default: a GPU if there is one), cpu or cuda")
+    gpu.add_argument("--dtype", metavar="NAME[,NAME]", help="fp32, fp16 (default: fp32 on a CPU, both on a GPU)")
+    gpu.add_argument("--mode", default="eager", metavar="NAME[,NAME...]", help="eager (default), compile, graph (a CUDA graph)")
+    gpu.add_argument("--threads", type=int, metavar="N", help="of a CPU (default: torch's own)")
+    gpu.add_argument("--gpu-python", metavar="PROGRAM", help="a Python that has torch (default: .venv-peer, made where it is not there)")
+    gpu.add_argument("--torch-index", metavar="ADDRESS", help="package index to take torch from")
+    gpu.add_argument("--out", type=Path, metavar="FOLDER", help="where gpu_baseline/ is made (default build/)")
+
+    text = "latency, throughput and utilisation on 1 to 72 boards, beside simulated, published and measured figures"
+    estimate = add("estimate", text, _ESTIMATE_EXAMPLES)
+    estimate.add_argument("--project", default="ibert_base_3x12", metavar="NAME", help="whose model (default ibert_base_3x12: BERT-base)")
+    estimate.add_argument("--tokens", type=int, default=128, metavar="N", help="of a sequence (default 128)")
+    estimate.add_argument("--devices", metavar="N[-N][,...]", help="how many devices (default: 14 numbers from 1 to 72)")
+    estimate.add_argument("--only", metavar="NAME[,NAME...]", help="some of the devices, for example sidewinder,vck190_aie")
+    estimate.add_argument("--clock", type=float, default=200.0, metavar="MHZ", help="of the nodes, an assumption (default 200)")
+    estimate.add_argument(
+        "--aie-efficiency", type=float, metavar="SHARE", help="of the AI engines' peak (default: published, by generation)"
+    )
+    estimate.add_argument("--record", type=int, choices=(0, 1), default=0, metavar="0|1", help="1: put table and plot into docs/, too")
+    estimate.add_argument("--out", type=Path, metavar="FOLDER", help="where estimate/ is made (default build/)")
+
+
+_ESTIMATE_EXAMPLES = """\
+examples (docs/estimates.md)
+  floreana estimate                                 BERT-base, 128 tokens, every device, 1 to 72 of them
+  floreana estimate --only u250,vck190 --devices 1-24
+  floreana estimate --project ibert_base_6 --tokens 32   one encoder
+  floreana estimate --aie-efficiency 0.3            another share of the AI engines' peak"""
 
 
 _NET_EXAMPLES = """\
@@ -523,7 +569,11 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     folder = build_folder(project, arguments.out)
     plan.save(folder / "plan.json")
     width = max(console.width, 110)
-    print(render(plan, width), flush=True)
+    devices = devices_of(project)
+    print(render(plan, width, devices), flush=True)
+    for device, limits in devices.items():
+        for text in check_fit(plan.shape, limits):
+            console.print(f"does not fit an {device}: {text}", style="red", highlight=False, markup=False, soft_wrap=True)
     found = schedule(plan, tokens)
     print(timeline.text(plan, found, width))
     paths = [folder / "plan.json", *timeline.draw(plan, found, folder / "report")]
@@ -676,6 +726,23 @@ def _bench_sim(arguments: argparse.Namespace, console: Console) -> int:
         return bench_sim(options, screen, version(), console)
 
 
+def _gpu_baseline(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.baseline.launch import BaselineOptions, gpu_baseline
+
+    options = BaselineOptions(**{name: value for name, value in vars(arguments).items() if name != "command"})
+    with _Screen(console) as screen:
+        screen.note(f"written to {gpu_baseline(options, screen.note)}")
+    return 0
+
+
+def _estimate(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.estimate.estimate import EstimateOptions, write_estimate
+
+    options = EstimateOptions(**{name: value for name, value in vars(arguments).items() if name not in ("command", "record")})
+    with _Screen(console) as screen:
+        return write_estimate(replace(options, record=bool(arguments.record)), console, screen.stage)
+
+
 def _net_demo(arguments: argparse.Namespace, console: Console) -> int:
     from floreana.demo.net_demo import NetOptions, net_demo
     from floreana.sim.flow import Options
@@ -779,6 +846,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "bench-check": _bench_check,
     "model-check": _model_check,
     "bench-sim": _bench_sim,
+    "gpu-baseline": _gpu_baseline,
+    "estimate": _estimate,
     "net-demo": _net_demo,
     "fuzz": _fuzz,
     "top": _top,

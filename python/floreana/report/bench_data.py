@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from floreana.errors import InputError
+from floreana.report.published import load_published
 
 DATA = Path(__file__).parent / "data" / "bench.toml"
 KINDS = ("published", "model", "measured")
@@ -152,12 +153,24 @@ def parse_data(raw: dict[str, Any], where: str) -> BenchData:
     )
 
 
+def published_peers(tokens: int = 128) -> tuple[Peer, ...]:
+    """Other systems' latencies of BERT-base (data/gpus.toml), one peer a system: its figures of all data types."""
+    systems: dict[str, Peer] = {}
+    for each in load_published():
+        if each.tokens == tokens and each.dtype is not None and each.ms is not None:
+            before = systems.get(each.system)
+            figure = f"{each.dtype} {each.ms:.2f} ms" if before is None else f"{before.figure}, {each.dtype} {each.ms:.2f} ms"
+            systems[each.system] = Peer(each.id, each.system, each.kind, each.source, figure)
+    return tuple(systems.values())
+
+
 def load_data(path: Path = DATA) -> BenchData:
-    """Read and check the file. InputError with everything that is wrong."""
+    """Read and check the file, published systems with it. InputError with everything that is wrong."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}; restore it") from error
     except ValueError as error:
         raise InputError(f"{path} is not TOML: {error}") from error
-    return parse_data(raw, str(path))
+    data = parse_data(raw, str(path))
+    return replace(data, peers=(*published_peers(), *data.peers))
