@@ -88,7 +88,7 @@ for (p = 0; p < PORTS_N; p = p + 1) begin : g_port
     axis_cdc_bit u_open (.clk(clk), .d(open), .q(sts_link[p]));
 
     node_shell_tx #(.DEPTH(TX_DEPTH), .STYLE(TX_STYLE)) u_tx (
-        .clk(clk), .rst(rst), .link(sts_link[p]),
+        .clk(clk), .rst(rst),
         .mac_tx_tdata(mac_tx_tdata[512*p +: 512]), .mac_tx_tkeep(mac_tx_tkeep[64*p +: 64]), .mac_tx_tlast(mac_tx_tlast[p]),
         .mac_tx_tvalid(mac_tx_tvalid[p]), .mac_tx_tready(mac_tx_tready[p]),
         .mac_clk(mac_clk[p]), .mac_rst(mac_tx_rst[p]), .open(open), .busy(busy),

@@ -5,7 +5,7 @@
 // (cmac_rx_tuser with tlast) is passed on with mac_rx_tuser = 1 and counted in sts_bad: net_eth drops it, and counts it too (docs/transport.md,
 // section 7, cause 0). Frames at cmac_rx = frames at mac_rx + sts_dropped, but for resets.
 // Resets: rst (node) or mac_rst (MAC) empties the FIFO.
-//   rst: the rest of the frame that the MAC is delivering is dropped; it and those that come until the FIFO is open again are not counted
+//   rst: the rest of the frame that the MAC is delivering is dropped; frames that end before the FIFO is open again are not counted
 //   mac_rst: the frame under way at the node ends at once with tlast and tuser = 1, counted in sts_bad
 //
 // Depth. At 100 Gb/s a frame of L bytes (without checksum) takes (L + 24) * 0.08 ns on the wire and ceil(L / 64) cycles of clk here. At 200 MHz the

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -99,11 +98,11 @@ class Port:
         self.signal("mac_rx_rst").value = 0
         self.signal("stat_rx_aligned").value = int(aligned)
 
-    async def deliver(self, raw: bytes, bad: bool = False, gaps: Iterator[bool] | None = None, beats: int | None = None) -> None:
-        """A frame out of the MAC's receiver, at once; ``beats``: only so many of it, the last of them stays on the lines."""
+    async def deliver(self, raw: bytes, bad: bool = False, gaps: Iterator[bool] | None = None, part: slice = slice(None)) -> None:
+        """A frame out of the MAC's receiver, at once; ``part``: only these beats of it."""
         edge = RisingEdge(self.clock)
         data, keep, last, user, valid = (self.signal(f"cmac_rx_{part}") for part in ("tdata", "tkeep", "tlast", "tuser", "tvalid"))
-        for beat in itertools.islice(packet_beats(raw, None), beats):
+        for beat in packet_beats(raw, None)[part]:
             while gaps is not None and next(gaps):
                 valid.value = 0
                 await edge

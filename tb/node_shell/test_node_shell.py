@@ -14,7 +14,7 @@ from cocotb.utils import get_sim_time
 from node_shell.mac import FEWEST, MOST, Port, line_rate, numbered, settled, start
 
 from floreana_tb import stalls
-from floreana_tb.streams import Scoreboard
+from floreana_tb.streams import Scoreboard, packet_beats
 
 PORTS = int(os.environ.get("SHELL_PORTS", "1"))
 RX_DEPTH = int(os.environ.get("SHELL_RX_DEPTH", "512"))
@@ -375,6 +375,33 @@ async def resets(dut: Any, side: str, clocks: str) -> None:
         assert marks[0] > 0, "no frame was ever cut at the MAC: the test shows nothing"
     elif side != "mac_tx":
         assert marks[1] > 0, "no frame was ever cut at the node: the test shows nothing"
+
+
+@cocotb.test(timeout_time=100, timeout_unit="us")
+async def a_frame_that_pauses_through_a_reset(dut: Any) -> None:
+    """Its rest, which comes long after the reset of the other side, is no frame; the next one is."""
+    (port, *_) = ports(dut)
+    await start(dut, [port])
+    old, new = numbered(1, 320), numbered(2, 320)
+    await port.node.send_beats(packet_beats(old, None)[:2])
+    await port.reset_mac(True, False, 40)
+    await settled(dut)
+    port.node.send_beats(packet_beats(old, None)[2:])
+    port.node.send_packet(new)
+    await port.at_mac.wait(1, 200)
+    await port.deliver(old, part=slice(0, 2))
+    dut.arst.value = 1
+    await Timer(20, "ns")
+    dut.arst.value = 0
+    await settled(dut)
+    await settled(dut)
+    await port.deliver(old, part=slice(2, None))
+    await port.deliver(new)
+    await port.at_node.wait(1, 200)
+    await port.at_node.wait_quiet(40)
+    assert port.from_node == port.to_node == [(new, 0)]
+    assert counts(port) == (1, 0)
+    print("pauses: checked 2 equal 2")
 
 
 @cocotb.test(timeout_time=100, timeout_unit="us")
