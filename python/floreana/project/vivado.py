@@ -36,9 +36,8 @@ VCO_MHZ = (800, 1600)  # of an MMCM of UltraScale+: comments in corundum/corundu
 VCO_BEST = 1200
 MAC_PERIOD = 80 * 1000 / 25_781.25  # ns: gt_txusrclk2, 25.78125 Gb/s by 80 bits
 LIGHTS = ("a frame was lost, dropped or bad, or a link failed",)
-RESERVED = frozenset(
-    {"rtl", "all", "help", "clean", "program", "check", "load", "project", "synth", "impl"}
-)  # folder and targets beside the nodes'
+# names beside the nodes': a folder, and targets of the Makefile
+RESERVED = frozenset({"rtl", "all", "help", "clean", "program", "check", "load", "project", "synth", "impl"})
 SCRIPTS = ("project.tcl", "ip.tcl", "checks.tcl", "synth.tcl", "impl.tcl", "program.tcl", "pins.xdc", "timing.xdc", "cdc.xdc")
 
 
