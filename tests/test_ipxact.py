@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from floreana.cli import main
-from floreana.environment import project_root
+from floreana.environment import find_tool, project_root, tool_environment
 from floreana.errors import InputError
 from floreana.project.ipxact import MODULES, allowed_values, read_module, write_scripts
 
@@ -22,8 +21,8 @@ STUB = ROOT / "tests" / "ipxact" / "stub.tcl"
 
 def tcl(script: Path, folder: Path, module: str) -> subprocess.CompletedProcess[str]:
     """Run a script against the stand-in, with the ports and parameters that the Verilog text itself has."""
-    command = shutil.which("tclsh")
-    assert command is not None, "tclsh is missing: Debian, Ubuntu `apt install tcl`, Fedora `dnf install tcl`"
+    command = find_tool("tclsh", tool_environment())
+    assert command is not None, "tclsh is missing: make env-test"
     text = next((ROOT / "rtl").glob(f"*/{module}.v")).read_text(encoding="utf-8")
     head = text[text.index(f"module {module}") : text.index("\n);")]
     ports, parameters = folder / "ports", folder / "parameters"

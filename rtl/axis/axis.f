@@ -10,4 +10,3 @@ rtl/axis/axis_cdc_fifo.v
 rtl/axis/axis_cdc_count.v
 rtl/axis/axis_galapagos_in.v
 rtl/axis/axis_galapagos_out.v
-rtl/axis/axis_msg_emit.v
