@@ -26,6 +26,7 @@ CELLS = int(os.environ.get("RX_CELLS", "256"))
 PEERS_N = int(os.environ.get("RX_PEERS", "64"))
 START = int(os.environ.get("RX_START", "0"))  # first sequence number, where the bench runs in a mutated build
 HIGH = 0xA5A5 // PEERS_N * PEERS_N + 6  # a number beyond the table, but of the index 6
+HIGH_BIT = PEERS_N.bit_length() - 1  # from here on bits are no part of the index
 PEERS = [*(node for node in (*range(6), 40, 63) if node < PEERS_N), *([HIGH] if PEERS_N > 2 else [])]
 A, B = 1, 0
 EPOCHS = {node: (node * 7 % 255 + 1, node * 31 % 255 + 1) for node in PEERS}  # mine, theirs
@@ -374,7 +375,7 @@ BAD: list[tuple[str, str, Callable[[int], bytes]]] = [
     ("unknown node", "none of that number" if PEERS_N == 64 else "above the table", tail(source=7 if PEERS_N == 64 else PEERS_N)),
     ("unknown node", "another with the index of A", tail(source=PEERS_N + A)),
     ("unknown node", "high byte", tail(source=0x0100 + A)),
-    *(("unknown node", f"bit {bit} of a number beyond the table", another(bit)) for bit in range(6, 16) if PEERS_N > 2),
+    *(("unknown node", f"bit {bit} of a number beyond the table", another(bit)) for bit in range(HIGH_BIT, 16) if PEERS_N > 2),
     *([("unknown node", "its number without what is beyond", tail(source=HIGH % PEERS_N, sender=station(HIGH)))] if PEERS_N > 2 else []),
     ("source address", "MAC", change(ether={"src": "02:46:4c:00:00:12"})),
     ("source address", "IPv4", change(ip={"src": "10.1.254.17"})),
