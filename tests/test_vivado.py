@@ -573,7 +573,7 @@ def test_a_foreign_folder_is_left_alone(tmp_path: Path, contents: str) -> None:
 
 def test_an_unwritable_folder_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(EnvironmentError_, match="cannot be written: .*; free space, or choose another folder with OUT="):
+    with pytest.raises(EnvironmentError_, match=r"cannot be written: .*; free space, or choose another folder with OUT="):
         write_project(tmp_path / "file" / "made", "p", {"a": b"1"})
 
 
