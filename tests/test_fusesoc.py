@@ -16,7 +16,8 @@ from floreana.environment import VERILATOR_MAKEFLAGS, project_root, tool_environ
 
 ROOT = project_root()
 ROOMS = ("axis", "ibert", "net", "node")
-DEPENDS = {"axis": [], "ibert": ["axis"], "net": ["axis"], "node": ["axis", "ibert", "net"]}
+CORES = {"axis": "axis", "ibert": "ibert", "net": "net", "node": "node", "shell": "node"}  # and their rooms
+DEPENDS = {"axis": [], "ibert": ["axis"], "net": ["axis"], "node": ["axis", "ibert", "net"], "shell": ["axis"]}
 MUTATIONS = {
     "fifo": (
         "axis/axis_fifo.v",
@@ -40,14 +41,15 @@ def version() -> str:
     return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_core_has_the_files_of_its_list_in_that_order(room: str) -> None:
-    value = core(ROOT / "rtl" / room / f"{room}.core")
-    listed = [line for line in (ROOT / "rtl" / room / f"{room}.f").read_text(encoding="utf-8").split() if line]
+@pytest.mark.parametrize("name", CORES)
+def test_a_core_has_the_files_of_its_list_in_that_order(name: str) -> None:
+    room = CORES[name]
+    value = core(ROOT / "rtl" / room / f"{name}.core")
+    listed = [line for line in (ROOT / "rtl" / room / f"{name}.f").read_text(encoding="utf-8").split() if line]
     rtl = value["filesets"]["rtl"]  # type: ignore[index]
-    assert [f"rtl/{room}/{name}" for name in rtl["files"]] == listed
-    assert value["name"] == f"floreana::{room}:{version()}"
-    assert rtl.get("depend", []) == [f"floreana::{other}:{version()}" for other in DEPENDS[room]]
+    assert [f"rtl/{room}/{file}" for file in rtl["files"]] == listed
+    assert value["name"] == f"floreana::{name}:{version()}"
+    assert rtl.get("depend", []) == [f"floreana::{other}:{version()}" for other in DEPENDS[name]]
 
 
 def test_what_a_room_instantiates_is_in_the_cores_it_depends_on() -> None:

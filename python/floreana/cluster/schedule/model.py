@@ -137,15 +137,16 @@ class _Node:
         residual = {entry.ctx for entry in node.edges["add_norm"].values() if entry.role == layout.ROLE_RESIDUAL}
         for edge, entry in node.edges["add_norm"].items():
             norms[edge] = (_norm(node, contexts["add_norm", entry.ctx], entry.ctx in residual), entry.role)
-        self.linear = Linear(clock, switch, operators, node.owners, shape, node.cluster)
+        owners = [owner - plan.clusters[node.cluster].nodes[0] for owner in node.owners]  # kernels are numbered in their cluster
+        self.linear = Linear(clock, switch, operators, owners, shape, node.cluster)
         self.attention = Attention(clock, switch, heads)
-        self.add_norm = AddNorm(clock, switch, norms, node.owners, shape)
+        self.add_norm = AddNorm(clock, switch, norms, owners, shape)
         sinks[layout.PORT_LINEAR] = self.linear.take
         sinks[layout.PORT_ATTENTION] = self.attention.take
         sinks[layout.PORT_ADD_NORM] = self.add_norm.take
         for gate in node.gateway:
             port_number = layout.PORT_ETH + len(self.ports)
-            sinks[port_number] = Gateway(clock, switch, port_number, gate, node.cluster, node.owners).take
+            sinks[port_number] = Gateway(clock, switch, port_number, gate, node.cluster, owners).take
         for port, end in zip(self.ports, eth, strict=True):
             port.room_hook = switch.look
             port.deliver = _Receiver(clock, switch, end).take
