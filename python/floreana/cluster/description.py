@@ -240,31 +240,56 @@ class PlaceSection(_Section):
     ln2: NodeNames
 
 
-class MappingSection(_Section):
-    """How the model is laid over the nodes. ``place`` belongs to ``pipeline``, which needs it."""
+class _Mapping(_Section):
+    """How the model is laid over the nodes."""
 
-    strategy: Literal["tensor", "pipeline"] = "tensor"
-    """Every node holds a slice of every operator; or each operator has its nodes (place)."""
+    strategy: Any
+    """Every node holds a slice of every operator; or each operator has its nodes (place); or what the mapper finds best (auto)."""
+    objective: Literal["latency", "throughput"] = "latency"
+    """What the mapper makes least: cycles of a sequence, or cycles between sequences."""
     owners: Literal["rotate"] = "rotate"
     """Row t is normalised on node t mod nodes."""
-    groups: int = Field(default=1, ge=1, le=MAX_NODES)
-    """Nodes in so many even groups: each computes as many encoders, one after the other."""
+    groups: Any
+    """Nodes in so many even groups: each computes as many encoders, one after the other. auto: the mapper chooses."""
     place: PlaceSection | None = None
-    """Who shares which operator, in strategy pipeline."""
+    """Who shares which operator, in strategy pipeline; without it the mapper chooses."""
     priorities: Priorities = Priorities()
     """Which ready row linear takes first: 0 before all."""
 
 
-class BuildSection(_Section):
+class MappingSection(_Mapping):
+    """How the model is laid over the nodes, nothing open. ``place`` belongs to ``pipeline``, which needs it."""
+
+    strategy: Literal["tensor", "pipeline"] = "tensor"
+    groups: int = Field(default=1, ge=1, le=MAX_NODES)
+
+
+class OpenMapping(_Mapping):
+    """How the model is laid over the nodes, as it is written; None in ``groups``: 1, with strategy auto what the mapper chooses."""
+
+    strategy: Literal["tensor", "pipeline", "auto"] = "tensor"
+    groups: Annotated[int, Field(ge=1, le=MAX_NODES)] | Literal["auto"] | None = None
+
+    @property
+    def open(self) -> bool:
+        """True where the mapper places operators."""
+        return self.strategy == "auto" or (self.strategy == "pipeline" and self.place is None)
+
+
+K_LANES, OUT_N, LANES = (16, 32, 64), (16, 32, 48, 64), (1, 2, 4, 8, 16)  # legal values of the parameters below
+DEFAULT_LANES = {"k_lanes": 64, "out_n": 48, "post_lanes": 8, "norm_lanes": 16}
+
+
+class _Build(_Section):
     """Parameters of the node, the same for all nodes."""
 
-    k_lanes: Literal[16, 32, 64] = 64
-    """Inputs of the multiplier array."""
-    out_n: Literal[16, 32, 48, 64] = 48
+    k_lanes: Any
+    """Inputs of the multiplier array. This and the next three: auto, or absent where the mapper places operators: it chooses."""
+    out_n: Any
     """Outputs of the multiplier array."""
-    post_lanes: Literal[1, 2, 4, 8, 16] = 8
+    post_lanes: Any
     """Results that linear requantises a cycle."""
-    norm_lanes: Literal[1, 2, 4, 8, 16] = 16
+    norm_lanes: Any
     """Channels that add_norm takes a cycle."""
     max_tokens: int = Field(default=128, ge=1, le=512)
     """Rows of a sequence that every store holds."""
@@ -272,6 +297,24 @@ class BuildSection(_Section):
     """Sequences in flight."""
     eth_ports: Literal[1, 2] | None = None
     """Ethernet ports of a node; without it what the topology needs."""
+
+
+class BuildSection(_Build):
+    """Parameters of the node, nothing open."""
+
+    k_lanes: Literal[16, 32, 64] = 64
+    out_n: Literal[16, 32, 48, 64] = 48
+    post_lanes: Literal[1, 2, 4, 8, 16] = 8
+    norm_lanes: Literal[1, 2, 4, 8, 16] = 16
+
+
+class OpenBuild(_Build):
+    """Parameters of the node, as they are written; None: absent."""
+
+    k_lanes: Literal[16, 32, 64, "auto"] | None = None
+    out_n: Literal[16, 32, 48, 64, "auto"] | None = None
+    post_lanes: Literal[1, 2, 4, 8, 16, "auto"] | None = None
+    norm_lanes: Literal[1, 2, 4, 8, 16, "auto"] | None = None
 
 
 class TransportSection(_Section):
@@ -291,17 +334,24 @@ class TransportSection(_Section):
     """Cycles between two negative acknowledgements."""
 
 
-class Project(_Section):
-    """A checked description. ``model`` has ``source``, ``hidden``, ``heads``, ``ffn``, ``encoders`` in either case."""
+class _Described(_Section):
+    """What description and project have in common."""
 
     name: Name
     """The folder's name."""
     model: MinilmModel | SyntheticModel
     """The trained model all-MiniLM-L6-v2, or a random one of any size."""
     cluster: ClusterSection
+    mapping: Any
+    build: Any
+    transport: TransportSection = TransportSection()
+
+
+class Project(_Described):
+    """A checked description, nothing open. ``model`` has ``source``, ``hidden``, ``heads``, ``ffn``, ``encoders`` in either case."""
+
     mapping: MappingSection = MappingSection()
     build: BuildSection = BuildSection()
-    transport: TransportSection = TransportSection()
 
     @property
     def nodes(self) -> int:
@@ -329,13 +379,44 @@ class Project(_Section):
         return tuple(self.cluster.nodes.index(name) for name in getattr(self.mapping.place, operator))
 
 
+class Description(_Described):
+    """A checked description as it is written: the mapper decides what is open (docs/mapper.md)."""
+
+    mapping: OpenMapping = OpenMapping()
+    build: OpenBuild = OpenBuild()
+
+    @property
+    def open(self) -> dict[str, bool]:
+        """What the mapper chooses: place, groups, and the parameters of the node."""
+        whole, build = self.mapping.open, self.build
+        lanes = {name: getattr(build, name) == "auto" or (whole and getattr(build, name) is None) for name in DEFAULT_LANES}
+        groups = self.mapping.groups == "auto" or (self.mapping.strategy == "auto" and self.mapping.groups is None)
+        return {"place": whole, "groups": groups, **lanes}
+
+    def decided(self, **values: Any) -> Project:
+        """The project with ``strategy``, ``groups``, ``place`` and parameters of the node as given; the rest as it is written."""
+        mapping = {name: getattr(self.mapping, name) for name in OpenMapping.model_fields} | {"groups": self.mapping.groups or 1}
+        build = {name: getattr(self.build, name) for name in OpenBuild.model_fields}
+        build |= {name: build[name] or default for name, default in DEFAULT_LANES.items()}
+        for name, value in values.items():
+            (mapping if name in mapping else build)[name] = value
+        return Project(
+            name=self.name,
+            model=self.model,
+            cluster=self.cluster,
+            mapping=MappingSection(**mapping),
+            build=BuildSection(**build),
+            transport=self.transport,
+        )
+
+
 _MODELS: dict[str, type[_Section]] = {"minilm": MinilmModel, "synthetic": SyntheticModel}
 _REQUIRED = ("name", "model", "cluster")
 
 
 def project_schema() -> dict[str, Any]:
     """JSON schema (draft 2020-12) of a description, for editors. What depends on several keys only ``load_project`` checks."""
-    schema = Project.model_json_schema()
+    schema = Description.model_json_schema()
     for section in _MODELS.values():  # the loader needs it to tell the models apart
         schema["$defs"][section.__name__].setdefault("required", []).insert(0, "source")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "project.yaml of Floreana"}
@@ -361,7 +442,7 @@ def _node_count_limits(nodes: int, hidden: int, heads: int, ffn: int) -> list[st
     return limits
 
 
-def _share_limits(count: int, hidden: int, heads: int, ffn: int) -> dict[str, list[str]]:
+def share_limits(count: int, hidden: int, heads: int, ffn: int) -> dict[str, list[str]]:
     """What forbids ``count`` nodes for each operator of ``pipeline``."""
     found = _node_count_limits(count, hidden, heads, ffn)
     of_ffn = [limit for limit in found if limit.startswith("FFN")]
@@ -394,7 +475,7 @@ class _Source:
         self.built = 0
         value = None if root is None else self._build(root, (), 0)
         if not isinstance(value, dict):
-            raise InputError(f"{self.file}:1: a description is a mapping of keys to values; known: {_known(Project)}")
+            raise InputError(f"{self.file}:1: a description is a mapping of keys to values; known: {_known(Description)}")
         self.value: dict[str, Any] = value
 
     def _build(self, node: Any, path: _KeyPath, depth: int) -> Any:
@@ -571,7 +652,7 @@ def _check_model(source: _Source, model: MinilmModel | SyntheticModel) -> bool:
     return len(source.problems) == before
 
 
-def _check_cluster(source: _Source, cluster: ClusterSection, build: BuildSection | None) -> None:
+def _check_cluster(source: _Source, cluster: ClusterSection, build: OpenBuild | None) -> None:
     """Rules of cabling and addresses; ``build`` None where it has problems of its own."""
     count, topology = len(cluster.nodes), cluster.topology
     if topology == "ring" and count < RING_NODES_MIN:
@@ -605,7 +686,7 @@ def _check_cluster(source: _Source, cluster: ClusterSection, build: BuildSection
 
 
 def _check_clusters(
-    source: _Source, cluster: ClusterSection, mapping: MappingSection | None, model: MinilmModel | SyntheticModel | None
+    source: _Source, cluster: ClusterSection, mapping: OpenMapping | None, model: MinilmModel | SyntheticModel | None
 ) -> bool:
     """Rules of a chain of clusters; True where the nodes divide."""
     count, nodes = cluster.clusters, len(cluster.nodes)
@@ -619,20 +700,20 @@ def _check_clusters(
     if cluster.topology != "star":
         limit = f"clusters are chained over one Ethernet switch, not over a {cluster.topology}"
         source.add(path, count, limit, "choose topology: star, or clusters: 1")
-    if mapping is not None and mapping.strategy != "tensor":
+    if mapping is not None and mapping.strategy == "pipeline":
         limit = f"strategy {mapping.strategy} names the nodes of one cluster"
         source.add(path, count, limit, "choose strategy: tensor, or clusters: 1")
     return nodes % count == 0
 
 
-def _check_groups(source: _Source, cluster: ClusterSection, mapping: MappingSection, model: MinilmModel | SyntheticModel | None) -> bool:
+def _check_groups(source: _Source, cluster: ClusterSection, mapping: OpenMapping, model: MinilmModel | SyntheticModel | None) -> bool:
     """Rules of ``mapping.groups``; True where the nodes of a cluster divide."""
     groups, nodes = mapping.groups, len(cluster.nodes) // cluster.clusters
-    if groups == 1:
+    if not isinstance(groups, int) or groups == 1:
         return True
     path: _KeyPath = ("mapping", "groups")
     a_cluster = " of a cluster" if cluster.clusters > 1 else ""
-    if mapping.strategy != "tensor":
+    if mapping.strategy == "pipeline":
         source.add(path, groups, f"strategy {mapping.strategy} names the nodes of each operator", "choose strategy: tensor, or groups: 1")
     if nodes % groups:
         limit = f"{nodes} nodes{a_cluster} do not divide over {groups} groups"
@@ -643,14 +724,11 @@ def _check_groups(source: _Source, cluster: ClusterSection, mapping: MappingSect
     return nodes % groups == 0
 
 
-def _check_place(source: _Source, mapping: MappingSection, cluster: ClusterSection, model: MinilmModel | SyntheticModel | None) -> None:
+def _check_place(source: _Source, mapping: OpenMapping, cluster: ClusterSection, model: MinilmModel | SyntheticModel | None) -> None:
     """Rules of ``mapping.place``; ``model`` None where its sizes are not usable."""
     place = mapping.place
-    if mapping.strategy == "tensor" and place is not None:
+    if mapping.strategy != "pipeline" and place is not None:
         source.add(("mapping", "place"), "(given)", "only strategy pipeline places operators", "remove it, or choose strategy: pipeline")
-        return
-    if mapping.strategy == "pipeline" and place is None:
-        source.add(("mapping", "place"), None, "strategy pipeline needs it", f"add place: {_known(PlaceSection)}")
         return
     if place is None:
         return
@@ -661,7 +739,7 @@ def _check_place(source: _Source, mapping: MappingSection, cluster: ClusterSecti
         if unknown:
             source.add(path, ", ".join(names), f"no node is named {', '.join(unknown)}", f"choose from {', '.join(cluster.nodes)}")
         if model is not None:
-            for limit in _share_limits(len(names), model.hidden, model.heads, model.ffn).get(operator, []):
+            for limit in share_limits(len(names), model.hidden, model.heads, model.ffn).get(operator, []):
                 source.add(path, ", ".join(names), limit, "name another number of nodes")
     if place.ln1 != place.ln2 and (len(place.ln1) > 1 or len(place.ln2) > 1):
         limit = "rows rotate over the nodes of both LayerNorms alike"
@@ -669,18 +747,31 @@ def _check_place(source: _Source, mapping: MappingSection, cluster: ClusterSecti
 
 
 def load_project(path: Path | str, nodes: int | None = None) -> Project:
-    """Read and check a description; ``nodes`` overrides the node count of the file.
+    """Read and check a description, and have the mapper decide what is open in it; ``nodes`` overrides the node count of the file.
+
+    Raises ProjectError (exit code 2) with every problem, or InputError where the file cannot be read or parsed at all, or nothing fits.
+    """
+    description = load_description(path, nodes)
+    if not any(description.open.values()):
+        return description.decided()
+    from floreana.cluster.mapper import choose  # OR-Tools is loaded only where something is open
+
+    return choose(description).project
+
+
+def load_description(path: Path | str, nodes: int | None = None) -> Description:
+    """Read and check a description as it is written; ``nodes`` overrides the node count of the file.
 
     Raises ProjectError (exit code 2) with every problem, or InputError where the file cannot be read or parsed at all.
     """
     source = _Source(Path(path))
     for key in source.value:
-        if key not in Project.model_fields:
+        if key not in Description.model_fields:
             source.add(
                 (key,),
                 source.value[key],
-                f"unknown key; known: {_known(Project)}",
-                _nearest(key, list(Project.model_fields)),
+                f"unknown key; known: {_known(Description)}",
+                _nearest(key, list(Description.model_fields)),
             )
     name = source.value.get("name")
     try:
@@ -709,8 +800,8 @@ def load_project(path: Path | str, nodes: int | None = None) -> Project:
     else:
         model = source.section("model", _MODELS.get(str(kind), SyntheticModel), default=False)
     cluster = source.section("cluster", ClusterSection, default=False)
-    mapping = source.section("mapping", MappingSection, default=True)
-    build = source.section("build", BuildSection, default=True)
+    mapping = source.section("mapping", OpenMapping, default=True)
+    build = source.section("build", OpenBuild, default=True)
     transport = source.section("transport", TransportSection, default=True)
 
     divides = model is not None and _check_model(source, model)
@@ -721,18 +812,20 @@ def load_project(path: Path | str, nodes: int | None = None) -> Project:
     even = cluster is not None and _check_clusters(source, cluster, mapping, model)
     if even and cluster is not None and mapping is not None:
         even = _check_groups(source, cluster, mapping, model)
-    if even and divides and cluster is not None and mapping is not None and mapping.strategy == "tensor":
+    fixed = mapping is not None and mapping.strategy == "tensor" and mapping.groups != "auto"
+    if even and divides and cluster is not None and mapping is not None and fixed:
         assert model is not None
+        groups = mapping.groups or 1
         legal = legal_node_counts(model.hidden, model.heads, model.ffn)
-        a_cluster = " a group" if mapping.groups > 1 else " a cluster" if cluster.clusters > 1 else ""
+        a_cluster = " a group" if groups > 1 else " a cluster" if cluster.clusters > 1 else ""
         remedy = f"choose {_either(legal)} node{'s' if legal != [1] else ''}{a_cluster}" if legal else "choose another model size"
-        for limit in _node_count_limits(len(cluster.nodes) // cluster.clusters // mapping.groups, model.hidden, model.heads, model.ffn):
+        for limit in _node_count_limits(len(cluster.nodes) // cluster.clusters // groups, model.hidden, model.heads, model.ffn):
             source.add(("cluster", "nodes"), len(cluster.nodes), limit, remedy)
     if source.problems:
         raise ProjectError(source.problems)
     assert isinstance(name, str)
     assert model is not None
-    return Project(name=name, model=model, cluster=cluster, mapping=mapping, build=build, transport=transport)
+    return Description(name=name, model=model, cluster=cluster, mapping=mapping, build=build, transport=transport)
 
 
 def projects_root() -> Path:

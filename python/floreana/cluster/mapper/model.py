@@ -1,0 +1,576 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The CP-SAT model: which nodes share each operator, how many groups, how large the array (docs/mapper.md).
+
+Every quantity is bounded from below by what each choice needs, and whatever is minimised presses it onto that bound. The numbers come from
+:class:`floreana.cluster.mapper.layout.Task`, so that the value of a solution is what :func:`evaluate` says of its layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ortools.sat.python import cp_model
+
+from floreana.cluster.description import DEFAULT_LANES, K_LANES, LANES, OUT_N, Description
+from floreana.cluster.mapper.layout import (
+    FIELDS,
+    GROUPS_FIELD,
+    HEAD_BEATS_MAX,
+    LINEAR,
+    MESSAGE_RUN_MAX,
+    NORMS,
+    OPERATORS,
+    PAIRS,
+    PARTS,
+    PHASE_A,
+    RESOURCES_OF_TIME,
+    SLICES,
+    Build,
+    Layout,
+    Objective,
+    Task,
+    base_shape,
+    ends,
+    ser,
+)
+from floreana.cluster.mapper.usage import RESOURCES, Limit, usage
+from floreana.cluster.plan import DEPTH_STEP
+from floreana.errors import FloreanaError
+
+WORKERS = 1  # the same search on any number of cores
+SEED = 1
+BIG = 1 << 40
+STEPS_MAX = 4_000  # of a memory's depth
+
+Literal = Any  # a Boolean variable of the model, or its negation
+Number = Any  # an integer variable or a linear expression
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """What came out of a solve. ``bound``: no decision has a lower value; ``ticks``: deterministic time used."""
+
+    layout: Layout | None
+    value: int
+    bound: int
+    status: str
+    ticks: float
+    slack: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+def _scaled(shape: Mapping[str, int]) -> dict[str, int]:
+    """Resources in halves: a RAMB18 is one."""
+    return {name: -int(-2 * value // 1) for name, value in usage(shape).items()}
+
+
+class Model:
+    """Variables and constraints for a description. ``slack``: limits may be exceeded, at a price, to see by how much."""
+
+    def __init__(self, description: Description, limits: Sequence[Limit], objective: Objective, slack: bool = False) -> None:
+        self.description, self.limits, self.objective = description, limits, objective
+        task = Task.of(description)
+        self.task = task = task.whole() if objective == "throughput" else task
+        self.model = cp_model.CpModel()
+        self.slack: dict[tuple[str, str], Number] | None = {} if slack else None
+        self._choices()
+        self._places()
+        self._fields()
+        self._depths()
+        self._resources()
+        self._cycles()
+
+    # ------------------------------------------------------------------ pieces
+
+    def _number(self, name: str, most: int = BIG) -> Number:
+        return self.model.new_int_var(0, most, name)
+
+    def _one_of(self, name: str, values: Iterable[Any]) -> dict[Any, Literal]:
+        literals = {value: self.model.new_bool_var(f"{name}={value}") for value in values}
+        self.model.add_exactly_one(literals.values())
+        return literals
+
+    def _least(self, number: Number, value: Number, *conditions: Literal) -> None:
+        """``number`` is at least ``value`` where all conditions hold."""
+        if isinstance(value, int) and value <= 0:
+            return
+        self.model.add(number >= value).only_enforce_if(*conditions)
+
+    def _never(self, *literals: Literal) -> None:
+        """Not all of them."""
+        self.model.add_bool_or([literal.negated() for literal in literals])
+
+    # ------------------------------------------------------------------ decisions
+
+    def _choices(self) -> None:
+        task, description = self.task, self.description
+        mapping, opened = description.mapping, description.open
+        most = task.cluster_nodes
+        if opened["groups"]:
+            per_cluster = task.encoders // task.clusters
+            self.groups = [g for g in range(1, most + 1) if most % g == 0 and per_cluster % g == 0]
+        else:
+            self.groups = [mapping.groups if isinstance(mapping.groups, int) else 1]
+        if mapping.strategy == "tensor":
+            legal = set(task.legal_shares("qkv", most)) & set(task.legal_shares("ffn1", most))
+            self.groups = [g for g in self.groups if task.team(g) in legal]
+        self.most = max((task.team(g) for g in self.groups), default=0)
+        self.impossible = not self.groups
+        if self.impossible:
+            self.groups, self.most = [1], most
+        self.group = self._one_of("groups", self.groups)
+        lanes: dict[str, tuple[int, ...]] = {"k_lanes": K_LANES, "out_n": OUT_N, "post_lanes": LANES, "norm_lanes": LANES}
+        for name, default in DEFAULT_LANES.items():
+            if not opened[name]:
+                given = getattr(description.build, name)
+                lanes[name] = (given if isinstance(given, int) else default,)
+        self.array = self._one_of("array", [(k, n) for k in lanes["k_lanes"] for n in lanes["out_n"]])
+        self.post = self._one_of("post_lanes", lanes["post_lanes"])
+        self.norm = self._one_of("norm_lanes", lanes["norm_lanes"])
+
+    def _places(self) -> None:
+        """Operator by node, shares, symmetry."""
+        task, model = self.task, self.model
+        self.x = {name: [model.new_bool_var(f"{name}@{i}") for i in range(self.most)] for name in OPERATORS}
+        self.share = {name: self._one_of(f"share {name}", task.legal_shares(name, self.most)) for name in OPERATORS}
+        for name in OPERATORS:
+            model.add(sum(self.x[name]) == sum(share * literal for share, literal in self.share[name].items()))
+        self.active: list[Literal] = []
+        for i in range(self.most):
+            enough = [literal for g, literal in self.group.items() if task.team(g) > i]
+            active = model.new_bool_var(f"active {i}")
+            model.add(active == sum(enough))
+            self.active.append(active)
+            for name in OPERATORS:
+                model.add_implication(self.x[name][i], active)
+        strategy, given = self.description.mapping.strategy, self.description.mapping.place
+        if strategy == "tensor":
+            for name in OPERATORS:
+                for i in range(self.most):
+                    model.add(self.x[name][i] == self.active[i])
+        elif given is not None:
+            names = self.description.cluster.nodes
+            for name in OPERATORS:
+                for i in range(self.most):
+                    model.add(self.x[name][i] == int(names[i] in getattr(given, name)))
+        elif strategy == "pipeline":  # no kernel serves two operators
+            for i in range(self.most):
+                model.add_at_most_one(self.x[name][i] for name in LINEAR)
+                model.add_at_most_one(self.x[name][i] for name in NORMS)
+        self.place_given = given
+        if given is None:  # nodes of a group are alike: a node has at least the operators of the next, read as a number
+            codes = [sum(self.x[name][i] * (1 << k) for k, name in enumerate(reversed(OPERATORS))) for i in range(self.most)]
+            for before, after in zip(codes, codes[1:], strict=False):
+                model.add(before >= after)
+        self.same: dict[tuple[str, str], Literal] = {}
+        for pair in PAIRS:
+            same = model.new_bool_var(f"same {pair[0]} {pair[1]}")
+            for i in range(self.most):
+                model.add(self.x[pair[0]][i] == self.x[pair[1]][i]).only_enforce_if(same)
+            self.same[pair] = same
+        self.together = model.new_bool_var("together")
+        apart = self.together.negated()
+        for i in range(self.most):
+            model.add(self.x["ln1"][i] == self.x["ln2"][i]).only_enforce_if(self.together)
+            model.add(self.x["ln1"][i] + self.x["ln2"][i] <= 1).only_enforce_if(apart)
+        for name in NORMS:
+            model.add_implication(apart, self.share[name][1])
+        self.direct = model.new_bool_var("direct")
+        model.add_implication(self.direct, self.together)
+        if not task.star:
+            model.add(self.direct == 0)
+        if 1 in self.share["qkv"]:
+            model.add_implication(self.direct, self.share["qkv"][1].negated())
+        for i in range(self.most):
+            model.add(self.x["ln1"][i] <= self.x["qkv"][i]).only_enforce_if(self.direct)
+
+    def _fields(self) -> None:
+        """What does not fit a context's fields."""
+        task = self.task
+        for source, target in SLICES:
+            for p, sends in self.share[source].items():
+                for q, takes in self.share[target].items():
+                    if task.runs(source, p, q) > MESSAGE_RUN_MAX:
+                        self._never(sends, takes)
+        for name in LINEAR:
+            for p, literal in self.share[name].items():
+                if task.sizes(name, p)[0] // 64 > 127:
+                    self._never(literal)
+                for (k, n), array in self.array.items():
+                    if task.groups_of(name, p, n) > GROUPS_FIELD:
+                        self._never(literal, array)
+        for p, literal in self.share["attention"].items():
+            if task.head_beats(p) > HEAD_BEATS_MAX:
+                self._never(literal)
+
+    # ------------------------------------------------------------------ memories and resources
+
+    def _on_nodes(self, what: str, values: Mapping[str, Number]) -> list[Number]:
+        """For each node the sum of its operators' values."""
+        out = []
+        for i in range(self.most):
+            terms = []
+            for name, value in values.items():
+                term = self._number(f"{what} of {name}@{i}")
+                self._least(term, value, self.x[name][i])
+                terms.append(term)
+            out.append(sum(terms))
+        return out
+
+    def _by_share(self, what: str, names: Iterable[str], cost: Callable[[str, int], int]) -> dict[str, Number]:
+        """A number for each operator that depends on its share alone."""
+        return {name: sum(cost(name, p) * literal for p, literal in self.share[name].items()) for name in names}
+
+    def _product(self, what: str, one: Mapping[Any, Literal], other: Mapping[Any, Literal]) -> dict[tuple[Any, Any], Literal]:
+        """Booleans for every pair of two choices."""
+        if len(other) == 1:
+            (key,) = other
+            return {(a, key): literal for a, literal in one.items()}
+        if len(one) == 1:
+            (key,) = one
+            return {(key, b): literal for b, literal in other.items()}
+        both = {(a, b): self.model.new_bool_var(f"{what} {a} {b}") for a in one for b in other}
+        for a, literal in one.items():
+            self.model.add(sum(both[a, b] for b in other) == literal)
+        for b, literal in other.items():
+            self.model.add(sum(both[a, b] for a in one) == literal)
+        return both
+
+    def _depths(self) -> None:
+        task, model = self.task, self.model
+        h = task.hidden
+        self.words: dict[str, Number] = {}
+        bias: dict[str, Number] = {}
+        posts: dict[str, Number] = {}
+        total: dict[str, Number] = {}
+        for name in LINEAR:
+            both = self._product(name, self.share[name], self.array)
+            costs = {key: task.words(name, key[0], *key[1]) for key in both}
+            self.words[name] = self._number(f"words {name}", max(costs.values()))
+            model.add(self.words[name] == sum(costs[key] * literal for key, literal in both.items()))
+            total[name] = sum(key[0] * costs[key] * literal for key, literal in both.items())
+            bias[name] = sum(task.groups_of(name, p, n) * literal for (p, (_, n)), literal in both.items())
+            if name in ("qkv", "ffn1"):
+                posts[name] = self._number(f"post words {name}")
+                for (p, (_, n)), literal in both.items():
+                    for lanes, post in self.post.items():
+                        self._least(posts[name], task.post_words(name, p, n, lanes), literal, post)
+        names = ("qkv", "out", "ffn1", "ffn2")
+        self.word_terms = {name: [self._number(f"words of {name}@{i}") for i in range(self.most)] for name in names}
+        for name in names:
+            for i in range(self.most):
+                self._least(self.word_terms[name][i], self.words[name], self.x[name][i])
+            model.add(sum(self.word_terms[name]) >= total[name])  # follows from the rest; so do the shares of it in _cycles
+        self.total_words = total
+        words = [sum(self.word_terms[name][i] for name in names) for i in range(self.most)]
+        norm_words = self._by_share("norm words", NORMS, lambda _, p: task.norm_words(p))
+        channels = {name: sum(h // lanes * literal for lanes, literal in self.norm.items()) for name in NORMS}
+        self.depth = {name: self._number(name, BIG if self.slack is not None else limit) for name, limit in FIELDS.items()}
+        each: dict[str, list[Number]] = {
+            "STORE_BEATS": self._on_nodes("store", self._by_share("store", LINEAR, task.store_beats)),
+            "RES_WORDS": self._on_nodes("residual", norm_words),
+        }
+        each["ACC_BEATS"] = [4 * value for value in each["RES_WORDS"]]
+        of_encoders = {
+            "W_WORDS": words,
+            "BIAS_WORDS": self._on_nodes("bias", bias),
+            "POST_WORDS": self._on_nodes("post", posts),
+            "CHAN_WORDS": self._on_nodes("channel", channels),
+        }
+        for name, values in each.items():
+            for value in values:
+                self._least(self.depth[name], value)
+        for g, literal in self.group.items():
+            for name, values in of_encoders.items():
+                for value in values[: task.team(g)]:
+                    self._least(self.depth[name], task.encoders_of(g) * value, literal)
+        if self.slack is not None:
+            for name, limit in FIELDS.items():
+                self._over(name, "the address field", self.depth[name], limit)
+
+    def _over(self, resource: str, where: str, used: Number, limit: int) -> None:
+        """A limit, or what exceeds it."""
+        if self.slack is None:
+            self.model.add(used <= limit)
+            return
+        extra = self._number(f"{resource} beyond {where}")
+        self.model.add(used <= limit + extra)
+        self.slack[resource, where] = extra
+
+    def _resources(self) -> None:
+        """Resources of the shape: a base, and a term for each parameter that is not fixed."""
+        task = self.task
+        base = base_shape(task)
+        least = _scaled(base)
+        total: dict[str, Number] = dict(least)
+        ceiling = {name: 4 * max(limit.usable(name) for limit in self.limits) + 4 for name in RESOURCES}
+
+        def more(values: Mapping[str, int]) -> dict[str, int]:
+            shape = _scaled(base | dict(values))
+            return {name: shape[name] - least[name] for name in RESOURCES}
+
+        def by_choice(literals: Mapping[Any, Literal], values: Callable[[Any], Mapping[str, int]]) -> None:
+            for key, literal in literals.items():
+                for name, extra in more(values(key)).items():
+                    if extra:
+                        total[name] += extra * literal
+
+        by_choice(self.array, lambda key: {"K_LANES": key[0], "OUT_N": key[1]})
+        by_choice(self.post, lambda lanes: {"POST_LANES": lanes})
+        by_choice(self.norm, lambda lanes: {"NORM_LANES": lanes})
+        by_choice(self.share["ln1"], lambda p: {"LROW_W": task.local_row_w(p)})
+        both = self._product("requant", self.share["attention"], self.group)
+        by_choice(both, lambda key: {"HEAD_BEATS": task.head_beats_field(key[0]), "REQ_WORDS": task.req_words(*key)})
+
+        beyond: dict[tuple[str, int], Literal] = {}
+
+        def deeper(depth: str, step: int) -> Literal:
+            """True where a memory has more entries than ``step``."""
+            if (depth, step) not in beyond:
+                literal = self.model.new_bool_var(f"{depth}>{step}")
+                self.model.add(self.depth[depth] <= step).only_enforce_if(literal.negated())
+                beyond[depth, step] = literal
+            return beyond[depth, step]
+
+        dependent: dict[str, tuple[Mapping[Any, Literal], Callable[[Any], dict[str, int]]]] = {
+            "W_WORDS": (self.array, lambda key: {"K_LANES": key[0], "OUT_N": key[1]}),
+            "BIAS_WORDS": (self.array, lambda key: {"K_LANES": key[0], "OUT_N": key[1]}),
+            "POST_WORDS": (self.post, lambda lanes: {"POST_LANES": lanes}),
+            "CHAN_WORDS": (self.norm, lambda lanes: {"NORM_LANES": lanes}),
+        }
+        always: Mapping[Any, Literal] = {None: self.model.new_constant(1)}
+        for depth in FIELDS:
+            literals, given = dependent.get(depth, (always, lambda _: {}))
+            extra = {name: self._number(f"{name} of {depth}") for name in RESOURCES}
+            used: set[str] = set()
+            for key, literal in literals.items():
+                steps = _steps(lambda entries, key=key: _scaled(base | given(key) | {depth: entries}), FIELDS[depth], ceiling)  # type: ignore[misc]
+                for step, values in steps:
+                    for name, value in values.items():
+                        if value:
+                            self._least(extra[name], value, literal, deeper(depth, step))
+                            used.add(name)
+            for name in sorted(used):
+                total[name] += extra[name]
+        self.total = total
+        self.limited = [name for name in RESOURCES if any(name in limit.available for limit in self.limits)]
+        for limit in self.limits:
+            for name in RESOURCES:
+                if name in limit.available:
+                    self._over(name, limit.board, total[name], 2 * limit.usable(name))
+
+    # ------------------------------------------------------------------ cycles
+
+    def _cycles(self) -> None:
+        task, model, rows = self.task, self.model, self.task.rows
+        before, after, both = (self._number(name) for name in ("before", "after", "both"))
+        resources: dict[str, tuple[list[Number], list[Number]]] = {}
+        zero = [0] * self.most
+
+        def split(values: Mapping[str, Number], what: str) -> tuple[list[Number], list[Number]]:
+            first = {name: value for name, value in values.items() if name in PHASE_A}
+            then = {name: value for name, value in values.items() if name not in PHASE_A}
+            return (self._on_nodes(what, first) if first else zero), (self._on_nodes(what, then) if then else zero)
+
+        array_a = [rows * self.word_terms["qkv"][i] for i in range(self.most)]
+        array_b = [rows * sum(self.word_terms[name][i] for name in ("out", "ffn1", "ffn2")) for i in range(self.most)]
+        resources["array"] = (array_a, array_b)
+        cycles: dict[str, Number] = {}
+        for name in ("qkv", "ffn1"):
+            cycles[name] = self._number(f"requant {name}")
+            for p, share in self.share[name].items():
+                for lanes, post in self.post.items():
+                    self._least(cycles[name], rows * task.post_cycles(name, p, lanes), share, post)
+        resources["requantisation"] = split(cycles, "requantisation")
+        resources["linear's port"] = split(self._by_share("beats", LINEAR, lambda name, p: rows * task.out_beats(name, p)), "beats")
+        attention = self._by_share("attention", ("attention",), lambda _, p: rows * task.attention_cycles(p))
+        resources["attention"] = split(attention, "attention")
+        norms: dict[str, Number] = {}
+        inputs: dict[str, Number] = {}
+        for source, name in PARTS:
+            norms[name], inputs[name] = self._number(f"norm {name}"), self._number(f"norm input {name}")
+            for p, share in self.share[name].items():
+                for lanes, norm in self.norm.items():
+                    self._least(norms[name], -(-rows // p) * task.norm_cycles(lanes), share, norm)
+                for parts, other in self.share[source].items():
+                    self._least(inputs[name], -(-rows // p) * parts * task.hidden // 16, share, other)
+        resources["add_norm"] = split(norms, "norm")
+        resources["add_norm's input"] = split(inputs, "norm input")
+        sums: dict[tuple[bool, str], list[Number]] = {(early, way): list(zero) for early in (True, False) for way in ("wire out", "wire in")}
+        chain_terms: list[Number] = []
+        for pair in PAIRS:
+            source, target = pair
+            early = source in PHASE_A or target in PHASE_A
+            tx, rx, row = (self._number(f"{what} {source} {target}") for what in ("tx", "rx", "row"))
+            for p, sends in self.share[source].items():
+                for q, takes in self.share[target].items():
+                    far = task.crossing(pair, p, q, same=False)
+                    for number, value in ((tx, far.tx), (rx, far.rx), (row, far.row)):
+                        self._least(number, value, sends, takes, self.same[pair].negated())
+                    if p == q:
+                        near = task.crossing(pair, p, q, same=True)
+                        for number, value in ((tx, near.tx), (rx, near.rx), (row, near.row)):
+                            self._least(number, value, sends, takes, self.same[pair])
+            chain_terms.append(row)
+            for way, name, number in (("wire out", source, tx), ("wire in", target, rx)):
+                for i, value in enumerate(self._on_nodes(f"{way} {source} {target}", {name: number})):
+                    sums[early, way][i] = sums[early, way][i] + value
+        residual = ser(rows * task.row_bytes(task.hidden))
+        for i in range(self.most):
+            extra = self._number(f"residual@{i}")
+            self._least(extra, residual, self.x["ln1"][i], self.together.negated())
+            self._least(extra, residual, self.x["ln2"][i], self.together.negated())
+            for way in ("wire out", "wire in"):
+                sums[False, way][i] = sums[False, way][i] + extra
+        for way in ("wire out", "wire in"):
+            resources[way] = (sums[True, way], sums[False, way])
+        assert set(resources) == set(RESOURCES_OF_TIME)
+        for first, then in resources.values():
+            for a, b in zip(first, then, strict=True):
+                self._least(before, a)
+                self._least(after, b)
+                self._least(both, a + b)
+        self._least(both, before)
+        self._least(both, after)
+        words = self.total_words
+        for g, literal in self.group.items():  # the busiest array has at least an even share
+            later = sum(words[name] for name in ("out", "ffn1", "ffn2"))
+            self._least(before * task.team(g), rows * words["qkv"], literal)
+            self._least(after * task.team(g), rows * later, literal)
+            self._least(both * task.team(g), rows * (words["qkv"] + later), literal)
+        posts = sum(2 * (35 + 64 // lanes) * literal for lanes, literal in self.post.items())
+        norm = sum(2 * task.norm_latency(lanes) * literal for lanes, literal in self.norm.items())
+        heads = sum(task.attention_latency(p) * literal for p, literal in self.share["attention"].items())
+        chain = sum(self.words.values()) + posts + 2 * 18 + norm + heads + sum(chain_terms)
+        turn = self._number("turn")
+        self._least(turn, before)
+        self._least(turn, after)
+        self.latency, self.interval = self._number("latency"), self._number("interval")
+        hop = ends(task, 1, direct=False) - ends(task, 1, direct=True)
+        for g, literal in self.group.items():
+            teams = task.clusters * g
+            fixed = ends(task, g, direct=False)
+            expression = before + (task.encoders - teams) * both + (teams - 1) * turn + after + task.encoders * chain + fixed - hop * self.direct
+            self._least(self.latency, expression, literal)
+            self._least(self.interval, task.encoders_of(g) * both, literal)
+        model.add(self.interval * task.clusters * task.slots >= self.latency)
+        if self.slack is not None:
+            self.goal = self._shortage()
+        else:
+            self.goal = self.latency if self.objective == "latency" else self.interval
+
+    def _shortage(self) -> Number:
+        """Shares of the limits that are missing, in thousandths of a thousand."""
+        assert self.slack is not None
+        terms = []
+        usable = {(name, limit.board): 2 * limit.usable(name) for limit in self.limits for name in RESOURCES if name in limit.available}
+        for key, extra in self.slack.items():
+            whole = usable.get(key) or FIELDS.get(key[0], 1)
+            terms.append(extra * max(1_000_000 // whole, 1))
+        return sum(terms)
+
+    # ------------------------------------------------------------------ solving
+
+    def forbid(self, chosen: Layout) -> None:
+        """Never again this decision, which the plan refused."""
+        literals = [self.group[chosen.groups], self.array[chosen.build.k_lanes, chosen.build.out_n]]
+        literals += [self.post[chosen.build.post_lanes], self.norm[chosen.build.norm_lanes]]
+        for name, nodes in chosen.place.items():
+            literals += [self.x[name][i] if i in nodes else self.x[name][i].negated() for i in range(self.most)]
+        self._never(*literals)
+
+    def solve(self, ticks: float) -> Solved:
+        """The goal first, then, at no more of it, the smallest node. ``ticks``: deterministic time of the first."""
+        if self.impossible:
+            return Solved(None, 0, 0, "infeasible", 0.0)
+        self.model.minimize(self.goal)
+        solver = _solver(ticks)
+        status = solver.solve(self.model)
+        name = solver.status_name(status).lower()
+        if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+            return Solved(None, 0, 0, name, solver.response_proto.deterministic_time)
+        value, bound = round(solver.objective_value), -int(-solver.best_objective_bound // 1)
+        spent = solver.response_proto.deterministic_time
+        slack = {} if self.slack is None else {key: solver.value(extra) for key, extra in self.slack.items()}
+        found = self._read(solver)
+        if self.slack is None:
+            small = self.model.clone()  # its variables have the same numbers
+            for variable in self._decisions():
+                small.add_hint(variable, solver.value(variable))
+            small.add(self.goal <= value)
+            small.minimize(self._size())
+            second = _solver(ticks / 4)
+            if second.solve(small) in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+                found = self._read(second)
+            spent += second.response_proto.deterministic_time
+        return Solved(found, value, bound, name, spent, slack)
+
+    def first(self, ticks: float) -> Solved:
+        """Any decision that keeps the limits."""
+        if self.impossible:
+            return Solved(None, 0, 0, "infeasible", 0.0)
+        solver = _solver(ticks)
+        status = solver.solve(self.model)
+        found = self._read(solver) if status in (cp_model.OPTIMAL, cp_model.FEASIBLE) else None
+        return Solved(found, 0, 0, solver.status_name(status).lower(), solver.response_proto.deterministic_time)
+
+    def _size(self) -> Number:
+        """Of the smallest node first the resources, in millionths of what its smallest board allows, then pairs of operator and node."""
+        least = {name: min(limit.usable(name) for limit in self.limits if name in limit.available) for name in self.limited}
+        resources = sum(total * (1_000_000 // (2 * least[name])) for name, total in self.total.items() if name in least)
+        return resources + sum(sum(row) for row in self.x.values())
+
+    def _decisions(self) -> list[Any]:
+        rows = [literal for row in self.x.values() for literal in row]
+        choices = (self.group, self.array, self.post, self.norm, *self.share.values())
+        return [*rows, *(literal for choice in choices for literal in choice.values())]
+
+    def _read(self, solver: Any) -> Layout:
+        def one(literals: Mapping[Any, Literal]) -> Any:
+            return next(key for key, literal in literals.items() if solver.boolean_value(literal))
+
+        k, n = one(self.array)
+        place = {name: tuple(i for i in range(self.most) if solver.boolean_value(self.x[name][i])) for name in OPERATORS}
+        return Layout(one(self.group), place, Build(k, n, one(self.post), one(self.norm)))
+
+
+def _solver(ticks: float) -> Any:
+    solver = cp_model.CpSolver()
+    parameters = solver.parameters
+    parameters.num_workers = WORKERS
+    parameters.random_seed = SEED
+    parameters.max_deterministic_time = ticks
+    return solver
+
+
+def _steps(
+    resources: Callable[[int], dict[str, int]], most: int, ceiling: Mapping[str, int]
+) -> list[tuple[int, dict[str, int]]]:
+    """Depths from which on a memory takes more, each with what it takes beyond the smallest; those above ``ceiling`` are one."""
+    low = resources(DEPTH_STEP)
+    known: dict[int, dict[str, int]] = {1: low}
+
+    def at(step: int) -> dict[str, int]:
+        if step not in known:
+            known[step] = resources(step * DEPTH_STEP)
+        return known[step]
+
+    last = most // DEPTH_STEP
+    while last > 1 and any(at(last // 2)[name] > ceiling[name] for name in RESOURCES):
+        last //= 2
+    out: list[tuple[int, dict[str, int]]] = []
+    todo = [(1, last)]
+    while todo:
+        first, end = todo.pop()
+        if end <= first or at(first) == at(end):
+            continue
+        if end == first + 1:
+            out.append((first * DEPTH_STEP, {name: at(end)[name] - low[name] for name in RESOURCES}))
+        else:
+            middle = (first + end) // 2
+            todo += [(first, middle), (middle, end)]
+        if len(known) > STEPS_MAX:
+            raise FloreanaError(f"a memory has more than {STEPS_MAX:,} steps of depth; the mapper's tables have no room for them")
+    return sorted(out, key=lambda item: item[0])
+
