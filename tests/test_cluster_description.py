@@ -92,6 +92,13 @@ def test_defaults_and_node_names(tmp_path: Path) -> None:
     assert load_project(write(tmp_path, GOOD)).cluster.nodes == ("node0", "node1")
 
 
+def test_boards(tmp_path: Path) -> None:
+    plain = load_project(write(tmp_path, GOOD)).cluster
+    assert [plain.board_of(name) for name in plain.nodes] == ["sidewinder", "sidewinder"]
+    mixed = load_project(write(tmp_path, GOOD.replace("nodes: 2", "nodes: 2\n  board: u280\n  boards: {node1: vcu118}"))).cluster
+    assert [mixed.board_of(name) for name in mixed.nodes] == ["u280", "vcu118"]
+
+
 def test_topology_and_transport(tmp_path: Path) -> None:
     plain = load_project(write(tmp_path, GOOD))
     assert (plain.cluster.topology, plain.cluster.routing, plain.build.eth_ports) == ("star", None, None)
@@ -390,6 +397,36 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
     "register is a word": (
         ("build:", "transport: {rto: long}\nbuild:"),
         (10, "transport.rto", "long", "an integer is needed", "write a whole number"),
+    ),
+    "unknown board": (
+        ("nodes: 2", "nodes: 2\n  board: sidewindr"),
+        (10, "cluster.board", "sidewindr", "no board of that name; known: fb2cg, sidewinder, u250", "did you mean sidewinder?"),
+    ),
+    "board without a 100G MAC": (
+        ("nodes: 2", "nodes: 2\n  board: zcu102"),
+        (
+            10,
+            "cluster.board",
+            "zcu102",
+            "a node has 1 Ethernet port, zcu102 has no 100G MAC",
+            "choose fb2cg, sidewinder, u250, u280, u55c or",
+        ),
+    ),
+    "one board without a 100G MAC": (
+        ("nodes: 2", "nodes: 2\n  topology: line\n  boards: {node1: zcu102}"),
+        (11, "cluster.boards.node1", "zcu102", "a node has 2 Ethernet ports, zcu102 has no 100G MAC", "choose fb2cg"),
+    ),
+    "unknown board of a node": (
+        ("nodes: 2", "nodes: 2\n  boards: {node1: u555}"),
+        (10, "cluster.boards", "{'node1': 'u555'}", "node1: u555: no board of that name; known: fb2cg", "did you mean u55c?"),
+    ),
+    "board of an unknown node": (
+        ("nodes: 2", "nodes: 2\n  boards: {node2: u55c}"),
+        (10, "cluster.boards.node2", "u55c", "no node is named node2", "did you mean node1?"),
+    ),
+    "boards a word": (
+        ("nodes: 2", "nodes: 2\n  boards: u55c"),
+        (10, "cluster.boards", "u55c", "boards maps names of nodes to boards", "write boards: {node0: u55c}"),
     ),
     "mac is no mac": (
         ("nodes: 2", "nodes: 2\n  mac_base: 02f10e000000"),

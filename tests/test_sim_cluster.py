@@ -106,7 +106,7 @@ def _build(kind: str, folder: Path, node: Path = ECHO) -> Simulator:
     return build(
         kind=kind,
         top="echo_cluster",
-        own=render_tops(_plan(), hier=False),
+        own=render_tops(_plan()),
         folder=folder,
         log=folder / "build.log",
         jobs=2,

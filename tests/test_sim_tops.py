@@ -57,11 +57,11 @@ def _line() -> Plan:
 @pytest.mark.parametrize("make", [_plan, _line])
 def test_both_linters_are_silent(tmp_path: Path, top: str, make: Callable[[], Plan]) -> None:
     plan = make()
-    assert _lint(tmp_path, top, {**render_tops(plan, hier=True), **render_arrays(plan)}) == ""
+    assert _lint(tmp_path, top, {**render_tops(plan), **render_arrays(plan)}) == ""
 
 
 def test_the_linters_are_not_deaf(tmp_path: Path) -> None:
-    own = render_tops(_plan(), hier=False)
+    own = render_tops(_plan())
     own["tiny_2_cluster.v"] = (
         own["tiny_2_cluster.v"].replace("reg [47:0] cycle", "reg [40:0] cycle").replace("reg  [47:0] cycle", "reg  [40:0] cycle")
     )
@@ -70,17 +70,17 @@ def test_the_linters_are_not_deaf(tmp_path: Path) -> None:
 
 def test_the_node_has_the_shape_of_the_plan_and_no_parameter_left() -> None:
     plan = _plan("minilm_6")
-    text = render_tops(plan, hier=True)["minilm_6_node.v"]
+    text = render_tops(plan)["minilm_6_node.v"]
     found = dict(re.findall(r"\.([A-Z_]+)\((\d+)\)", text))
-    assert {name: int(value) for name, value in found.items()} == {**plan.shape, "PACKED": 0}
-    assert ".PACKED(1)" in render_tops(plan, hier=True, packed=1)["minilm_6_node.v"]
-    assert "parameter" not in text.split("module minilm_6_node (")[1] and "/*verilator hier_block*/" in text
-    assert "hier_block" not in render_tops(plan, hier=False)["minilm_6_node.v"]
+    assert {name: int(value) for name, value in found.items()} == plan.shape
+    body = text.split("module minilm_6_node (")[1]
+    assert "localparam PACKED = 1;\n`else\n  localparam PACKED = 0;" in body and ".PACKED(PACKED)" in body
+    assert not re.search(r"\bparameter\b", body) and "/*verilator hier_block*/" in body
 
 
 def test_the_cluster_has_every_node_with_its_identity() -> None:
     plan = _plan("minilm_6")
-    text = render_tops(plan, hier=True)["minilm_6_cluster.v"]
+    text = render_tops(plan)["minilm_6_cluster.v"]
     assert cluster_top(plan) == "minilm_6_cluster" and f"module {cluster_top(plan)};" in text
     for node in plan.nodes:
         block = text.split(f"minilm_6_node node_{node.index} (")[1].split(");\n")[0]
@@ -88,12 +88,12 @@ def test_the_cluster_has_every_node_with_its_identity() -> None:
         for port in (f".id_mac({{48'h{node.mac:012x}}})", f".id_ip({{32'h{node.ip:08x}}})", f".id_node(16'd{node.index})", *up):
             assert port in block
     assert text.count("tb_port port_") == text.count("tb_loader #(") == len(plan.nodes)
-    assert render_tops(plan, hier=True) == render_tops(_plan("minilm_6"), hier=True)
+    assert render_tops(plan) == render_tops(_plan("minilm_6"))
 
 
 def test_a_node_of_a_line_has_two_ports() -> None:
     plan = _line()
-    text = render_tops(plan, hier=True)["tiny_2_cluster.v"]
+    text = render_tops(plan)["tiny_2_cluster.v"]
     for node in plan.nodes:
         block = text.split(f"tiny_2_node node_{node.index} (")[1].split(");\n")[0]
         macs = ", ".join(f"48'h{port.mac:012x}" for port in reversed(node.ports))
@@ -125,4 +125,4 @@ def test_the_bare_arrays_compute_what_they_are_given(tmp_path: Path) -> None:
 def test_a_hole_in_the_plan_is_an_error() -> None:
     plan = _plan()
     with pytest.raises(UndefinedError):
-        render_tops(replace(plan, nodes=({"index": 0},)), hier=False)  # type: ignore[arg-type]
+        render_tops(replace(plan, nodes=({"index": 0},)))  # type: ignore[arg-type]

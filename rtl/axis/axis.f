@@ -3,3 +3,8 @@ rtl/axis/axis_lutram.v
 rtl/axis/axis_skid.v
 rtl/axis/axis_fifo.v
 rtl/axis/axis_msg_emit.v
+rtl/axis/axis_cdc_bit.v
+rtl/axis/axis_cdc_reset.v
+rtl/axis/axis_cdc_ram.v
+rtl/axis/axis_cdc_fifo.v
+rtl/axis/axis_cdc_count.v

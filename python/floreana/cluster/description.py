@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +18,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from floreana.boards import boards
 from floreana.cluster.topology import CHAIN_NODES_MAX, ETH_PORTS, PORT_STEP, RING_NODES_MIN, RoutingName, TopologyName
 from floreana.errors import InputError
 from floreana.ibert.params import SOFTMAX_MODES
@@ -27,6 +29,7 @@ MAX_ROW_BYTES = 4096  # the slice offset has 10 bits in units of 4 bytes
 HEAD_DIMS = (32, 64)
 MAX_REGISTER = (1 << 24) - 1  # registers of an Ethernet port have 24 bits
 MAX_LINK_DELAY = 100_000  # cycles, 0.5 ms: with it the registers that follow from it fit for any number of nodes
+DEFAULT_BOARD = "sidewinder"
 MAX_YAML_DEPTH = 16
 MAX_YAML_VALUES = 10_000
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -111,6 +114,26 @@ def _parse_nodes(value: object) -> object:
     raise _refuse("nodes is a count or a list of names", "write nodes: 6, or nodes: [left, right]")
 
 
+def _parse_board(value: object) -> object:
+    known = list(boards())
+    if not isinstance(value, str) or value not in known:
+        raise _refuse(f"no board of that name; known: {', '.join(known)}", _nearest_of(value, known, "choose one of these"))
+    return value
+
+
+def _parse_boards(value: object) -> object:
+    if not isinstance(value, dict):
+        raise _refuse("boards maps names of nodes to boards", "write boards: {node0: u55c}")
+    for name, board in value.items():
+        _parse_name(name)
+        try:
+            _parse_board(board)
+        except PydanticCustomError as error:
+            context = error.context or {}
+            raise _refuse(f"{name}: {board}: {context['limit']}", str(context["remedy"])) from None
+    return dict(value)
+
+
 def _parse_softmax(value: object) -> object:
     words = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, (list, tuple)) else ()
     if not words or not all(isinstance(word, str) and word in SOFTMAX_MODES for word in words):
@@ -142,10 +165,14 @@ _NODES_SCHEMA: dict[str, Any] = {
 _SOFTMAX_SCHEMA: dict[str, Any] = {
     "anyOf": [{"enum": list(SOFTMAX_MODES)}, {"type": "array", "items": {"enum": list(SOFTMAX_MODES)}, "minItems": 1}]
 }
+_BOARD_SCHEMA: dict[str, Any] = {"enum": list(boards())}
+_BOARDS_SCHEMA: dict[str, Any] = {"type": "object", "propertyNames": _NAME_SCHEMA, "additionalProperties": _BOARD_SCHEMA}
 
 Name = Annotated[str, BeforeValidator(_parse_name), WithJsonSchema(_NAME_SCHEMA)]
 MacAddress = Annotated[int, BeforeValidator(_parse_mac), WithJsonSchema(_MAC_SCHEMA)]
 IpAddress = Annotated[int, BeforeValidator(_parse_ip), WithJsonSchema(_IP_SCHEMA)]
+BoardName = Annotated[str, BeforeValidator(_parse_board), WithJsonSchema(_BOARD_SCHEMA)]
+BoardNames = Annotated[dict[str, str], BeforeValidator(_parse_boards), WithJsonSchema(_BOARDS_SCHEMA)]
 NodeNames = Annotated[tuple[str, ...], BeforeValidator(_parse_nodes), WithJsonSchema(_NODES_SCHEMA)]
 SoftmaxNames = Annotated[tuple[str, ...], BeforeValidator(_parse_softmax), WithJsonSchema(_SOFTMAX_SCHEMA)]
 
@@ -217,6 +244,14 @@ class ClusterSection(_Section):
     """Node k has this MAC address plus k."""
     ip_base: IpAddress = Field(default=0x0A110001, json_schema_extra={"default": format_ip(0x0A110001)})
     """Node k has this IPv4 address plus k."""
+    board: BoardName = DEFAULT_BOARD
+    """The board of every node, for the Vivado projects."""
+    boards: BoardNames = Field(default={})
+    """Nodes that have another board than the rest, by name."""
+
+    def board_of(self, name: str) -> str:
+        """Name of a node's board."""
+        return self.boards.get(name, self.board)
 
 
 class Priorities(_Section):
@@ -610,14 +645,18 @@ def _multiples(value: int) -> str:
     return f"{below} or {below + SLICE_BYTES}"
 
 
-def _either(numbers: list[int]) -> str:
-    head = ", ".join(map(str, numbers[:-1]))
-    return f"{head} or {numbers[-1]}" if head else str(numbers[-1])
+def _either(values: Sequence[object]) -> str:
+    head = ", ".join(map(str, values[:-1]))
+    return f"{head} or {values[-1]}" if head else str(values[-1])
 
 
 def _nearest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]}?" if close else "remove it"
+    return _nearest_of(word, known, "remove it")
+
+
+def _nearest_of(word: object, known: list[str], else_: str) -> str:
+    close = difflib.get_close_matches(str(word), known, n=1)
+    return f"did you mean {close[0]}?" if close else else_
 
 
 def _check_model(source: _Source, model: MinilmModel | SyntheticModel) -> bool:
@@ -683,6 +722,25 @@ def _check_cluster(source: _Source, cluster: ClusterSection, build: OpenBuild | 
             f"{whose} would be the base plus {offset}, beyond the last five bytes",
             "choose a lower address",
         )
+
+
+def _check_boards(source: _Source, cluster: ClusterSection, build: BuildSection | None) -> None:
+    """Rules of ``board`` and ``boards``: their nodes exist, and each board has the ports that its node needs."""
+    for name in cluster.boards:
+        if name not in cluster.nodes:
+            remedy = _nearest_of(name, list(cluster.nodes), f"choose from {', '.join(cluster.nodes)}")
+            source.add(("cluster", "boards", name), cluster.boards[name], f"no node is named {name}", remedy)
+    ports = ETH_PORTS[cluster.topology] if build is None or build.eth_ports is None else build.eth_ports
+    others = [name for name, board in boards().items() if len(board.ports) >= ports]
+    for name in sorted({cluster.board_of(node) for node in cluster.nodes}):
+        have = len(boards()[name].ports)
+        if have < ports:
+            limit = (
+                f"a node has {ports} Ethernet port{'s' if ports > 1 else ''}, {name} has {have or 'no'} 100G MAC{'s' if have > 1 else ''}"
+            )
+            at = next((node for node in cluster.nodes if cluster.boards.get(node) == name), None)
+            path: _KeyPath = ("cluster", "board") if at is None else ("cluster", "boards", at)
+            source.add(path, name, limit, f"choose {_either(others)}")
 
 
 def _check_clusters(
@@ -807,6 +865,7 @@ def load_description(path: Path | str, nodes: int | None = None) -> Description:
     divides = model is not None and _check_model(source, model)
     if cluster is not None:
         _check_cluster(source, cluster, build)
+        _check_boards(source, cluster, build)
     if cluster is not None and mapping is not None:
         _check_place(source, mapping, cluster, model if divides else None)
     even = cluster is not None and _check_clusters(source, cluster, mapping, model)

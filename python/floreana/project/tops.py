@@ -30,11 +30,8 @@ def render_arrays(plan: Plan) -> dict[str, str]:
     return {f"{plan.project}_{name}.v": environment.get_template(f"{name}.v.j2").render(values) for name in ("array", "arrays")}
 
 
-def render_tops(plan: Plan, hier: bool, packed: int = 0) -> dict[str, str]:
-    """File name -> text. ``hier`` marks the node as a block that Verilator compiles once for all nodes.
-
-    ``packed`` is node_core's PACKED: 0, for simulation, or 1, for synthesis (two products a DSP slice).
-    """
+def render_tops(plan: Plan) -> dict[str, str]:
+    """File name -> text: the node, the same in simulation and in synthesis, and the simulated cluster."""
     environment = _environment()
     values = {
         "project": plan.project,
@@ -42,8 +39,6 @@ def render_tops(plan: Plan, hier: bool, packed: int = 0) -> dict[str, str]:
         "shape": list(plan.shape.items()),
         "eth_n": plan.shape["ETH_N"],
         "peers_n": plan.shape["PEERS_N"],
-        "hier": hier,
-        "packed": packed,
     }
     return {
         f"{plan.project}_node.v": environment.get_template("node.v.j2").render(values),

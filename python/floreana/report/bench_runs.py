@@ -137,8 +137,7 @@ class Runner:
 
     def key(self, case: Case, plan: Plan) -> str:
         """Hash of all that decides the run."""
-        hier = self.sim == "verilator" and len(plan.nodes) > 1
-        sources = sources_of(cluster_top(plan), render_tops(plan, hier), rtl_folders())
+        sources = sources_of(cluster_top(plan), render_tops(plan), rtl_folders())
         options = {name: str(value) for name, value in asdict(self.options(case)).items() if name not in ("out", "jobs")}
         texts = (json.dumps([asdict(case), options], sort_keys=True), plan.to_json(), software_digest())
         return digest([*(text.encode() for text in texts), *(part for name, text in sources.items() for part in (name.encode(), text))])[

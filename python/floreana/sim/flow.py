@@ -465,7 +465,7 @@ def make_simulator(plan: Plan, kind: str, folder: Path, log: Path, jobs: int, te
     return build(
         kind=kind,
         top=cluster_top(plan),
-        own=render_tops(plan, hier),
+        own=render_tops(plan),
         folder=folder,
         log=log,
         jobs=jobs,
