@@ -234,8 +234,8 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
         ("ffn: 256", "ffn: 192"),
         (9, "cluster.nodes", "2", "FFN 192 over 2 nodes is 96 bytes a node, not a multiple of 64", "choose 1 node"),
     ),
-    "no nodes": (("nodes: 2", "nodes: 0"), (9, "cluster.nodes", "0", "1 to 63 nodes", "choose 1 to 63 nodes")),
-    "too many nodes": (("nodes: 2", "nodes: 64"), (9, "cluster.nodes", "64", "1 to 63 nodes", "choose 1 to 63")),
+    "no nodes": (("nodes: 2", "nodes: 0"), (9, "cluster.nodes", "0", "1 to 255 nodes", "choose 1 to 255 nodes")),
+    "too many nodes": (("nodes: 2", "nodes: 256"), (9, "cluster.nodes", "256", "1 to 255 nodes", "choose 1 to 255")),
     "nodes a word": (("nodes: 2", "nodes: two"), (9, "cluster.nodes", "two", "a count or a list", "write nodes: 6")),
     "node name": (
         ("nodes: 2", "nodes: [a, B]"),
@@ -498,7 +498,7 @@ def test_node_override(nodes: int) -> None:
         (4, "the heads of a node are 3 x 32 = 96 bytes, not a multiple of 64; choose 1, 2, 3 or 6 nodes"),
         (5, "12 heads do not divide over 5 nodes (12 mod 5 = 2); choose 1, 2, 3 or 6 nodes"),
         (12, "the heads of a node are 1 x 32 = 32 bytes, not a multiple of 64; choose 1, 2, 3 or 6 nodes"),
-        (0, "a cluster has 1 to 63 nodes"),
+        (0, "a project has 1 to 255 nodes"),
     ],
 )
 def test_node_override_refused(nodes: int, part: str) -> None:

@@ -458,13 +458,17 @@ def test_two_clusters_are_chained_through_a_gateway() -> None:
     assert [len(node.gateway) for node in plan.nodes] == [0, 0, 1, 0]
     # 256 + c is another cluster: the second one is its gateway's node, the first one the host; the gateway is the switch's last port
     eth, gateway = 1 << lay.PORT_ETH, 1 << lay.PORT_ETH + 1
-    assert [node.route.get(256) for node in plan.nodes] == [None, None, eth, eth]
+    assert [node.route.get(256) for node in plan.nodes] == [None, None, eth, None]  # only the gateway tells the one before
     assert [node.route.get(257) for node in plan.nodes] == [eth, eth, None, None]
     assert [node.route.get(254) for node in plan.nodes] == [None, None, gateway, None]
     assert [node.peers[0].get(257) for node in plan.nodes[:2]] == [1 << 2] * 2 and plan.nodes[2].peers[0][256] == 1 << plan.host.node
-    # a cluster knows its own kernels only
-    assert {131, 132, 3, 4, 67, 68}.isdisjoint(plan.nodes[0].route) and {129, 130, 1, 2, 65, 66}.isdisjoint(plan.nodes[2].route)
-    assert plan.host.peers[257] == 1 << 2 and {130, 196} <= set(plan.host.peers) and 131 not in plan.host.peers
+    # kernel numbers count from the first node of a cluster
+    assert [node.kernels["linear"] for node in plan.nodes] == [1, 2, 1, 2]
+    assert [[node.route.get(number) for number in (129, 130, 131)] for node in plan.nodes] == [[8, 16, None], [16, 8, None]] * 2
+    assert plan.host.peers[257] == 1 << 2 and {130, 194} <= set(plan.host.peers) and {131, 195}.isdisjoint(plan.host.peers)
+    # who sends to whom: a gateway and all of the cluster before it, and the host everybody
+    assert [set(node.peer[0]) for node in plan.nodes] == [{1, 2, 4}, {0, 2, 4}, {0, 1, 3, 4}, {2, 4}]
+    assert set(plan.host.peer) == {0, 1, 2, 3} and plan.shape["PEERS_N"] == 8
     assert plan.owner("ln2", 3, 0) == 1 and plan.owner("ln2", 3, 1) == 3
     assert plan_from_json(plan.to_json()) == plan
 

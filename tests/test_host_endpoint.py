@@ -683,7 +683,7 @@ def test_a_wrong_use_is_named() -> None:
         EndpointConfig(station(0), {1: PeerConfig(station(1), 150), 2: PeerConfig(station(2), 150)})
     with pytest.raises(ValueError, match="quota 256 of peer 1"):
         EndpointConfig(station(0), {1: PeerConfig(station(1), 256)})
-    with pytest.raises(ValueError, match="peer 2 has the station of node 1"):
-        EndpointConfig(station(0), {2: PeerConfig(station(1))})
+    with pytest.raises(ValueError, match="peer 1 is not alone with node number 1"):
+        EndpointConfig(station(0), {1: PeerConfig(station(1)), 2: PeerConfig(station(1))})
     with pytest.raises(ValueError, match="rto = 0"):
         Timers(rto=0)

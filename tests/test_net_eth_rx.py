@@ -30,6 +30,10 @@ def test_numbers_wrap(tmp_path: Path) -> None:
 MUTATIONS = {
     "checksum not checked": (
         "net_rx_check", "!arp && !sum_right", "1'b0 && !arp && !sum_right", "every_cause"),
+    "a stranger with a peer's index is the peer": (
+        "net_rx_check", "p2_high_reg != p2_entry_reg[81 +: HIGH_W] || ", "", "every_cause"),
+    "a number beyond the table is not kept whole": (
+        "net_rx_check", "{cfg_addr[15:PEER_W], cfg_data}", "{{HIGH_W{1'b0}}, cfg_data}", "good_frames/pattern=none"),
     "half of the numbers is ahead, one more too": (
         "net_rx_peers", "to_first[23] : to_number[23]", "to_first > 24'h800000 : to_number > 24'h800000", "every_cause"),
     "a change is owed though told": (

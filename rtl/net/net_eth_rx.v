@@ -10,8 +10,8 @@
 // of bytes unchanged: the 64 header bytes are one beat. UDP checksum, TTL, DSCP, identification are ignored. An empty control message leaves as one
 // beat with tkeep 0.
 //
-// Configuration: memory 1 PEER[node] {mac 48, ip 32, valid 1, quota 8}, memory 2 REGISTER 0 ACK_DELAY, 4 NACK_HOLD; reset clears PEER, and gives
-// the registers their defaults. sts_count: frames, data accepted, payload beats accepted, acks, nacks, hellos, hello-acks, most cells in use,
+// Configuration: memory 1 PEER[node number] {mac 48, ip 32, valid 1, quota 8}, memory 2 REGISTER 0 ACK_DELAY, 4 NACK_HOLD; reset clears PEER, and
+// gives the registers their defaults. sts_count: frames, data accepted, payload beats accepted, acks, nacks, hellos, hello-acks, most cells in use,
 // ARP answered, ICMP answered, then the 21 causes. A frame is counted when its fate is known: frames = sum of the fates in every cycle.
 `resetall
 `timescale 1ns/1ps

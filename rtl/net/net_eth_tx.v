@@ -15,7 +15,8 @@
 // two cycles ago: a source that begins at most 7 messages after the one with which it falls is never refused. The messages of a peer keep their
 // order.
 //
-// Configuration: memory 0 PEERS[kernel; 256 + another cluster] {nodes 64}, memory 1 PEER[node] {mac 48, ip 32, valid 1, quota 8}. Reset clears both.
+// Configuration: memory 0 PEERS[kernel; 256 + another cluster] {peers 64}, memory 1 PEER[node number] {mac 48, ip 32, valid 1, quota 8}, a peer's
+// index being its node number modulo PEERS_N. Reset clears both.
 // sts_count: messages in, data frames sent, of these sent again, payload beats sent, acks, nacks, hellos, hello-acks, frames of the responder,
 // messages dropped for no node, malformed, copies discarded, 0, go-backs by nack, most cells in use, cycles an offered beat was refused.
 `resetall

@@ -9,8 +9,8 @@
 // A link that fails waits for a cycle without an event, and does not fail if there was progress until then. Its mine stays 0 if it is not known yet.
 //
 // Latency ev_valid -> lk_ev_*, link_reset 2 cycles, -> hello_due, helloack_due 2; one event a cycle. lk_peer -> lk_mine, lk_theirs 1 cycle.
-// Configuration: memory 1 PEER[node], only valid (bit 80), one cycle late; memory 2 REGISTER 1 RTO, 2 RETRIES, 3 KEEP, 24 bits. Reset clears PEER,
-// and the registers have their defaults. sts_count: expiries, links failed, peers restarted, hellos answered (hello-acks that became due).
+// Configuration: memory 1 PEER[node number], only valid (bit 80), one cycle late; memory 2 REGISTER 1 RTO, 2 RETRIES, 3 KEEP, 24 bits. Reset clears
+// PEER, and the registers have their defaults. sts_count: expiries, links failed, peers restarted, hellos answered (hello-acks that became due).
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
@@ -386,7 +386,7 @@ always @(posedge clk) begin
     restarted_reg <= newer && theirs_some;
     expired_reg   <= q_expire && q_counts;
 
-    cfg_peer_reg  <= cfg_we && cfg_addr[27:24] == 4'd1 && (cfg_addr[23:0] >> PEER_W) == 24'd0;
+    cfg_peer_reg  <= cfg_we && cfg_addr[27:16] == {4'd1, 8'd0};
     cfg_valid_reg <= cfg_data[80];
     cfg_index_reg <= cfg_addr[PEER_W-1:0];
     known_reg     <= (known_reg | cfg_mask) & ~cfg_off_mask;

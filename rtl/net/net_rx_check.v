@@ -9,14 +9,16 @@
 // broadcast knows cause 0 only, ICMP to our MAC the causes 0 to 7. c_type, c_credit, c_head, c_node are those of the frame's first beat.
 // Of a frame shorter than the header any cause may be named; it is never free of causes.
 //
-// Latency mac_rx -> c_* 3 cycles, one beat a cycle, frames back to back. Configuration: memory 1 PEER[node] {mac 48, ip 32, valid 1}; reset clears
-// it.
+// c_node is the peer's index, its node number modulo PEERS_N. A node is known if its whole number, MAC and address are those of the entry there.
+//
+// Latency mac_rx -> c_* 3 cycles, one beat a cycle, frames back to back. Configuration: memory 1 PEER[node number] {mac 48, ip 32, valid 1}, of all
+// numbers with the same index the one written last; reset clears it.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none
 
 module net_rx_check #(
-    parameter PEERS_N  = 64,    // node numbers known. Requires a power of two, 2 to 64 (checked by net_eth_rx)
+    parameter PEERS_N  = 64,    // peers known. Requires a power of two, 2 to 64 (checked by net_eth_rx)
     parameter UDP_PORT = 17996, // both ports of a frame
     parameter PEER_W   = $clog2(PEERS_N)    // not to be set
 ) (
@@ -58,6 +60,7 @@ module net_rx_check #(
 );
 
 localparam [15:0] PORT16 = UDP_PORT;
+localparam        HIGH_W = 16 - PEER_W;   // of a node number, what its index does not say
 
 // bytes of a beat; right for tkeep without a gap
 function [6:0] keep_bytes(input [63:0] keep);
@@ -112,7 +115,7 @@ wire [15:0]  h_dst_port  = {p1_data_reg[295:288], p1_data_reg[303:296]};
 wire [15:0]  h_udp_len   = {p1_data_reg[311:304], p1_data_reg[319:312]};
 wire [7:0]   h_kind      = p1_data_reg[343:336];
 wire [15:0]  h_node      = {p1_data_reg[359:352], p1_data_reg[367:360]};
-wire [80:0]  entry;
+wire [HIGH_W+80:0] entry;       // high bits of the node number, then as written
 wire         unused = &{1'b0, h_ip};
 
 genvar g;
@@ -122,9 +125,9 @@ for (g = 0; g < 10; g = g + 1) begin : g_half
 end
 endgenerate
 
-net_table #(.DATA_W(81), .DEPTH(PEERS_N)) u_peer (
+net_table #(.DATA_W(HIGH_W + 81), .DEPTH(PEERS_N)) u_peer (
     .clk(clk), .clear(rst),
-    .wr_en(cfg_we && cfg_addr[27:24] == 4'd1 && cfg_addr[23:PEER_W] == {(24-PEER_W){1'b0}}), .wr_addr(cfg_addr[PEER_W-1:0]), .wr_data(cfg_data),
+    .wr_en(cfg_we && cfg_addr[27:16] == {4'd1, 8'd0}), .wr_addr(cfg_addr[PEER_W-1:0]), .wr_data({cfg_addr[15:PEER_W], cfg_data}),
     .rd_addr(h_node[PEER_W-1:0]), .rd_data(entry)
 );
 
@@ -139,8 +142,8 @@ reg [4:0]        p2_type_reg;
 reg [7:0]        p2_credit_reg;
 reg [143:0]      p2_head_reg;
 reg [PEER_W-1:0] p2_node_reg;
-reg              p2_beyond_reg;     // node number above the table
-reg [80:0]       p2_entry_reg;
+reg [HIGH_W-1:0] p2_high_reg;       // of the node number
+reg [HIGH_W+80:0] p2_entry_reg;
 reg [79:0]       p2_source_reg;     // {ip, mac}
 reg [15:0]       p2_want_reg;       // bytes that the frame must have
 reg [18:0]       p2_sum_a_reg, p2_sum_b_reg;
@@ -165,7 +168,7 @@ always @(posedge clk) begin
             p2_credit_reg   <= p1_data_reg[351:344];
             p2_head_reg     <= p1_data_reg[511:368];
             p2_node_reg     <= h_node[PEER_W-1:0];
-            p2_beyond_reg   <= (h_node[15:PEER_W] != {(16-PEER_W){1'b0}});
+            p2_high_reg     <= h_node[15:PEER_W];
             p2_entry_reg    <= entry;
             p2_source_reg   <= {h_src_ip, h_src_mac};
             p2_want_reg     <= h_udp_len + 16'd34;
@@ -226,7 +229,7 @@ always @(posedge clk) begin
         low_reg[5:1]    <= arp ? 5'd0 : {!p2_udp_reg && !p2_icmp_reg, p2_frag_reg, p2_ver_bad_reg, !p2_ip_reg, !p2_mine_reg};
         high_reg[0]     <= p2_dst_bad_reg && !arp;
         high_reg[5:1]   <= (arp || icmp) ? 5'd0
-                         : {p2_source_reg != p2_entry_reg[79:0], p2_beyond_reg || !p2_entry_reg[80],
+                         : {p2_source_reg != p2_entry_reg[79:0], p2_high_reg != p2_entry_reg[81 +: HIGH_W] || !p2_entry_reg[80],
                             p2_size_bad_reg || p2_gap_reg || {5'd0, bytes} != p2_want_reg, p2_kind_bad_reg, p2_port_bad_reg};
     end
     if (rst) c_valid <= 1'b0;

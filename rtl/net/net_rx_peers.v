@@ -110,7 +110,7 @@ localparam SUM_W = ((COUNT_W > 9) ? COUNT_W : 9) + 1;
 
 wire [SUM_W-1:0]   ev_count, hd_count, release_count, hd_handed;
 wire [7:0]         hd_quota;
-wire               cfg_peer = cfg_we && cfg_addr[27:24] == 4'd1 && cfg_addr[23:PEER_W] == {(24-PEER_W){1'b0}};
+wire               cfg_peer = cfg_we && cfg_addr[27:16] == {4'd1, 8'd0};
 
 net_table #(.DATA_W(SUM_W), .DEPTH(PEERS_N)) u_ev_count (
     .clk(clk), .clear(rst), .wr_en(ev_accept), .wr_addr(ev_peer), .wr_data(ev_count + 1'b1), .rd_addr(ev_peer), .rd_data(ev_count)

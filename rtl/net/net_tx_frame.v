@@ -291,7 +291,7 @@ axis_skid #(.DATA_W(577)) u_skid (
 );
 
 always @(posedge clk) begin
-    cfg_peer_reg  <= cfg_we && cfg_addr[27:24] == 4'd1 && (cfg_addr[23:0] >> PEER_W) == 24'd0;
+    cfg_peer_reg  <= cfg_we && cfg_addr[27:16] == {4'd1, 8'd0};
     cfg_index_reg <= cfg_addr[PEER_W-1:0];
     cfg_entry_reg <= cfg_data;
     if (cfg_peer_reg) known_reg[cfg_index_reg] <= cfg_entry_reg[80];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Remembers what happened to the peers of a node's Ethernet ports until the manager has told it: a link failed (kind 1), a peer
-// restarted (2), a failed link is up again (3).
+// restarted (2), a failed link is up again (3). A peer is known by its index, its node number modulo PEERS_N.
 //
 // One flag a peer and kind: a second event of a kind before the first was offered merges with it. The kinds of one peer are offered so that
 // the last one offered is true: 1, 2, 3, or 3, 2, 1 where the link is failed now. While `on` is 0 nothing is remembered.

@@ -45,6 +45,7 @@ class Oracle:
     theirs: dict[int, int] = field(default_factory=dict)
     expected: dict[int, int] = field(default_factory=dict)
     full: bool = False
+    peers_n: int = 64  # an event tells the peer's index, its number modulo this
 
     def judge(self, raw: bytes, *, bad: bool = False, gap: bool = False) -> tuple[str, Event | None, tuple[int, bytes] | None]:
         """Fate of a frame (a kind, ``arp answered``, ``icmp answered`` or a cause), its event, its message (tuser, payload).
@@ -89,7 +90,7 @@ class Oracle:
             return "source address", None, None
         epoch, ack_epoch = head[46], head[47]
         right = 0 not in (epoch, ack_epoch) and (epoch, ack_epoch) == (self.theirs.get(node, 0), self.mine.get(node, 0))
-        event = Event(node, kind, epoch, ack_epoch, int.from_bytes(head[51:54], "big"), head[43], right)
+        event = Event(node % self.peers_n, kind, epoch, ack_epoch, int.from_bytes(head[51:54], "big"), head[43], right)
         if kind < 3 and not right:
             return "epoch", event, None
         if kind:

@@ -25,7 +25,8 @@ ME = Station(3, 0x02_46_4C_FF_00_03, 0xC0_A8_11_0E)
 CELLS = int(os.environ.get("RX_CELLS", "256"))
 PEERS_N = int(os.environ.get("RX_PEERS", "64"))
 START = int(os.environ.get("RX_START", "0"))  # first sequence number, where the bench runs in a mutated build
-PEERS = sorted({node for node in (*range(7), 40, 63) if node < PEERS_N})
+HIGH = 0xA5A5 // PEERS_N * PEERS_N + 6  # a number beyond the table, but of the index 6
+PEERS = [*(node for node in (*range(6), 40, 63) if node < PEERS_N), *([HIGH] if PEERS_N > 2 else [])]
 A, B = 1, 0
 EPOCHS = {node: (node * 7 % 255 + 1, node * 31 % 255 + 1) for node in PEERS}  # mine, theirs
 HEADER = Header(
@@ -57,7 +58,8 @@ class Bench:
         self.board = streams.Scoreboard("messages")
         self.sink = streams.PacketSink(dut, "m_axis", dut.clk, pattern, callback=lambda got: self.board.got((got.user, got.payload)))
         self.config = streams.ConfigBus(dut, dut.clk)
-        self.oracle = Oracle(ME, set(PEERS), START, {n: e[0] for n, e in EPOCHS.items()}, {n: e[1] for n, e in EPOCHS.items()})
+        mine, theirs = ({node: pair[k] for node, pair in EPOCHS.items()} for k in range(2))
+        self.oracle = Oracle(ME, set(PEERS), START, mine, theirs, peers_n=PEERS_N)
         self.counts = dict.fromkeys(WORDS.values(), 0)
         self.events: deque[Event] = deque()
         self.event_count = 0
@@ -71,8 +73,8 @@ class Bench:
         self.set_epochs()
 
     def set_epochs(self) -> None:
-        self.dut.mine.value = sum(value << 8 * node for node, value in self.oracle.mine.items())
-        self.dut.theirs.value = sum(value << 8 * node for node, value in self.oracle.theirs.items())
+        self.dut.mine.value = sum(value << 8 * (node % PEERS_N) for node, value in self.oracle.mine.items())
+        self.dut.theirs.value = sum(value << 8 * (node % PEERS_N) for node, value in self.oracle.theirs.items())
 
     async def start(self, quota: int | None = None) -> None:
         clocks.start_clock(self.dut)
@@ -160,7 +162,7 @@ class Bench:
     async def told(self, node: int) -> tuple[int, int]:
         """Expected number and credit that a header to ``node`` would carry."""
         self.mac.end()
-        self.dut.hd_peer.value = node
+        self.dut.hd_peer.value = node % PEERS_N
         await RisingEdge(self.dut.clk)
         await RisingEdge(self.dut.clk)
         return int(self.dut.hd_expected.value), int(self.dut.hd_credit.value)
@@ -303,6 +305,11 @@ def tail(payload: bytes = bytes(128), sender: Station | None = None, **fields: A
     return make
 
 
+def another(bit: int) -> Callable[[int], bytes]:
+    """All of HIGH's but one bit of its number: a stranger with the same index."""
+    return tail(source=HIGH ^ 1 << bit, sender=station(HIGH))
+
+
 def patch(raw_at: int, value: bytes) -> Callable[[int], bytes]:
     """A good frame with bytes overwritten, checksum not corrected."""
 
@@ -365,8 +372,10 @@ BAD: list[tuple[str, str, Callable[[int], bytes]]] = [
     ("length", "a nack cut short", lambda _: short(NACK, A)[:63]),
     ("length", "an ack and a byte", lambda _: short(ACK, A) + b"x"),
     ("unknown node", "none of that number" if PEERS_N == 64 else "above the table", tail(source=7 if PEERS_N == 64 else PEERS_N)),
-    ("unknown node", "64 + A", tail(source=64 + A)),
+    ("unknown node", "another with the index of A", tail(source=PEERS_N + A)),
     ("unknown node", "high byte", tail(source=0x0100 + A)),
+    *(("unknown node", f"bit {bit} of a number beyond the table", another(bit)) for bit in range(6, 16) if PEERS_N > 2),
+    *([("unknown node", "its number without what is beyond", tail(source=HIGH % PEERS_N, sender=station(HIGH)))] if PEERS_N > 2 else []),
     ("source address", "MAC", change(ether={"src": "02:46:4c:00:00:12"})),
     ("source address", "IPv4", change(ip={"src": "10.1.254.17"})),
     ("source address", "another known node", tail(sender=station(B))),

@@ -51,18 +51,18 @@ async def boot_writes_what_a_bare_node_needs(dut: Any) -> None:
     up = station(HOST)
     quota = min(32, dut.RX_CELLS.value.to_unsigned())
     last = bench.peers_n - 1
-    for valid, node, me in ((1, HOST, NODE), (0, HOST, 30), (1, bench.peers_n, 31), (1, last, 0), (1, last, 0x8000)):
+    beyond = 5 * bench.peers_n + 3  # the table has the whole number, masks have its index
+    for valid, node, me in ((1, HOST, NODE), (0, HOST, 30), (1, bench.peers_n, 31), (1, last, 0), (1, last, 0x8000), (1, beyond, 64)):
         dut.id_up_valid.value, dut.id_up_node.value, dut.id_node.value = valid, node, me
-        known = int(valid and node < bench.peers_n)
         await clocks.reset(dut)
         bench.written.clear()
         await ClockCycles(dut.clk, 40)
-        value = pack(layout.PEER, {"mac": up.mac, "ip": up.ip, "valid": known, "quota": quota})
+        value = pack(layout.PEER, {"mac": up.mac, "ip": up.ip, "valid": valid, "quota": quota})
         expected = [
             (entry(layout.UNIT_SWITCH, layout.MEM_ROUTE, 0), 1),
             (entry(layout.UNIT_SWITCH, layout.MEM_ROUTE, 255), 16),
             (entry(layout.UNIT_ETH, layout.MEM_PEER, node), value),
-            (entry(layout.UNIT_ETH, layout.MEM_PEERS, 255), known << node),
+            (entry(layout.UNIT_ETH, layout.MEM_PEERS, 255), valid << node % bench.peers_n),
         ]
         expected += [(entry(layout.UNIT_SWITCH, layout.MEM_ROUTE, 193 + me), 1)] if me <= 30 else []
         assert [(address, data) for _, address, data in bench.written] == expected

@@ -19,12 +19,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from floreana.boards import boards
-from floreana.cluster.topology import CHAIN_NODES_MAX, ETH_PORTS, PORT_STEP, RING_NODES_MIN, RoutingName, TopologyName
+from floreana.cluster.topology import CHAIN_NODES_MAX, ETH_PORTS, PEERS_MAX, PORT_STEP, RING_NODES_MIN, RoutingName, TopologyName, reach
 from floreana.errors import InputError
 from floreana.ibert.params import SOFTMAX_MODES
 
 SLICE_BYTES = 64  # a slice is whole beats
-MAX_NODES = 63  # PEERS has 64 bits: the nodes and the host
+MAX_NODES = 255  # of a project
+CLUSTER_NODES_MAX = PEERS_MAX - 1  # an Ethernet port has 64 peers: the nodes and the host
 MAX_ROW_BYTES = 4096  # the slice offset has 10 bits in units of 4 bytes
 HEAD_DIMS = (32, 64)
 MAX_REGISTER = (1 << 24) - 1  # registers of an Ethernet port have 24 bits
@@ -94,17 +95,11 @@ def _parse_ip(value: object) -> object:
 def _parse_nodes(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         if not 1 <= value <= MAX_NODES:
-            raise _refuse(
-                f"a cluster has 1 to {MAX_NODES} nodes (64 peers, one of them the host)",
-                f"choose 1 to {MAX_NODES} nodes",
-            )
+            raise _refuse(f"a project has 1 to {MAX_NODES} nodes", f"choose 1 to {MAX_NODES} nodes")
         return tuple(f"node{k}" for k in range(value))
     if isinstance(value, (list, tuple)):
         if not 1 <= len(value) <= MAX_NODES:
-            raise _refuse(
-                f"a cluster has 1 to {MAX_NODES} nodes (64 peers, one of them the host)",
-                f"name 1 to {MAX_NODES} nodes",
-            )
+            raise _refuse(f"a project has 1 to {MAX_NODES} nodes", f"name 1 to {MAX_NODES} nodes")
         for name in value:
             _parse_name(name)
         if len(set(value)) != len(value):
@@ -233,8 +228,8 @@ class ClusterSection(_Section):
     """
 
     nodes: NodeNames
-    """A count, or the nodes' names; at most 31 in a line or a ring."""
-    clusters: int = Field(default=1, ge=1, le=MAX_NODES)
+    """A count, or the nodes' names; at most 63 in a cluster, 31 in each of several clusters, in a line or in a ring."""
+    clusters: int = Field(default=1, ge=1, le=CLUSTER_NODES_MAX)
     """Nodes and encoders in so many even parts, in order, chained through gateways."""
     topology: TopologyName = "star"
     """How the nodes are cabled; a ring has at least 3."""
@@ -296,14 +291,14 @@ class MappingSection(_Mapping):
     """How the model is laid over the nodes, nothing open. ``place`` belongs to ``pipeline``, which needs it."""
 
     strategy: Literal["tensor", "pipeline"] = "tensor"
-    groups: int = Field(default=1, ge=1, le=MAX_NODES)
+    groups: int = Field(default=1, ge=1, le=CLUSTER_NODES_MAX)
 
 
 class OpenMapping(_Mapping):
     """How the model is laid over the nodes, as it is written; None in ``groups``: 1, with strategy auto what the mapper chooses."""
 
     strategy: Literal["tensor", "pipeline", "auto"] = "tensor"
-    groups: Annotated[int, Field(ge=1, le=MAX_NODES)] | Literal["auto"] | None = None
+    groups: Annotated[int, Field(ge=1, le=CLUSTER_NODES_MAX)] | Literal["auto"] | None = None
 
     @property
     def open(self) -> bool:
@@ -459,7 +454,7 @@ def project_schema() -> dict[str, Any]:
 
 def legal_node_counts(hidden: int, heads: int, ffn: int) -> list[int]:
     """Node counts over which heads, hidden and FFN divide into whole 64-byte slices."""
-    return [p for p in range(1, MAX_NODES + 1) if not _node_count_limits(p, hidden, heads, ffn)]
+    return [p for p in range(1, CLUSTER_NODES_MAX + 1) if not _node_count_limits(p, hidden, heads, ffn)]
 
 
 def _node_count_limits(nodes: int, hidden: int, heads: int, ffn: int) -> list[str]:
@@ -707,6 +702,9 @@ def _check_cluster(source: _Source, cluster: ClusterSection, build: OpenBuild | 
     if topology != "star" and count > 1 and ports < ETH_PORTS[topology]:
         limit = f"a node of a {topology} has two neighbours and needs {ETH_PORTS[topology]} ports"
         source.add(("build", "eth_ports"), ports, limit, "choose 2, or remove it, or choose topology: star")
+    if ports > 1 and count > PORT_STEP - 1:
+        limit = f"port 1 of a node has the addresses of port 0 plus {PORT_STEP}, so {count} nodes of {ports} ports would share some"
+        source.add(("cluster", "nodes"), count, limit, f"choose at most {PORT_STEP - 1} nodes, or eth_ports: 1")
     offset, whose = (count, "the host's address") if ports == 1 else (PORT_STEP + count - 1, "the address of the last node's port 1")
     if cluster.ip_base + offset > 0xFFFFFFFF:
         source.add(
@@ -746,8 +744,18 @@ def _check_boards(source: _Source, cluster: ClusterSection, build: BuildSection 
 def _check_clusters(
     source: _Source, cluster: ClusterSection, mapping: OpenMapping | None, model: MinilmModel | SyntheticModel | None
 ) -> bool:
-    """Rules of a chain of clusters; True where the nodes divide."""
+    """Rules of the size of clusters, and of a chain of them; True where the nodes divide."""
     count, nodes = cluster.clusters, len(cluster.nodes)
+    share = -(-nodes // count)
+    stations = reach(share, count)
+    if stations > PEERS_MAX:
+        parts = f"{share} nodes"
+        if count > 1:
+            parts += f", {share} of the cluster before" + (", the next gateway" if count > 2 else "")
+        limit = f"an Ethernet port tells at most {PEERS_MAX} stations apart, here {stations}: the {parts} and the host"
+        fit = max(size for size in range(1, share) if reach(size, max(count, 2)) <= PEERS_MAX)
+        remedy = f"choose at most {CLUSTER_NODES_MAX} nodes" if count == 1 else f"choose clusters of at most {fit} nodes"
+        source.add(("cluster", "nodes"), nodes, limit, remedy + (f", or several clusters of at most {fit}" if count == 1 else ""))
     if count == 1:
         return True
     path: _KeyPath = ("cluster", "clusters")

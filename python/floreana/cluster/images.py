@@ -276,7 +276,8 @@ def _write_kernel_params(writes: _Writes, plan: Plan, node: NodePlan, context: C
 def _node_image(plan: Plan, node: NodePlan, params: ModelParams) -> tuple[bytes, int]:
     writes = _Writes()
     ident = {"cluster": node.cluster, **node.kernels}
-    owners = {"owner": np.array(node.owners, np.int64)}
+    first = plan.clusters[node.cluster].nodes[0]
+    owners = {"owner": np.array([owner - first for owner in node.owners], np.int64)}
     writes.entry(layout.UNIT_NODE, layout.MEM_IDENT, 0, layout.pack(layout.IDENT, ident))
     for kernel, unit in _UNITS.items():
         edges = {number: {"ctx": e.ctx, "role": e.role, "valid": 1} for number, e in node.edges[kernel].items()}
@@ -312,13 +313,22 @@ def _node_image(plan: Plan, node: NodePlan, params: ModelParams) -> tuple[bytes,
         layout.REG_NACK_HOLD: transport.nack_hold,
     }
     for unit, ways in zip(eth_units, node.peers, strict=True):
-        peers = {number: {"nodes": mask} for number, mask in ways.items()}
+        peers = {
+            number: {"nodes": sum(1 << plan.numbers.index(peer) for peer in range(mask.bit_length()) if mask >> peer & 1)}
+            for number, mask in ways.items()
+        }
         writes.table(unit, layout.MEM_PEERS, layout.PEERS, peers, destinations)
         for index, value in registers.items():
             writes.entry(unit, layout.MEM_REGISTER, index, layout.pack(layout.REGISTER, {"value": value}))
     for unit, around in zip(eth_units, node.peer, strict=True):  # last: a link comes up when all else is there
-        peer = {number: {"mac": p.mac, "ip": p.ip, "valid": 1, "quota": p.quota} for number, p in around.items()}
-        writes.table(unit, layout.MEM_PEER, layout.PEER, peer, plan.shape["PEERS_N"])
+        by_index = {plan.numbers.index(peer): peer for peer in around}
+        for index in range(plan.shape["PEERS_N"]):
+            if index in by_index:
+                peer, p = by_index[index], around[by_index[index]]
+                word = layout.pack(layout.PEER, {"mac": p.mac, "ip": p.ip, "valid": 1, "quota": p.quota})
+                writes.entry(unit, layout.MEM_PEER, plan.numbers.number(peer), word)
+            else:
+                writes.entry(unit, layout.MEM_PEER, index, 0)
     return writes.text()
 
 

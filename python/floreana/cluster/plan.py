@@ -13,7 +13,7 @@ import json
 import os
 import tempfile
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -32,19 +32,20 @@ from floreana.cluster.topology import (
     PORT_STEP,
     Hop,
     LinkEnd,
-    Links,
+    Numbers,
     Router,
     Station,
     check_channels,
     make_links,
     neighbours,
+    reach,
 )
 from floreana.errors import EnvironmentError_, InputError
 
-# kernel numbers: k is the node's index
+# kernel numbers, unique in a cluster: k is the node's place in its cluster
 MANAGER = 0
 LINEAR_BASE, ATTENTION_BASE, ADD_NORM_BASE = 1, 65, 129
-MANAGER_BASE = 193  # to 223: the managers of nodes 0 to 30, seen from other nodes
+MANAGER_BASE = 193  # to 223: the managers of the first 31 nodes, seen from other nodes
 MANAGERS_N = 31
 GROUP_BASE = 224  # to 253
 GATEWAY_KERNEL = 254
@@ -103,7 +104,7 @@ class ClusterPlan:
 
 @dataclass(frozen=True, slots=True)
 class PeerEntry:
-    """A direct neighbour: addresses of its port, and the messages it may have on the way to us."""
+    """A neighbour that frames are exchanged with: addresses of its port, and the messages it may have on the way to us."""
 
     mac: int
     ip: int
@@ -112,8 +113,8 @@ class PeerEntry:
 
 @dataclass(frozen=True, slots=True)
 class HostPlan:
-    """The host is the node after the last. ``peers`` and ``peer`` are those of its one port, as in :class:`NodePlan`; of clusters after
-    the first it knows the managers and the last one's gateway."""
+    """The host is the node after the last. ``peers`` and ``peer`` are those of its one port, as in :class:`NodePlan`. All nodes of a star
+    are its neighbours; of kernels in clusters after the first it knows the last one's gateway."""
 
     node: int
     mac: int
@@ -198,7 +199,8 @@ class NodePlan:
     """One node: identity and every table but the parameters. ``mac`` and ``ip`` are those of Ethernet port 0.
 
     ``route``: destination kernel -> mask of switch ports; 256 + c stands for another cluster c. For each Ethernet port: ``peers``,
-    destination -> mask of neighbours that are the next on the way, and ``peer``, its neighbours.
+    destination -> mask of neighbours that are the next on the way, and ``peer``, its neighbours. Both speak of nodes by their place in
+    ``nodes``; what numbers and indices they have on the wire and in the tables says :attr:`Plan.numbers`.
     ``columns`` has, for each operator on the node, its range [begin, end): of heads (qkv, attention), of the inputs it takes
     (out, ffn2) or of the FFN's channels it makes (ffn1).
     """
@@ -269,6 +271,11 @@ class Plan:
     def entry(self) -> EntryPlan:
         return self.clusters[0].entry
 
+    @property
+    def numbers(self) -> Numbers:
+        """Node numbers on the wire, and indices of peers."""
+        return Numbers(len(self.nodes), self.shape["PEERS_N"])
+
     def cluster_of(self, encoder: int) -> ClusterPlan:
         """The cluster an encoder is in."""
         return next(cluster for cluster in self.clusters if encoder in cluster.encoders)
@@ -295,10 +302,13 @@ class Plan:
         write_text(path, self.to_json())
 
 
-def make_transport(links: Links, link_delay: int, given: dict[str, int]) -> TransportPlan:
-    """Registers for a delay of the links. Raises InputError where a ``given`` one does not go with it, or one does not fit."""
-    counts = {len(segment) - 1 for segment in links}
-    window = max(count * quota(count) for count in counts)
+def make_transport(peers: Iterable[Mapping[int, PeerEntry]], link_delay: int, given: dict[str, int]) -> TransportPlan:
+    """Registers for a delay of the links; ``peers`` are those of every port.
+
+    Raises InputError where a ``given`` one does not go with it, or one does not fit.
+    """
+    quotas = [[entry.quota for entry in port.values()] for port in peers if port]
+    window = max(sum(port) for port in quotas)
     least = 4 * (2 * link_delay + window)
     rto = given.get("rto", least)
     values = {
@@ -322,7 +332,7 @@ def make_transport(links: Links, link_delay: int, given: dict[str, int]) -> Tran
             problems.append(f"transport.{name} = {value:,}: {limit}, with a link delay of {link_delay:,}; give {name}, or a shorter delay")
     if problems:
         raise InputError("\n".join(problems))
-    return TransportPlan(link_delay=link_delay, quota=quota(max(counts)), given=tuple(sorted(given)), **values)
+    return TransportPlan(link_delay=link_delay, quota=min(min(port) for port in quotas), given=tuple(sorted(given)), **values)
 
 
 def quota(peers: int) -> int:
@@ -333,7 +343,8 @@ def quota(peers: int) -> int:
 def with_link_delay(plan: Plan, link_delay: int) -> Plan:
     """The plan with registers for another delay of the links, in cycles; those the description states stay. Raises InputError."""
     given = {name: getattr(plan.transport, name) for name in plan.transport.given}
-    return dataclasses.replace(plan, transport=make_transport(plan.links, link_delay, given))
+    peers = [*(port for node in plan.nodes for port in node.peer), plan.host.peer]
+    return dataclasses.replace(plan, transport=make_transport(peers, link_delay, given))
 
 
 def stations(plan: Plan) -> list[Station]:
@@ -523,6 +534,7 @@ class _Mapper:
         share = model.encoders // project.clusters
         self.encoders = range(number * share, (number + 1) * share)
         self.members = project.members(number)
+        self.first = self.members[0]
         self.parts = project.nodes
         sizes = {"qkv": self.hidden, "attention": self.hidden, "out": self.hidden, "ffn1": self.ffn, "ffn2": self.ffn}
         teams = project.teams(number)
@@ -602,13 +614,13 @@ class _Mapper:
             low, high = max(begin, columns[0]), min(end, columns[1])
             for start in range(low, high, cut):
                 beats = min(cut, high - start) // layout.BEAT_BYTES
-                run.append(MessageEntry(self.number, base + node, edge, 0, (start - begin) // 4, layout.TYPE_INT8, beats))
+                run.append(MessageEntry(self.number, self._kernel(base, node), edge, 0, (start - begin) // 4, layout.TYPE_INT8, beats))
         return run
 
     def _parts(self, team: _Team, edge: int, operator: str) -> list[MessageEntry]:
         """Messages of a row of partial sums to whoever normalises it."""
         by_owner = team.place[operator] == team.place["ln1"]
-        kernel = ADD_NORM_BASE if by_owner else ADD_NORM_BASE + team.place[operator][0]
+        kernel = ADD_NORM_BASE if by_owner else self._kernel(ADD_NORM_BASE, team.place[operator][0])
         return _row_messages(self.number, kernel, edge, 4 * self.hidden, layout.TYPE_INT32, by_owner=by_owner)
 
     @property
@@ -637,7 +649,8 @@ class _Mapper:
     def _node(self, k: int) -> NodePlan:
         cluster = self.project.cluster
         team = next(team for team in self.teams if k in team.members)
-        kernels = {"linear": LINEAR_BASE + k, "attention": ATTENTION_BASE + k, "add_norm": ADD_NORM_BASE + k}
+        bases = {"linear": LINEAR_BASE, "attention": ATTENTION_BASE, "add_norm": ADD_NORM_BASE}
+        kernels = {name: self._kernel(base, k) for name, base in bases.items()}
         contexts: list[ContextPlan] = []
         edges: dict[str, dict[int, EdgeEntry]] = {}
         messages: dict[str, tuple[MessageEntry, ...]] = {}
@@ -826,7 +839,7 @@ class _Mapper:
 
         entries = [("entry", self.handed[first], self._group(team, "qkv"))]
         if self.direct and team is self.teams[0]:  # a row uses one of the two: they share the residuals and the region
-            entries.append(("direct", self.direct_edge, LINEAR_BASE + k))
+            entries.append(("direct", self.direct_edge, self._kernel(LINEAR_BASE, k)))
         for name, edge, kernel in entries if "ln1" in here else ():
             add(
                 name,
@@ -903,14 +916,27 @@ class _Mapper:
             (ADD_NORM_BASE, layout.PORT_ADD_NORM),
         ):
             for node in self.members:
-                yield base + node, node, port
+                yield self._kernel(base, node), node, port
+
+    def _kernel(self, base: int, node: int) -> int:
+        """Number of a node's kernel in its cluster."""
+        return base + node - self.first
 
     def _address(self, end: LinkEnd) -> PortPlan:
         cluster, offset = self.project.cluster, end.node + PORT_STEP * end.port
         return PortPlan(cluster.mac_base + offset, cluster.ip_base + offset)
 
+    def _partners(self, k: int) -> set[int]:
+        """Whom node k exchanges messages with: its cluster, the host, the next gateway; a gateway with all of the cluster before, too."""
+        project, number = self.project, self.number
+        after = project.members(number + 1)[:1] if number + 1 < project.clusters else ()
+        before = project.members(number - 1) if number and k == self.first else ()
+        return {*self.members, self.parts, *after, *before}
+
     def _neighbours(self, end: LinkEnd) -> dict[int, PeerEntry]:
-        others = {other.node: self._address(other) for other in neighbours(self.links, end)}
+        """Peers of a node's port."""
+        partners = self._partners(end.node)
+        others = {other.node: self._address(other) for other in neighbours(self.links, end) if other.node in partners}
         return {node: PeerEntry(address.mac, address.ip, quota(len(others))) for node, address in others.items()}
 
     def _up(self, k: int) -> UpPlan:
@@ -922,7 +948,7 @@ class _Mapper:
 
     def _managers(self) -> Iterable[tuple[int, int]]:
         """(kernel number, node) of the managers as other nodes see them."""
-        return ((MANAGER_BASE + node, node) for node in self.members if node < MANAGERS_N)
+        return ((self._kernel(MANAGER_BASE, node), node) for node in self.members[:MANAGERS_N])
 
     def _route(self, k: int) -> tuple[dict[int, int], list[dict[int, int]]]:
         """ROUTE of a node, and PEERS of each of its Ethernet ports."""
@@ -943,25 +969,30 @@ class _Mapper:
             own = sum(1 << port for node, port in members if node == k)
             add(number, own, self.router.multicast(k, (node for node, _ in members)))
         add(HOST_KERNEL, 0, (self.router.unicast(k, self.parts),))
-        if self.number and k == self.members[0]:
+        abroad = [self.number + 1]  # gets the rows
+        if self.number and k == self.first:
             route[GATEWAY_KERNEL] = 1 << layout.PORT_ETH + self.eth_n
-        for number in (self.number - 1, self.number + 1):  # the one before is told when a sequence has left, the one after gets the rows
-            if 0 <= number < self.project.clusters:
+            abroad.append(self.number - 1)  # is told when a sequence has left
+        for number in abroad:
+            if number < self.project.clusters:
                 to = self.project.members(number)[0] if number else self.parts  # the first cluster's gateway is the host
                 add(layout.CLUSTERS_BASE + number, 0, (self.router.unicast(k, to),))
         return dict(sorted(route.items())), [dict(sorted(each.items())) for each in peers]
 
-    def host(self) -> HostPlan:
-        """Of the first cluster."""
+    def host(self, nodes: Sequence[NodePlan]) -> HostPlan:
+        """Of the first cluster; ``nodes`` of all. The host gives everybody the quota of the node's port with most neighbours."""
         host, project = self.parts, self.project
         peers = {number: 1 << self.router.unicast(host, node).node for number, node, _ in self._kernel_nodes()}
-        peers |= {MANAGER_BASE + node: 1 << self.router.manager(host, node).node for node in range(min(project.nodes, MANAGERS_N))}
+        peers |= {number: 1 << self.router.manager(host, node).node for number, node in self._managers()}
         if project.clusters > 1:
             last = project.clusters - 1
             peers[layout.CLUSTERS_BASE + last] = 1 << self.router.unicast(host, project.members(last)[0]).node
         end = LinkEnd(host, 0)
         address = self._address(end)
-        return HostPlan(host, address.mac, address.ip, dict(sorted(peers.items())), self._neighbours(end))
+        least = min(entry.quota for node in nodes for port in node.peer for entry in port.values())
+        others = {other.node: self._address(other) for other in neighbours(self.links, end)}
+        peer = {node: PeerEntry(other.mac, other.ip, least) for node, other in others.items()}
+        return HostPlan(host, address.mac, address.ip, dict(sorted(peers.items())), peer)
 
     def _check_fields(self, contexts: list[ContextPlan]) -> None:
         remedies = {
@@ -1003,17 +1034,20 @@ def make_plan(project: Project) -> Plan:
     section = project.transport
     names = ("ack_delay", "rto", "retries", "keep", "nack_hold")
     given = {name: getattr(section, name) for name in names if getattr(section, name) is not None}
+    nodes = tuple(node for mapper in mappers for node in mapper.nodes())
+    host = first.host(nodes)
     try:
-        transport = make_transport(first.links, section.link_delay, given)
+        transport = make_transport([*(port for node in nodes for port in node.peer), host.peer], section.link_delay, given)
     except InputError as error:
         problems += error.message.splitlines()
-    nodes = tuple(node for mapper in mappers for node in mapper.nodes())
     if problems:
         head = f"project {project.name} on {project.nodes} nodes does not fit:"
         raise InputError("\n".join([head, *(f"  {problem}" for problem in dict.fromkeys(problems))]))
     shapes = [shape for mapper in mappers for shape in mapper.shapes]
     shape = {name: max(each[name] for each in shapes) for name in shapes[0]}
-    shape |= {"ETH_N": first.eth_n, "PEERS_N": max(1 << project.nodes.bit_length(), 2), "TX_CELLS": TX_CELLS, "RX_CELLS": RX_CELLS}
+    stations_n = reach(project.nodes // project.clusters, project.clusters)
+    peers_n = 1 << (stations_n - 1).bit_length()
+    shape |= {"ETH_N": first.eth_n, "PEERS_N": peers_n, "TX_CELLS": TX_CELLS, "RX_CELLS": RX_CELLS}
     if project.clusters > 1:
         shape["GATEWAY"] = 1
     plan = Plan(
@@ -1029,7 +1063,7 @@ def make_plan(project: Project) -> Plan:
         encoders=project.model.encoders,
         clusters=tuple(mapper.cluster() for mapper in mappers),
         nodes=nodes,
-        host=first.host(),
+        host=host,
         shape=shape,
         local_rows=tuple(t // len(first.teams[0].place["ln1"]) for t in range(1 << first.row_w)),
         edges=edges.plan,

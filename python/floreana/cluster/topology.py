@@ -36,6 +36,7 @@ ETH_PORT = (layout.PORT_ETH, layout.PORT_ETH_1)  # switch port of each Ethernet 
 PORT_STEP = 128  # added to MAC and IP of port 0 for port 1
 RING_NODES_MIN = 3
 CHAIN_NODES_MAX = 31  # managers have the numbers 193 to 223; in a line or a ring they must have one
+PEERS_MAX = 64  # of an Ethernet port
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,46 @@ def wires(links: Links) -> dict[LinkEnd, dict[int, int]]:
     """For each end, its neighbours: number -> their port."""
     ends = [end for segment in links for end in segment]
     return {end: {other.node: other.port for other in neighbours(links, end)} for end in ends}
+
+
+def reach(members: int, clusters: int) -> int:
+    """Stations that the nodes of one cluster must tell apart: their own, those of the cluster before, the next gateway, the host.
+
+    ``members``: nodes of each of the ``clusters``.
+    """
+    return members * min(clusters, 2) + int(clusters > 2) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Node numbers on the wire of the stations, the nodes 0 to ``nodes``-1 and the host, ``nodes``.
+
+    A port keeps what it knows of a peer at the peer's *index*, its number modulo ``peers_n``. Where ``peers_n`` is more than ``nodes``,
+    number, index and station are the same. Else the index ``peers_n``-1 is the host's alone, since it is everybody's neighbour: no node
+    has a number with that index, and any ``peers_n``-1 nodes in a row have different ones.
+    """
+
+    nodes: int
+    peers_n: int
+
+    def number(self, station: int) -> int:
+        if station == self.nodes:
+            return min(self.nodes, self.peers_n - 1)
+        return station + station // (self.peers_n - 1)
+
+    def index(self, station: int) -> int:
+        return self.number(station) % self.peers_n
+
+    def station(self, number: int) -> int:
+        """The station that has a number; -1: none."""
+        if number == self.number(self.nodes):
+            return self.nodes
+        node = number - number // self.peers_n
+        return node if node < self.nodes and self.number(node) == number else -1
+
+    def peer(self, index: int, around: Iterable[int]) -> int:
+        """Which of the stations ``around`` has an index; -1: none."""
+        return next((station for station in around if self.index(station) == index), -1)
 
 
 @dataclass(frozen=True, slots=True)

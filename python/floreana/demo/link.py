@@ -16,8 +16,10 @@ OUTSTANDING = 6  # requests a manager has at a time
 def connect(net: Net, job: Job) -> SocketHost:
     """The host on its socket. EnvironmentError_ where its address or port cannot be had."""
     host = job.host
-    peers = {n.node: PeerConfig(Station(n.node, n.mac, n.ip), n.quota) for n in job.neighbours}
-    endpoint = EndpointConfig(Station(host.node, host.mac, host.ip), peers, job.timers)
+    number = job.numbers.number
+    peers = {n.node: PeerConfig(Station(number(n.node), n.mac, n.ip), n.quota) for n in job.neighbours}
+    cells = sum(peer.quota for peer in peers.values())
+    endpoint = EndpointConfig(Station(number(host.node), host.mac, host.ip), peers, job.timers, cells=cells)
     return SocketHost(SocketConfig(endpoint, net.cycles_per_second))
 
 

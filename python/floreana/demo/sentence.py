@@ -87,6 +87,8 @@ def admission_of(job: Job, host: SocketHost, manager: ManagerClient) -> Admissio
         eth_n=job.eth_n,
         patience=job.patience,
         pause=max(job.timers.rto // 4, 1),
+        numbers=job.numbers,
+        around=job.around,
     )
     return Admission(config, host.send, manager, lambda node: prepare(job, manager, node))
 

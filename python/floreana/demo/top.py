@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from floreana.cluster.description import Project
+from floreana.cluster.topology import Numbers
 from floreana.demo import namespaces
 from floreana.demo.job import Net
 from floreana.demo.link import connect, manager_client
@@ -54,7 +55,8 @@ ROWS = (
 class Line:
     """What is shown of one node."""
 
-    up: frozenset[int]  # peers whose links are up
+    peers_n: int  # peers of a port
+    up: frozenset[int]  # indices of peers whose links are up
     failed: frozenset[int]
     frames_out: int
     frames_in: int
@@ -95,6 +97,7 @@ def line_of(node: Words) -> Line:
         return frozenset().union(*(words.peer_mask(node, f"{port}.link.{mask}") for port in ports))
 
     return Line(
+        peers_n=node["node.ports_peers"] & 0xFFFF,
         up=peers("up"),
         failed=peers("failed"),
         frames_out=sum(total(f"tx.{word}") for word in _SENT),
@@ -124,9 +127,15 @@ def _alarm(text: str, bad: bool) -> Text:
     return Text(text, style="red" if bad else "")
 
 
+def _called(index: int, peers_n: int, names: Sequence[str]) -> str:
+    """Name of the peer with an index; all that have it, where the tables are smaller than the project."""
+    numbers = Numbers(len(names) - 1, peers_n)
+    return " or ".join(name for station, name in enumerate(names) if numbers.index(station) == index) or str(index)
+
+
 def _column(line: Line, old: Line | None, names: Sequence[str]) -> list[Text]:
     """One node's cells, in the order of ROWS."""
-    failed = ", ".join(names[peer] if peer < len(names) else str(peer) for peer in sorted(line.failed))
+    failed = ", ".join(_called(index, line.peers_n, names) for index in sorted(line.failed))
     return [
         Text(str(len(line.up))),
         _alarm(failed or "0", bool(failed)),

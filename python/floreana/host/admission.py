@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 
 from floreana.cluster.entry import EntryPlan
 from floreana.cluster.layout import BEAT_BYTES, GENERATIONS_MAX, MESSAGE_BYTES, TYPE_CONTROL, TYPE_INT8, Header
+from floreana.cluster.topology import Numbers
 from floreana.errors import FloreanaError, InputError
 from floreana.host import words
 from floreana.host.endpoint import LinkEvent
@@ -51,7 +52,7 @@ class LastGateway:
 class AdmissionConfig:
     """What must be known of the plan. Times are in units of the time handed in."""
 
-    host: int  # own node number
+    host: int  # what ``around`` and the peers of the endpoint call the host itself
     cluster: int
     entry: EntryPlan
     owners: tuple[int, ...]  # by row
@@ -64,6 +65,8 @@ class AdmissionConfig:
     eth_n: int = 1
     patience: int = 1_000_000  # a recovery that takes longer is an error
     pause: int = 1024  # between two attempts to reach a node
+    numbers: Numbers | None = None  # those that managers speak of; None: nodes and their peers have their own
+    around: tuple[tuple[int, ...], ...] = ()  # by node: its peers, where ``numbers`` are given
 
     def __post_init__(self) -> None:
         wrong = []
@@ -404,15 +407,22 @@ class Admission:
         assert self.manager is not None
         while self.manager.reports:
             report = self.manager.reports.popleft()
-            link, name, peer = (report.node, report.peer), self._name(report.node), self._name(report.peer)
+            node = report.node if self.config.numbers is None else self.config.numbers.station(report.node)
+            at = self._peer(node, report.peer)
+            link, name, peer = (node, at), self._name(node), self._name(at)
             if report.kind == words.EVENT_UP:
                 self._down.pop(link, None)
                 continue
             if report.kind == words.EVENT_FAILED:
                 self._down[link] = self._now
-                self._fault(f"{name} reports that its link to {peer} failed", report.peer)
-            elif report.peer != self.config.host:
-                self._fault(f"{name} reports that {peer} restarted", report.peer)
+                self._fault(f"{name} reports that its link to {peer} failed", at)
+            elif at != self.config.host:
+                self._fault(f"{name} reports that {peer} restarted", at)
+
+    def _peer(self, node: int, index: int) -> int:
+        """Which of its peers a node calls by that index; -1: none."""
+        numbers, around = self.config.numbers, self.config.around
+        return index if numbers is None else numbers.peer(index, around[node] if 0 <= node < len(around) else range(numbers.nodes + 1))
 
     def _forget(self, node: int) -> None:
         """A node that restarted knows nothing of its links any more."""
@@ -526,7 +536,7 @@ class Admission:
             yield from self._all(reads)
             for read in reads:
                 low, high = read.result()
-                failed |= {(read.node, peer) for peer in range(64) if (low | high << 32) >> peer & 1}
+                failed |= {(read.node, self._peer(read.node, index)) for index in range(64) if (low | high << 32) >> index & 1}
         kept = {link: since for link, since in self._down.items() if link[0] not in nodes or link in failed}
         self._down = dict.fromkeys(failed, self._now) | kept
 

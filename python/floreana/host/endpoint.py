@@ -70,7 +70,10 @@ class PeerConfig:
 
 @dataclass(frozen=True, slots=True)
 class EndpointConfig:
-    """``peers`` by node number. ``window``: messages queued for a peer at most; ``cells``: messages kept until they are taken."""
+    """``peers`` by whatever their user calls them; frames carry the node numbers of their stations.
+
+    ``window``: messages queued for a peer at most; ``cells``: messages kept until they are taken.
+    """
 
     station: Station
     peers: Mapping[int, PeerConfig]
@@ -79,9 +82,10 @@ class EndpointConfig:
     cells: int = 256
 
     def __post_init__(self) -> None:
+        numbers = [peer.station.node for peer in self.peers.values()]
         for node, peer in self.peers.items():
-            if node != peer.station.node:
-                raise ValueError(f"peer {node} has the station of node {peer.station.node}; key peers by their node numbers")
+            if numbers.count(peer.station.node) > 1:
+                raise ValueError(f"peer {node} is not alone with node number {peer.station.node}; give each peer its own")
             if not 1 <= peer.quota <= 255:
                 raise ValueError(f"quota {peer.quota} of peer {node}: choose 1 to 255")
         total = sum(peer.quota for peer in self.peers.values())
@@ -202,6 +206,7 @@ class Endpoint:
         self._now = now
         self._peers = {node: _Peer(peer, now) for node, peer in sorted(config.peers.items())}
         self._order = tuple(self._peers)
+        self._names = {peer.station.node: node for node, peer in config.peers.items()}  # by node number
         self._turn = 0  # place in _order of the peer whose turn it is
 
     # ------------------------------------------------------------------------------------------------------------------ state
@@ -384,30 +389,31 @@ class Endpoint:
 
     def _receive(self, data: bytes, address: int, mac: int | None) -> None:
         segment = parse_segment(data)
-        peer = self._peers.get(segment.source)
-        if peer is None:
+        name = self._names.get(segment.source)
+        if name is None:
             self._drop(Cause.UNKNOWN_NODE)
             return
+        peer = self._peers[name]
         if address != peer.station.ip or (mac is not None and mac != peer.station.mac):
             self._drop(Cause.SOURCE_ADDRESS)
             return
         if segment.type in {HELLO, HELLO_ACK}:
             self.counters.accepted[segment.type] += 1
-            self._hello(segment, peer)
+            self._hello(segment, name, peer)
             self._settle(peer)
             return
         if not self._right(segment, peer):
             self._drop(Cause.EPOCH)
             return
-        self._heard(segment.source, peer)
+        self._heard(name, peer)
         self._acknowledge(segment, peer)
         if segment.type == DATA:
-            self._data(segment, peer)
+            self._data(segment, name, peer)
         else:
             self.counters.accepted[segment.type] += 1
         self._settle(peer)
 
-    def _data(self, segment: Segment, peer: _Peer) -> None:
+    def _data(self, segment: Segment, name: int, peer: _Peer) -> None:
         if is_empty(segment.header, segment.payload):
             self._drop(Cause.EMPTY)
         elif len(self.delivered) >= self.config.cells:
@@ -417,7 +423,7 @@ class Endpoint:
             peer.expected = (peer.expected + 1) % SEQUENCE_MODULUS
             peer.held += 1
             peer.nack_due, peer.nack_until = False, None
-            self.delivered.append(Delivery(segment.source, segment.header, segment.payload))
+            self.delivered.append(Delivery(name, segment.header, segment.payload))
             self.counters.most_cells = max(self.counters.most_cells, len(self.delivered))
         elif (segment.sequence - peer.expected) % SEQUENCE_MODULUS < _HALF:
             self._drop(Cause.GAP)
@@ -434,7 +440,7 @@ class Endpoint:
         mine, theirs = segment.epoch_acknowledged, segment.epoch
         return mine != 0 and theirs != 0 and (mine, theirs) == (peer.mine, peer.theirs)
 
-    def _hello(self, segment: Segment, peer: _Peer) -> None:
+    def _hello(self, segment: Segment, name: int, peer: _Peer) -> None:
         """Section 4, rules 1 to 5."""
         changed = False
         if newer(segment.epoch, peer.theirs):
@@ -442,7 +448,7 @@ class Endpoint:
             peer.theirs = segment.epoch
             self._reset(peer)
             if restarted:
-                self.events.append(LinkEvent(self._now, "restarted", segment.source))
+                self.events.append(LinkEvent(self._now, "restarted", name))
             changed = True
         answers = segment.type == HELLO_ACK and segment.epoch in {0, peer.theirs}
         if answers and (peer.mine == 0 or newer(segment.epoch_acknowledged, peer.mine)):
@@ -450,7 +456,7 @@ class Endpoint:
             self._reset(peer)
             changed = True
         if self._right(segment, peer):
-            self._heard(segment.source, peer)
+            self._heard(name, peer)
             self._acknowledge(segment, peer)
             if segment.type == HELLO_ACK:
                 self._progress(peer)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from floreana.cluster.entry import EntryPlan
 from floreana.cluster.layout import TYPE_INT8
+from floreana.cluster.topology import Numbers
 from floreana.errors import FloreanaError
 from floreana.host import words
 from floreana.host.admission import Admission, AdmissionConfig, LastGateway
@@ -58,6 +59,8 @@ class HostConfig:
     images: tuple[Path, ...] | None = None  # by node: what the host writes over the wire; None: loaders do
     restarts: Mapping[int, tuple[int, ...]] = field(default_factory=dict)  # by node: cycles in which loaders begin again
     counters: bool = True
+    numbers: Numbers | None = None  # those on the wire, where they are not those of the stations
+    around: tuple[tuple[int, ...], ...] = ()  # by node: its peers
 
 
 @dataclass(slots=True)
@@ -115,7 +118,8 @@ class Host:
         self._config = config
         self._name = name
         self.sentences = [Sentence(rows) for rows in sentences]
-        self.endpoint = Endpoint(EndpointConfig(config.station, config.neighbours, config.timers))
+        cells = sum(peer.quota for peer in config.neighbours.values())
+        self.endpoint = Endpoint(EndpointConfig(config.station, config.neighbours, config.timers, cells=cells))
         self.manager: _Manager | None = None
         if config.managers:
             addresses = {
@@ -126,7 +130,7 @@ class Host:
             self.manager = _Manager(asked, self.endpoint.send)
         self.admission = Admission(
             AdmissionConfig(
-                host=config.station.node,
+                host=config.station.node if config.numbers is None else config.numbers.nodes,
                 cluster=config.cluster,
                 entry=config.entry,
                 owners=config.owners,
@@ -139,6 +143,8 @@ class Host:
                 eth_n=config.eth_n,
                 patience=config.patience,
                 pause=max(config.timers.rto // 4, 1),
+                numbers=config.numbers,
+                around=config.around,
             ),
             self.endpoint.send,
             self.manager,

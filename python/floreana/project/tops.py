@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from floreana.cluster.plan import Plan
+from floreana.cluster.topology import Numbers
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -36,6 +37,7 @@ def render_tops(plan: Plan) -> dict[str, str]:
     values = {
         "project": plan.project,
         "nodes": plan.nodes,
+        "number": Numbers(len(plan.nodes), plan.shape["PEERS_N"]).number,
         "shape": list(plan.shape.items()),
         "eth_n": plan.shape["ETH_N"],
         "peers_n": plan.shape["PEERS_N"],

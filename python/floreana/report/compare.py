@@ -266,7 +266,8 @@ class _Comparison:
         self.port_nodes = [node.index for node in plan.nodes for _ in node.ports] + [self.host]
         self.starts = [attempt.start for attempt in attempts]
         self.seen: set[tuple[int, int, bytes, bytes]] = set()  # messages that left a port: attempt, port, hop's address, header
-        self.sources = {number: (node.index, f"{node.name}.{kind}") for node in plan.nodes for kind, number in node.kernels.items()}
+        kernels = [(node, kind, (node.cluster, number)) for node in plan.nodes for kind, number in node.kernels.items()]
+        self.sources = {address: (node.index, f"{node.name}.{kind}") for node, kind, address in kernels}
         self.gateways = {c.number: (c.gateway, f"{plan.nodes[c.gateway].name}.gateway") for c in plan.clusters if c.gateway >= 0}
         self.traces = [
             model(
@@ -275,7 +276,7 @@ class _Comparison:
             )
             for sentence in sentences
         ]
-        self.columns = {number: node.columns for node in plan.nodes for number in node.kernels.values()}
+        self.columns = {address: node.columns for node, _kind, address in kernels}
         self.cache: dict[tuple[int, int, str, tuple[int, int] | None], list[bytes]] = {}
         self.found: dict[tuple[int, int], Difference] = {}
         self.values = 0
@@ -334,7 +335,8 @@ class _Comparison:
         if header.src_kernel == GATEWAY_KERNEL:
             node, source = self.gateways.get(header.src_cluster, (self.host, "unknown"))
         else:
-            node, source = self.sources.get(header.src_kernel, (self.host, "host" if header.src_kernel == HOST_KERNEL else "unknown"))
+            address = (header.src_cluster, header.src_kernel)
+            node, source = self.sources.get(address, (self.host, "host" if header.src_kernel == HOST_KERNEL else "unknown"))
 
         def differs(sentence: int, encoder: int, tensor: str, column: int, what: str) -> None:
             self.add(
@@ -367,8 +369,11 @@ class _Comparison:
         begin, size = 4 * header.offset, len(frame.payload)
         columns: tuple[int, int] | None = None
         if tensor in SENDER or tensor in RECEIVER:
-            kernel, operator = (header.src_kernel, SENDER[tensor]) if tensor in SENDER else (header.dst_kernel, RECEIVER[tensor])
-            columns = self.columns.get(kernel, {}).get(operator)
+            if tensor in SENDER:
+                cluster, kernel, operator = header.src_cluster, header.src_kernel, SENDER[tensor]
+            else:
+                cluster, kernel, operator = header.dst_cluster, header.dst_kernel, RECEIVER[tensor]
+            columns = self.columns.get((cluster, kernel), {}).get(operator)
             if columns is None:
                 differs(index, encoder, tensor, 0, f"kernel {kernel} is on no node with {operator}")
                 return

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from floreana.cluster.plan import Plan
+from floreana.cluster.topology import Numbers
 from floreana.host.frame import SEQUENCE_MODULUS
 from floreana.sim.capture import Record
 
@@ -28,6 +29,7 @@ class Network:
     nodes: tuple[int, ...]
     macs: Mapping[int, int]  # MAC address -> node number
     stations: Mapping[int, str]  # node number -> name
+    numbers: Numbers  # those on the wire; everywhere else a node's number is its place in the plan
 
 
 def network(plan: Plan) -> Network:
@@ -41,7 +43,7 @@ def network(plan: Plan) -> Network:
             nodes.append(node.index)
             macs[port.mac] = node.index
     stations = {node.index: node.name for node in plan.nodes} | {plan.host.node: "host"}
-    return Network((*names, "host"), (*nodes, plan.host.node), macs, stations)
+    return Network((*names, "host"), (*nodes, plan.host.node), macs, stations, plan.numbers)
 
 
 @dataclass(slots=True)
@@ -107,7 +109,7 @@ class _Inspection:
         kind, epoch, other = raw[42] & 31, raw[46], raw[47]
         source, target = self.net.nodes[record.port], self.net.macs.get(int.from_bytes(raw[:6], "big"), -1)
         traffic.sent[KINDS[kind]] += 1
-        if int.from_bytes(raw[44:46], "big") != source:
+        if int.from_bytes(raw[44:46], "big") != self.net.numbers.number(source):
             self.wrong(index, record, f"sent a frame of node {int.from_bytes(raw[44:46], 'big')}")
             return
         if not epoch or not other:
@@ -143,7 +145,7 @@ class _Inspection:
     def came(self, index: int, record: Record) -> None:
         raw = record.data
         kind, epoch, other = raw[42] & 31, raw[46], raw[47]
-        target, source = self.net.nodes[record.port], int.from_bytes(raw[44:46], "big")
+        target, source = self.net.nodes[record.port], self.net.numbers.station(int.from_bytes(raw[44:46], "big"))
         if not epoch or not other:
             return
         back = self.way(target, source, other, epoch)

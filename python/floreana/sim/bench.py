@@ -135,12 +135,12 @@ class Bench:
         self.begun: dict[int, Restart] = {}  # by node: the restart that was set up last
         for k in self.restarts:
             self._set_up_restart(k)
-        frames = job.load == "frames"
+        frames, number = job.load == "frames", job.numbers.number
         self.host = Host(
             HostConfig(
                 port=len(job.ports) - 1,
-                station=Station(job.host.node, job.host.mac, job.host.ip),
-                neighbours={n.node: PeerConfig(Station(n.node, n.mac, n.ip), n.quota) for n in job.neighbours},
+                station=Station(number(job.host.node), job.host.mac, job.host.ip),
+                neighbours={n.node: PeerConfig(Station(number(n.node), n.mac, n.ip), n.quota) for n in job.neighbours},
                 hops=job.hops,
                 timers=job.timers,
                 nodes=job.nodes,
@@ -158,6 +158,8 @@ class Bench:
                 images=tuple(Path(job.images) / f"node{k}.hex" for k in range(len(job.nodes))) if frames else None,
                 restarts={k: tuple(r.begin for r in job.restarts if r.node == k and not r.dead) for k in range(len(job.nodes))},
                 counters=job.counters,
+                numbers=job.numbers,
+                around=job.around,
             ),
             [[bytes.fromhex(row) for row in rows] for rows in job.rows],
             self._name,
@@ -166,7 +168,7 @@ class Bench:
         self.frames = 0
         self.moved_at = 0  # the last window in which something new was sent
         self.newest: dict[bytes, int] = {}  # addresses and epochs -> the highest number sent
-        self.links_down: set[tuple[int, int, int]] = set()  # node, Ethernet port, peer: as the nodes' own flags say
+        self.links_down: set[tuple[int, int, int]] = set()  # node, Ethernet port, index of the peer: as the nodes' own flags say
         self.encoder_rows: dict[tuple[int, int], set[int]] = {}  # (sentence, encoder) -> rows that left
 
     def window(self, horizon: int) -> bool:
@@ -189,7 +191,7 @@ class Bench:
                         self._port_error(k, word, horizon)
                     raise RunError(f"{self.names[k]} sent something that is not a frame of ours (cycle {cycle}): {cause}")
                 number = int.from_bytes(data[44:46], "big")
-                if number != self.job.ports[k].node:
+                if number != self.job.numbers.number(self.job.ports[k].node):
                     self._keep(sent, horizon)
                     raise RunError(f"{self.names[k]} sent a frame of node {number} (cycle {cycle})")
                 sent.append(Sent(cycle, k, data))
@@ -317,12 +319,10 @@ class Bench:
 
     def link_failures(self) -> list[str]:
         """Links that nodes call failed, or did so once."""
-        names = [*self.job.nodes, "host"]
-        return [
-            f"{names[node]}{'' if self.job.eth_n == 1 else f'.{port}'} to {names[peer]}"
-            for node, port, peer in sorted(self.links_down)
-            if peer < len(names)
-        ]
+        job, names = self.job, [*self.job.nodes, "host"]
+        around = job.around or (tuple(range(len(names))),) * len(job.nodes)
+        down = sorted((node, port, job.numbers.peer(index, around[node])) for node, port, index in self.links_down)
+        return [f"{names[node]}{'' if job.eth_n == 1 else f'.{port}'} to {names[peer]}" for node, port, peer in down if peer >= 0]
 
     def _stalled(self, horizon: int, status: int) -> str:
         why = f"nothing new was sent for {horizon - self.moved_at} cycles (limit {self.job.stall}), phase {self.host.phase}"

@@ -392,6 +392,7 @@ def make_job(
         cuts=trouble.cuts,
         restarts=trouble.restarts,
         faults=faults,
+        around=tuple(tuple(sorted(set().union(*node.peer))) for node in plan.nodes),
     )
 
 

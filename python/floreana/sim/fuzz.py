@@ -101,7 +101,8 @@ def targets(plan: Plan, spared: Collection[int] = ()) -> tuple[Target, ...]:
             continue
         node = plan.nodes[end.node]
         port = node.ports[end.port]
-        peers = tuple(Neighbour(k, entry.mac, entry.ip, entry.quota) for k, entry in sorted(node.peer[end.port].items()))
+        number, around = plan.numbers.number, sorted(node.peer[end.port].items())
+        peers = tuple(Neighbour(number(k), entry.mac, entry.ip, entry.quota) for k, entry in around)
         out.append(Target(eth_n * end.node + end.port, port.mac, port.ip, peers))
     if not out:
         raise InputError("every node restarts and none is left to be attacked: a restart clears counters; leave one out of RESTART")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from floreana.cluster.entry import EntryPlan
+from floreana.cluster.topology import Numbers
 from floreana.host.admission import LastGateway
 from floreana.host.endpoint import Timers
 from floreana.sim.faults import Cut, Rates, Restart
@@ -19,7 +20,7 @@ class Port:
     """A port of the network: of a node, or the host's."""
 
     name: str
-    node: int  # number in the plan; the host's is the number of nodes
+    node: int  # place in the plan; the host's is the number of nodes
     mac: int
     ip: int
 
@@ -48,7 +49,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A port that is attacked (number in the job), its addresses and its peers."""
+    """A port that is attacked (number in the job), its addresses and its peers, these by their numbers on the wire."""
 
     port: int
     mac: int
@@ -75,11 +76,11 @@ class Job:
     ports: tuple[Port, ...]  # those of the nodes in order, each node's together, then the host's
     segments: tuple[tuple[int, ...], ...]  # port numbers: two are a cable, more an Ethernet switch
     neighbours: tuple[Neighbour, ...]  # of the host
-    hops: dict[int, int]  # destination kernel -> node number of the host's next hop
+    hops: dict[int, int]  # destination kernel -> node that is the host's next hop
     managers: tuple[int, ...]  # by node: the kernel number of its manager
     clusters: tuple[int, ...]  # by node
     timers: Timers
-    peers_n: int  # width of a port's link flags
+    peers_n: int  # peers of an Ethernet port, width of its link flags
     cluster: int
     entry: EntryPlan
     owners: tuple[int, ...]
@@ -106,11 +107,17 @@ class Job:
     restarts: tuple[Restart, ...] = ()
     faults: tuple[Fault, ...] = ()
     siege: Siege | None = None  # sentences are repeated until its frames are through
+    around: tuple[tuple[int, ...], ...] = ()  # by node: its peers; none: all others
 
     @property
     def eth_n(self) -> int:
         """Ethernet ports of a node."""
         return (len(self.ports) - 1) // len(self.nodes)
+
+    @property
+    def numbers(self) -> Numbers:
+        """Node numbers on the wire."""
+        return Numbers(len(self.nodes), self.peers_n)
 
     @property
     def host(self) -> Port:
@@ -130,7 +137,7 @@ class Job:
             ("faults", Fault),
         ):
             raw[name] = tuple(kind(**item) for item in raw[name])
-        for name in ("segments", "rows"):
+        for name in ("segments", "rows", "around"):
             raw[name] = tuple(tuple(item) for item in raw[name])
         for name in ("nodes", "managers", "clusters", "owners"):
             raw[name] = tuple(raw[name])
