@@ -403,10 +403,13 @@ class Project(_Described):
         return [members[k * count : (k + 1) * count] for k in range(groups)]
 
     def place(self, operator: str, members: tuple[int, ...]) -> tuple[int, ...]:
-        """Nodes that share an operator, a key of :class:`PlaceSection`: all ``members`` in strategy ``tensor``."""
+        """Those of a group's ``members`` that share an operator, a key of :class:`PlaceSection`: all in strategy ``tensor``.
+
+        ``mapping.place`` names nodes of the first group; in the others it is the nodes at the same positions.
+        """
         if self.mapping.place is None:
             return members
-        return tuple(self.cluster.nodes.index(name) for name in getattr(self.mapping.place, operator))
+        return tuple(members[self.cluster.nodes.index(name)] for name in getattr(self.mapping.place, operator))
 
 
 class Description(_Described):
@@ -766,9 +769,6 @@ def _check_clusters(
     if cluster.topology != "star":
         limit = f"clusters are chained over one Ethernet switch, not over a {cluster.topology}"
         source.add(path, count, limit, "choose topology: star, or clusters: 1")
-    if mapping is not None and mapping.strategy == "pipeline":
-        limit = f"strategy {mapping.strategy} names the nodes of one cluster"
-        source.add(path, count, limit, "choose strategy: tensor, or clusters: 1")
     return nodes % count == 0
 
 
@@ -779,8 +779,6 @@ def _check_groups(source: _Source, cluster: ClusterSection, mapping: OpenMapping
         return True
     path: _KeyPath = ("mapping", "groups")
     a_cluster = " of a cluster" if cluster.clusters > 1 else ""
-    if mapping.strategy == "pipeline":
-        source.add(path, groups, f"strategy {mapping.strategy} names the nodes of each operator", "choose strategy: tensor, or groups: 1")
     if nodes % groups:
         limit = f"{nodes} nodes{a_cluster} do not divide over {groups} groups"
         source.add(path, groups, limit, f"choose a multiple of {groups} nodes, or fewer groups")
@@ -798,12 +796,15 @@ def _check_place(source: _Source, mapping: OpenMapping, cluster: ClusterSection,
         return
     if place is None:
         return
+    groups = mapping.groups if isinstance(mapping.groups, int) else 1
+    first = cluster.nodes[: max(len(cluster.nodes) // cluster.clusters // groups, 1)]
     for operator in PlaceSection.model_fields:
         path: _KeyPath = ("mapping", "place", operator)
         names: tuple[str, ...] = getattr(place, operator)
-        unknown = [name for name in names if name not in cluster.nodes]
+        unknown = [name for name in names if name not in first]
         if unknown:
-            source.add(path, ", ".join(names), f"no node is named {', '.join(unknown)}", f"choose from {', '.join(cluster.nodes)}")
+            whose = "" if len(first) == len(cluster.nodes) else " in the first group, whose places are those of all groups"
+            source.add(path, ", ".join(names), f"no node{whose} is named {', '.join(unknown)}", f"choose from {', '.join(first)}")
         if model is not None:
             for limit in share_limits(len(names), model.hidden, model.heads, model.ffn).get(operator, []):
                 source.add(path, ", ".join(names), limit, "name another number of nodes")

@@ -580,6 +580,10 @@ class _Mapper:
         for team in self.teams:
             for linear, residual in (("qkv", None), ("ffn1", "ln2"), ("qkv", "ln1")):
                 self._group(team, linear, residual)
+        numbers = GATEWAY_KERNEL - GROUP_BASE
+        if len(self.groups) > numbers:
+            limit = f"{len(self.groups)} for the rows of {len(self.teams)} groups of nodes, {numbers} exist"
+            problems.append(f"kernel numbers of receivers: {limit} ({GROUP_BASE} to {GATEWAY_KERNEL - 1}); a smaller mapping.groups")
 
     def _direct_rows(self) -> int:
         """Rows that the host sends direct: none where a gateway hands rows in, or a row has one taker, or ENTRY has none beside it.

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from floreana.cluster.description import DEFAULT_LANES, MAX_NODES, OUT_N, Description
 from floreana.cluster.mapper.layout import FIELDS, Layout, Task, node_depths, shape_of
 from floreana.cluster.mapper.model import Model, Solved
-from floreana.cluster.mapper.usage import PERCENT, RESOURCES, Limit, known_boards, limits, usage, with_board
+from floreana.cluster.mapper.usage import PERCENT, RESOURCES, Limit, larger_boards, limits, usage
 
 TICKS = 4.0  # deterministic time of each solve
 MORE_NODES_TRIED = 24
@@ -27,7 +27,7 @@ def explain(description: Description, boards: Sequence[Limit]) -> str:
         found, missing = _failures(task, solved.layout, boards)
         lines += found
     changes = []
-    for tried in (_tokens(description), _outputs(description), _nodes(description), _boards(description, boards)):
+    for tried in (_tokens(description), _outputs(description), _nodes(description), _boards(description)):
         for what, other in tried:
             text = _fits(what, other, missing)
             if text:
@@ -94,7 +94,7 @@ def _fits(what: str, other: Description, missing: set[str]) -> str | None:
             terms.append(f"{name} {taken[name]:,g} of {least:,}")
         else:
             terms.append(f"{name} {shape[name]:,} of {FIELDS[name]:,}")
-    return f"{what}{f' ({', '.join(terms)})' if terms else ''}"
+    return f"{what} ({', '.join(terms)})" if terms else what
 
 
 Changes = Iterator[tuple[str, Description]]
@@ -127,9 +127,7 @@ def _nodes(description: Description) -> Changes:
         yield f"cluster.nodes: {count}", _with(description, "cluster", nodes=names)
 
 
-def _boards(description: Description, boards: Sequence[Limit]) -> Changes:
+def _boards(description: Description) -> Changes:
     """Larger boards for all nodes, by their block memories."""
-    now = {limit.board for limit in boards}
-    for name in known_boards():
-        if name not in now:
-            yield f"cluster.board: {name}", with_board(description, name)
+    for name in larger_boards(description):
+        yield f"cluster.board: {name}", _with(description, "cluster", board=name, boards={})

@@ -19,7 +19,7 @@ from floreana.cluster.plan import (
     TX_CELLS,
     index_bits,
 )
-from floreana.cluster.topology import ETH_PORTS
+from floreana.cluster.topology import ETH_PORTS, reach
 
 Objective = Literal["latency", "throughput"]
 LINEAR = ("qkv", "out", "ffn1", "ffn2")
@@ -306,7 +306,7 @@ def shape_of(task: Task, chosen: Layout) -> dict[str, int]:
 
 def base_shape(task: Task) -> dict[str, int]:
     """The smallest node for a task: least depths and lanes."""
-    peers = max(1 << task.nodes.bit_length(), 2)
+    peers = 1 << (reach(task.cluster_nodes, task.clusters) - 1).bit_length()
     shape = dict.fromkeys(FIELDS, DEPTH_STEP) | {
         "K_LANES": K_LANES[0],
         "OUT_N": OUT_N[0],

@@ -60,6 +60,14 @@ class Solved:
     slack: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
+Kind = frozenset[str]  # operators of a node
+
+
+def _subsets(names: Sequence[str]) -> list[Kind]:
+    """Every set of names but the empty one, in a fixed order."""
+    return [frozenset(name for k, name in enumerate(names) if mask >> k & 1) for mask in range(1, 1 << len(names))]
+
+
 def _scaled(shape: Mapping[str, int]) -> dict[str, int]:
     """Resources in halves: a RAMB18 is one."""
     return {name: -int(-2 * value // 1) for name, value in usage(shape).items()}
@@ -115,10 +123,10 @@ class Model:
         if mapping.strategy == "tensor":
             legal = set(task.legal_shares("qkv", most)) & set(task.legal_shares("ffn1", most))
             self.groups = [g for g in self.groups if task.team(g) in legal]
-        self.most = max((task.team(g) for g in self.groups), default=0)
         self.impossible = not self.groups
         if self.impossible:
-            self.groups, self.most = [1], most
+            self.groups = [1]
+        self.most = max(task.team(g) for g in self.groups)
         self.group = self._one_of("groups", self.groups)
         lanes: dict[str, tuple[int, ...]] = {"k_lanes": K_LANES, "out_n": OUT_N, "post_lanes": LANES, "norm_lanes": LANES}
         for name, default in DEFAULT_LANES.items():
@@ -130,60 +138,74 @@ class Model:
         self.norm = self._one_of("norm_lanes", lanes["norm_lanes"])
 
     def _places(self) -> None:
-        """Operator by node, shares, symmetry."""
+        """Nodes by what they hold. The nodes of a group are alike, so nodes of a kind are counted and none has a name: no symmetry is left."""
         task, model = self.task, self.model
-        self.x = {name: [model.new_bool_var(f"{name}@{i}") for i in range(self.most)] for name in OPERATORS}
-        self.share = {name: self._one_of(f"share {name}", task.legal_shares(name, self.most)) for name in OPERATORS}
-        for name in OPERATORS:
-            model.add(sum(self.x[name]) == sum(share * literal for share, literal in self.share[name].items()))
-        self.active: list[Literal] = []
-        for i in range(self.most):
-            enough = [literal for g, literal in self.group.items() if task.team(g) > i]
-            active = model.new_bool_var(f"active {i}")
-            model.add(active == sum(enough))
-            self.active.append(active)
-            for name in OPERATORS:
-                model.add_implication(self.x[name][i], active)
         strategy, given = self.description.mapping.strategy, self.description.mapping.place
+        self.share = {name: self._one_of(f"share {name}", task.legal_shares(name, self.most)) for name in OPERATORS}
         if strategy == "tensor":
-            for name in OPERATORS:
-                for i in range(self.most):
-                    model.add(self.x[name][i] == self.active[i])
+            self.kinds: list[Kind] = [frozenset(OPERATORS)]
         elif given is not None:
             names = self.description.cluster.nodes
-            for name in OPERATORS:
-                for i in range(self.most):
-                    model.add(self.x[name][i] == int(names[i] in getattr(given, name)))
-        elif strategy == "pipeline":  # no kernel serves two operators
-            for i in range(self.most):
-                model.add_at_most_one(self.x[name][i] for name in LINEAR)
-                model.add_at_most_one(self.x[name][i] for name in NORMS)
-        self.place_given = given
-        if given is None:  # nodes of a group are alike: a node has at least the operators of the next, read as a number
-            codes = [sum(self.x[name][i] * (1 << k) for k, name in enumerate(reversed(OPERATORS))) for i in range(self.most)]
-            for before, after in zip(codes, codes[1:], strict=False):
-                model.add(before >= after)
-        self.same: dict[tuple[str, str], Literal] = {}
-        for pair in PAIRS:
-            same = model.new_bool_var(f"same {pair[0]} {pair[1]}")
-            for i in range(self.most):
-                model.add(self.x[pair[0]][i] == self.x[pair[1]][i]).only_enforce_if(same)
-            self.same[pair] = same
-        self.together = model.new_bool_var("together")
-        apart = self.together.negated()
-        for i in range(self.most):
-            model.add(self.x["ln1"][i] == self.x["ln2"][i]).only_enforce_if(self.together)
-            model.add(self.x["ln1"][i] + self.x["ln2"][i] <= 1).only_enforce_if(apart)
-        for name in NORMS:
-            model.add_implication(apart, self.share[name][1])
+            held = [frozenset(each for each in OPERATORS if names[i] in getattr(given, each)) for i in range(self.most)]
+            self.kinds = [kind for kind in _subsets(OPERATORS) if kind in held]
+        else:
+            self.kinds = list(_subsets(OPERATORS))
+            if strategy == "pipeline":  # no kernel serves two operators
+                self.kinds = [kind for kind in self.kinds if len(kind & set(LINEAR)) <= 1 and len(kind & set(NORMS)) <= 1]
+        self.count = {kind: model.new_int_var(0, self.most, f"nodes with {'+'.join(sorted(kind))}") for kind in self.kinds}
+        self.used = {kind: model.new_bool_var(f"some {'+'.join(sorted(kind))}") for kind in self.kinds}
+        for kind, count in self.count.items():
+            model.add(count >= 1).only_enforce_if(self.used[kind])
+            model.add(count == 0).only_enforce_if(self.used[kind].negated())
+            if given is not None:
+                model.add(count == held.count(kind))
+        model.add(sum(self.count.values()) <= sum(task.team(g) * literal for g, literal in self.group.items()))
+        if strategy == "tensor":
+            model.add(sum(self.count.values()) == sum(task.team(g) * literal for g, literal in self.group.items()))
+        for name in OPERATORS:
+            nodes = sum(count for kind, count in self.count.items() if name in kind)
+            model.add(nodes == sum(share * literal for share, literal in self.share[name].items()))
+        self._parts: dict[tuple[Kind, Kind], Literal] = {}
+        self.same = {pair: self._equal(*pair) for pair in PAIRS}
+        self.together = self._equal("ln1", "ln2")
+        for name in NORMS:  # rows rotate over the same nodes, or each LayerNorm has a node of its own
+            model.add_implication(self.together.negated(), self.share[name][1])
+        for kind, used in self.used.items():
+            if set(NORMS) <= kind:
+                model.add_implication(used, self.together)
         self.direct = model.new_bool_var("direct")
         model.add_implication(self.direct, self.together)
         if not task.star:
             model.add(self.direct == 0)
         if 1 in self.share["qkv"]:
             model.add_implication(self.direct, self.share["qkv"][1].negated())
-        for i in range(self.most):
-            model.add(self.x["ln1"][i] <= self.x["qkv"][i]).only_enforce_if(self.direct)
+        for kind, used in self.used.items():
+            if "ln1" in kind and "qkv" not in kind:
+                model.add_implication(self.direct, used.negated())
+
+    def _equal(self, one: str, other: str) -> Literal:
+        """True only where both operators have the same nodes."""
+        literal = self.model.new_bool_var(f"same {one} {other}")
+        for kind, used in self.used.items():
+            if (one in kind) != (other in kind):
+                self.model.add_implication(literal, used.negated())
+        return literal
+
+    def _present(self, part: Kind, of: Kind) -> Literal:
+        """True where a node has exactly ``part`` of the operators ``of``."""
+        if (part, of) not in self._parts:
+            literal = self.model.new_bool_var(f"some {'+'.join(sorted(part))} of {'+'.join(sorted(of))}")
+            for kind, used in self.used.items():
+                if kind & of == part:
+                    self.model.add_implication(used, literal)
+            self._parts[part, of] = literal
+        return self._parts[part, of]
+
+    def _on_nodes(self, values: Mapping[str, Number]) -> list[tuple[Literal, Number]]:
+        """For each kind of node the sum of its operators' values, and when there is such a node."""
+        of = frozenset(values)
+        parts = sorted({kind & of for kind in self.kinds if kind & of}, key=sorted)
+        return [(self._present(part, of), sum(values[name] for name in OPERATORS if name in part)) for part in parts]
 
     def _fields(self) -> None:
         """What does not fit a context's fields."""
@@ -206,19 +228,7 @@ class Model:
 
     # ------------------------------------------------------------------ memories and resources
 
-    def _on_nodes(self, what: str, values: Mapping[str, Number]) -> list[Number]:
-        """For each node the sum of its operators' values."""
-        out = []
-        for i in range(self.most):
-            terms = []
-            for name, value in values.items():
-                term = self._number(f"{what} of {name}@{i}")
-                self._least(term, value, self.x[name][i])
-                terms.append(term)
-            out.append(sum(terms))
-        return out
-
-    def _by_share(self, what: str, names: Iterable[str], cost: Callable[[str, int], int]) -> dict[str, Number]:
+    def _by_share(self, names: Iterable[str], cost: Callable[[str, int], int]) -> dict[str, Number]:
         """A number for each operator that depends on its share alone."""
         return {name: sum(cost(name, p) * literal for p, literal in self.share[name].items()) for name in names}
 
@@ -256,35 +266,21 @@ class Model:
                 for (p, (_, n)), literal in both.items():
                     for lanes, post in self.post.items():
                         self._least(posts[name], task.post_words(name, p, n, lanes), literal, post)
-        names = ("qkv", "out", "ffn1", "ffn2")
-        self.word_terms = {name: [self._number(f"words of {name}@{i}") for i in range(self.most)] for name in names}
-        for name in names:
-            for i in range(self.most):
-                self._least(self.word_terms[name][i], self.words[name], self.x[name][i])
-            model.add(sum(self.word_terms[name]) >= total[name])  # follows from the rest; so do the shares of it in _cycles
         self.total_words = total
-        words = [sum(self.word_terms[name][i] for name in names) for i in range(self.most)]
-        norm_words = self._by_share("norm words", NORMS, lambda _, p: task.norm_words(p))
         channels = {name: sum(h // lanes * literal for lanes, literal in self.norm.items()) for name in NORMS}
         self.depth = {name: self._number(name, BIG if self.slack is not None else limit) for name, limit in FIELDS.items()}
-        each: dict[str, list[Number]] = {
-            "STORE_BEATS": self._on_nodes("store", self._by_share("store", LINEAR, task.store_beats)),
-            "RES_WORDS": self._on_nodes("residual", norm_words),
-        }
-        each["ACC_BEATS"] = [4 * value for value in each["RES_WORDS"]]
-        of_encoders = {
-            "W_WORDS": words,
-            "BIAS_WORDS": self._on_nodes("bias", bias),
-            "POST_WORDS": self._on_nodes("post", posts),
-            "CHAN_WORDS": self._on_nodes("channel", channels),
-        }
-        for name, values in each.items():
-            for value in values:
-                self._least(self.depth[name], value)
-        for g, literal in self.group.items():
-            for name, values in of_encoders.items():
-                for value in values[: task.team(g)]:
-                    self._least(self.depth[name], task.encoders_of(g) * value, literal)
+        residuals = self._by_share(NORMS, lambda _, p: task.norm_words(p))
+        for name, values in (
+            ("STORE_BEATS", self._by_share(LINEAR, task.store_beats)),
+            ("RES_WORDS", residuals),
+            ("ACC_BEATS", {name: 4 * value for name, value in residuals.items()}),
+        ):
+            for there, value in self._on_nodes(values):
+                self._least(self.depth[name], value, there)
+        for name, values in (("W_WORDS", self.words), ("BIAS_WORDS", bias), ("POST_WORDS", posts), ("CHAN_WORDS", channels)):
+            for there, value in self._on_nodes(values):
+                for g, literal in self.group.items():
+                    self._least(self.depth[name], task.encoders_of(g) * value, there, literal)
         if self.slack is not None:
             for name, limit in FIELDS.items():
                 self._over(name, "the address field", self.depth[name], limit)
@@ -365,39 +361,35 @@ class Model:
     def _cycles(self) -> None:
         task, model, rows = self.task, self.model, self.task.rows
         before, after, both = (self._number(name) for name in ("before", "after", "both"))
-        resources: dict[str, tuple[list[Number], list[Number]]] = {}
-        zero = [0] * self.most
+        busy: dict[str, dict[str, list[Number]]] = {}  # resource -> operator -> what it takes, in sequences' cycles
 
-        def split(values: Mapping[str, Number], what: str) -> tuple[list[Number], list[Number]]:
-            first = {name: value for name, value in values.items() if name in PHASE_A}
-            then = {name: value for name, value in values.items() if name not in PHASE_A}
-            return (self._on_nodes(what, first) if first else zero), (self._on_nodes(what, then) if then else zero)
+        def take(resource: str, name: str, value: Number, early: bool) -> None:
+            busy.setdefault(resource, {}).setdefault(name, [0, 0])[0 if early else 1] += value
 
-        array_a = [rows * self.word_terms["qkv"][i] for i in range(self.most)]
-        array_b = [rows * sum(self.word_terms[name][i] for name in ("out", "ffn1", "ffn2")) for i in range(self.most)]
-        resources["array"] = (array_a, array_b)
-        cycles: dict[str, Number] = {}
+        for name in LINEAR:
+            take("array", name, rows * self.words[name], name in PHASE_A)
+            beats = sum(rows * task.out_beats(name, p) * literal for p, literal in self.share[name].items())
+            take("linear's port", name, beats, name in PHASE_A)
         for name in ("qkv", "ffn1"):
-            cycles[name] = self._number(f"requant {name}")
+            cycles = self._number(f"requant {name}")
             for p, share in self.share[name].items():
                 for lanes, post in self.post.items():
-                    self._least(cycles[name], rows * task.post_cycles(name, p, lanes), share, post)
-        resources["requantisation"] = split(cycles, "requantisation")
-        resources["linear's port"] = split(self._by_share("beats", LINEAR, lambda name, p: rows * task.out_beats(name, p)), "beats")
-        attention = self._by_share("attention", ("attention",), lambda _, p: rows * task.attention_cycles(p))
-        resources["attention"] = split(attention, "attention")
-        norms: dict[str, Number] = {}
-        inputs: dict[str, Number] = {}
+                    self._least(cycles, rows * task.post_cycles(name, p, lanes), share, post)
+            take("requantisation", name, cycles, name in PHASE_A)
+        heads = sum(rows * task.attention_cycles(p) * literal for p, literal in self.share["attention"].items())
+        take("attention", "attention", heads, early=False)
+        residual = ser(rows * task.row_bytes(task.hidden))
         for source, name in PARTS:
-            norms[name], inputs[name] = self._number(f"norm {name}"), self._number(f"norm input {name}")
+            norms, inputs = self._number(f"norm {name}"), self._number(f"norm input {name}")
             for p, share in self.share[name].items():
                 for lanes, norm in self.norm.items():
-                    self._least(norms[name], -(-rows // p) * task.norm_cycles(lanes), share, norm)
+                    self._least(norms, -(-rows // p) * task.norm_cycles(lanes), share, norm)
                 for parts, other in self.share[source].items():
-                    self._least(inputs[name], -(-rows // p) * parts * task.hidden // 16, share, other)
-        resources["add_norm"] = split(norms, "norm")
-        resources["add_norm's input"] = split(inputs, "norm input")
-        sums: dict[tuple[bool, str], list[Number]] = {(early, way): list(zero) for early in (True, False) for way in ("wire out", "wire in")}
+                    self._least(inputs, -(-rows // p) * parts * task.hidden // 16, share, other)
+            take("add_norm", name, norms, early=False)
+            take("add_norm's input", name, inputs, early=False)
+            for way in ("wire out", "wire in"):
+                take(way, name, residual * (1 - self.together), early=False)
         chain_terms: list[Number] = []
         for pair in PAIRS:
             source, target = pair
@@ -413,24 +405,14 @@ class Model:
                         for number, value in ((tx, near.tx), (rx, near.rx), (row, near.row)):
                             self._least(number, value, sends, takes, self.same[pair])
             chain_terms.append(row)
-            for way, name, number in (("wire out", source, tx), ("wire in", target, rx)):
-                for i, value in enumerate(self._on_nodes(f"{way} {source} {target}", {name: number})):
-                    sums[early, way][i] = sums[early, way][i] + value
-        residual = ser(rows * task.row_bytes(task.hidden))
-        for i in range(self.most):
-            extra = self._number(f"residual@{i}")
-            self._least(extra, residual, self.x["ln1"][i], self.together.negated())
-            self._least(extra, residual, self.x["ln2"][i], self.together.negated())
-            for way in ("wire out", "wire in"):
-                sums[False, way][i] = sums[False, way][i] + extra
-        for way in ("wire out", "wire in"):
-            resources[way] = (sums[True, way], sums[False, way])
-        assert set(resources) == set(RESOURCES_OF_TIME)
-        for first, then in resources.values():
-            for a, b in zip(first, then, strict=True):
-                self._least(before, a)
-                self._least(after, b)
-                self._least(both, a + b)
+            take("wire out", source, tx, early)
+            take("wire in", target, rx, early)
+        assert set(busy) == set(RESOURCES_OF_TIME)
+        for values in busy.values():
+            for phase, part in ((before, (0,)), (after, (1,)), (both, (0, 1))):
+                load = {name: sum(pair[k] for k in part) for name, pair in values.items()}
+                for there, value in self._on_nodes({name: value for name, value in load.items() if not isinstance(value, int)}):
+                    self._least(phase, value, there)
         self._least(both, before)
         self._least(both, after)
         words = self.total_words
@@ -476,8 +458,9 @@ class Model:
         """Never again this decision, which the plan refused."""
         literals = [self.group[chosen.groups], self.array[chosen.build.k_lanes, chosen.build.out_n]]
         literals += [self.post[chosen.build.post_lanes], self.norm[chosen.build.norm_lanes]]
-        for name, nodes in chosen.place.items():
-            literals += [self.x[name][i] if i in nodes else self.x[name][i].negated() for i in range(self.most)]
+        literals += [self.share[name][share] for name, share in chosen.shares().items()]
+        held = {frozenset(name for name, nodes in chosen.place.items() if i in nodes) for i in range(self.most)}
+        literals += [used if kind in held else used.negated() for kind, used in self.used.items()]
         self._never(*literals)
 
     def solve(self, ticks: float) -> Solved:
@@ -519,19 +502,24 @@ class Model:
         """Of the smallest node first the resources, in millionths of what its smallest board allows, then pairs of operator and node."""
         least = {name: min(limit.usable(name) for limit in self.limits if name in limit.available) for name in self.limited}
         resources = sum(total * (1_000_000 // (2 * least[name])) for name, total in self.total.items() if name in least)
-        return resources + sum(sum(row) for row in self.x.values())
+        return resources + sum(len(kind) * count for kind, count in self.count.items())
 
     def _decisions(self) -> list[Any]:
-        rows = [literal for row in self.x.values() for literal in row]
         choices = (self.group, self.array, self.post, self.norm, *self.share.values())
-        return [*rows, *(literal for choice in choices for literal in choice.values())]
+        return [*self.count.values(), *(literal for choice in choices for literal in choice.values())]
 
     def _read(self, solver: Any) -> Layout:
         def one(literals: Mapping[Any, Literal]) -> Any:
             return next(key for key, literal in literals.items() if solver.boolean_value(literal))
 
         k, n = one(self.array)
-        place = {name: tuple(i for i in range(self.most) if solver.boolean_value(self.x[name][i])) for name in OPERATORS}
+        held = [kind for kind in self.kinds for _ in range(solver.value(self.count[kind]))]
+        if self.description.mapping.place is None:
+            held.sort(key=lambda kind: [name not in kind for name in OPERATORS])
+            place = {name: tuple(i for i, kind in enumerate(held) if name in kind) for name in OPERATORS}
+        else:
+            names, given = self.description.cluster.nodes, self.description.mapping.place
+            place = {name: tuple(names.index(node) for node in getattr(given, name)) for name in OPERATORS}
         return Layout(one(self.group), place, Build(k, n, one(self.post), one(self.norm)))
 
 

@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
+from floreana.boards import board, boards
 from floreana.cluster.description import Description, Project
 from floreana.cluster.multipliers import dsp_count
-from floreana.project.synth import AVAILABLE
 
 RESOURCES = ("DSP48E2", "RAMB36", "URAM288", "LUT")
-PERCENT = {"DSP48E2": 90, "RAMB36": 90, "URAM288": 90, "LUT": 80}
+PERCENT = {"DSP48E2": 90, "RAMB36": 90, "URAM288": 90, "LUT": 80}  # of a device that a node may use, as in make synth
+_FIGURES = {"DSP48E2": "dsp", "RAMB36": "ramb36", "URAM288": "uram", "LUT": "lut"}
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What a node may use, and of how many there are. ``nodes``: those of that board."""
+    """What a node may use, and of how many there are; a figure of the device that is not known limits nothing. ``nodes``: of that board."""
 
     board: str
     device: str
@@ -39,6 +40,29 @@ def usage(shape: Mapping[str, int]) -> dict[str, float]:
     return {"DSP48E2": dsp_count(shape), "RAMB36": weights + attention + norm + 20, "URAM288": uram, "LUT": lut}
 
 
+def _available(name: str) -> dict[str, int]:
+    figures = board(name).device.figures
+    return {resource: figures[figure] for resource, figure in _FIGURES.items() if figure in figures}
+
+
 def limits(project: Project | Description) -> list[Limit]:
-    """Limits of every board of the cluster."""
-    return [Limit("sidewinder", "xczu19eg", project.cluster.nodes, AVAILABLE)]
+    """Limits of every board of the cluster, by name."""
+    cluster = project.cluster
+    names = sorted({cluster.board_of(node) for node in cluster.nodes})
+    return [
+        Limit(name, board(name).device_name, tuple(node for node in cluster.nodes if cluster.board_of(node) == name), _available(name))
+        for name in names
+    ]
+
+
+def larger_boards(project: Project | Description) -> list[str]:
+    """Boards with more block memories than the smallest of the cluster, 100G ports enough and all figures known; the smallest first."""
+    cluster = project.cluster
+    now = min((_available(cluster.board_of(node)).get("RAMB36", 0) for node in cluster.nodes), default=0)
+    ports = max(len(board(cluster.board_of(node)).ports) for node in cluster.nodes)
+    found = []
+    for name, each in boards().items():
+        have = _available(name)
+        if len(have) == len(RESOURCES) and have["RAMB36"] > now and len(each.ports) >= min(ports, 1):
+            found.append((have["RAMB36"], name))
+    return [name for _, name in sorted(found)]
