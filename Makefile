@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-test sim plan schema verify bench bench-check bench-sim bench-net formal synth net-demo top fuzz vectors peer spec regress test lint clean distclean
+.PHONY: help env env-test sim plan schema verify bench bench-check model-check bench-sim bench-net formal synth net-demo top fuzz vectors peer spec regress test lint clean distclean
 .NOTPARALLEL:
 
 # ---------------------------------------------------------------- variables that become options
@@ -49,6 +49,7 @@ help:
 	@echo '  make schema                    docs/project.schema.json anew, for editors of project.yaml'
 	@echo '  make bench                     cycles, busy arrays, scaling, load of the wire (ONLY=name, RECORD=1, AGAIN=1)'
 	@echo '  make bench-check               cycles of small runs against the recorded ones (RECORD=1 records)'
+	@echo '  make model-check               cycles of the schedule model against those of the RTL simulation (ONLY=name, RECORD=1)'
 	@echo '  make synth                     resources and logic levels of a node by Yosys, against its FPGA (docs/resources.md)'
 	@echo '  make bench-sim                 speed of the simulation against its bare multipliers'
 	@echo '  make net-demo                  the cluster behind TAP devices: real ping, a sentence over a socket (as root; KEEP=1 stays)'
@@ -90,7 +91,7 @@ sim: $(if $(filter icarus,$(value SIM)),env-test,env)
 	@$(FLOREANA) sim $(call arguments,$(OPTIONS))
 
 plan: env
-	@$(FLOREANA) plan $(call arguments,PROJECT NODES OUT)
+	@$(FLOREANA) plan $(call arguments,PROJECT NODES OUT TOKENS)
 
 # After a change of the description's keys
 schema: env
@@ -105,6 +106,10 @@ bench: env
 
 bench-check: $(if $(filter icarus,$(value SIM)),env-test,env)
 	@$(FLOREANA) bench-check $(call arguments,RECORD SIM JOBS OUT)
+
+# The schedule model against the RTL simulation (docs/schedule.md)
+model-check: env
+	@$(FLOREANA) model-check $(call arguments,ONLY RECORD JOBS OUT)
 
 bench-sim: env
 	@$(FLOREANA) bench-sim $(call arguments,PROJECT TEXT MODEL JOBS OUT NODES)

@@ -152,8 +152,9 @@ def _parser() -> argparse.ArgumentParser:
     sim.add_argument("--model", type=Path, metavar="FOLDER", help="config.json, model.safetensors and tokenizer.json of the model")
     sim.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="compilers at a time (default: all processors)")
 
-    plan = add("plan", "print where everything lies: nodes, contexts, edges, sizes")
+    plan = add("plan", "print where everything lies, how busy each kernel will be and when, and draw that (docs/schedule.md)")
     project_options(plan)
+    plan.add_argument("--tokens", metavar="N[,N...]", help="sequences whose schedule is told (default: one of max_tokens)")
 
     add("schema", "print the JSON schema of project.yaml (docs/project.schema.json)")
 
@@ -217,6 +218,12 @@ def _bench_parsers(add: Callable[[str, str, str | None], argparse.ArgumentParser
     check.add_argument("--sim", default="verilator", metavar="NAME", help="verilator (default) or icarus; the cycles are the same")
     check.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="as for sim")
     check.add_argument("--out", type=Path, metavar="FOLDER", help="where bench/ is made (default build/)")
+
+    model = add("model-check", "compare the cycles of the schedule model with those of the RTL simulation: more than 5 %% fails", None)
+    model.add_argument("--only", metavar="NAME[,NAME...]", help="plans of report/data/model_cases.toml")
+    model.add_argument("--record", type=int, choices=(0, 1), default=0, metavar="0|1", help="1: record what was simulated, and the table")
+    model.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="as for sim")
+    model.add_argument("--out", type=Path, metavar="FOLDER", help="where model-check/ is made (default build/)")
 
 
 _NET_EXAMPLES = """\
@@ -436,14 +443,21 @@ def _sim(arguments: argparse.Namespace, console: Console) -> int:
 def _plan(arguments: argparse.Namespace, console: Console) -> int:
     from floreana.cluster.description import find_project, load_project
     from floreana.cluster.plan import make_plan, render
-    from floreana.sim.flow import build_folder
+    from floreana.cluster.schedule import schedule
+    from floreana.report import timeline
+    from floreana.sim.flow import Options, build_folder, token_counts
 
     project = load_project(find_project(arguments.project), nodes=arguments.nodes)
     plan = make_plan(project)
-    path = build_folder(project, arguments.out) / "plan.json"
-    plan.save(path)
-    print(render(plan, max(console.width, 110)))
-    print(f"written to {path}")
+    tokens = token_counts(Options(tokens=arguments.tokens)) or [plan.max_tokens]
+    folder = build_folder(project, arguments.out)
+    plan.save(folder / "plan.json")
+    width = max(console.width, 110)
+    print(render(plan, width), flush=True)
+    found = schedule(plan, tokens)
+    print(timeline.text(plan, found, width))
+    paths = [folder / "plan.json", *timeline.draw(plan, found, folder / "report")]
+    print(f"written to {', '.join(str(path) for path in paths)}")
     return 0
 
 
@@ -515,6 +529,18 @@ def _bench_check(arguments: argparse.Namespace, console: Console) -> int:
     with _Screen(console) as screen:
         runner = Runner(base, screen, version(), arguments.jobs, sim=arguments.sim)
         return bench_check(runner, console, bool(arguments.record))
+
+
+def _model_check(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.environment import project_root
+    from floreana.report.bench_runs import Runner
+    from floreana.report.model_check import model_check
+
+    base = (project_root() / "build" if arguments.out is None else arguments.out).absolute() / "model-check"
+    wide = console if console.width >= 150 else Console(width=150)
+    with _Screen(console) as screen:
+        runner = Runner(base, screen, version(), arguments.jobs)
+        return model_check(runner, wide, only=arguments.only, record=bool(arguments.record))
 
 
 def _bench_sim(arguments: argparse.Namespace, console: Console) -> int:
@@ -590,6 +616,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "verify": _verify,
     "bench": _bench,
     "bench-check": _bench_check,
+    "model-check": _model_check,
     "bench-sim": _bench_sim,
     "net-demo": _net_demo,
     "fuzz": _fuzz,
