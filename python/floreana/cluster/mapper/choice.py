@@ -13,7 +13,7 @@ from rich.table import Table
 from floreana.cluster.description import DEFAULT_LANES, Description, Project, format_ip, format_mac
 from floreana.cluster.mapper.explain import explain
 from floreana.cluster.mapper.layout import OPERATORS, Cost, Layout, Objective, Task, as_project, evaluate, shape_of
-from floreana.cluster.mapper.model import Model
+from floreana.cluster.mapper.model import BIG, Model, Solved, legal_groups
 from floreana.cluster.mapper.usage import PERCENT, RESOURCES, Limit, limits, usage
 from floreana.cluster.plan import make_plan
 from floreana.errors import FloreanaError, InputError
@@ -76,21 +76,36 @@ def _choose(description: Description, ticks: float) -> Choice:
     boards = limits(description)
     objective: Objective = description.mapping.objective
     task = Task.of(description)
-    model = Model(description, boards, objective)
+    models: dict[int, Model] = {}
     refused: list[str] = []
     spent = 0.0
-    for _ in range(REFUSALS_MAX):
-        solved = model.solve(ticks)
-        spent += solved.ticks
-        if solved.layout is None:
-            if solved.status == "unknown":
+    while len(refused) < REFUSALS_MAX:
+        best: Solved | None = None
+        bound = BIG
+        status = "optimal"
+        numbers = legal_groups(description)
+        for k, groups in enumerate(numbers):  # one search for each number of groups: what one has found, the next must beat
+            if groups not in models:
+                models[groups] = Model(description, boards, objective, [groups])
+            solved = models[groups].solve(max(ticks - spent, ticks / 8) / (len(numbers) - k), None if best is None else best.value)
+            spent += solved.ticks
+            bound = min(bound, solved.bound)
+            if solved.layout is not None:
+                best = solved
+            if solved.status not in ("optimal", "infeasible"):
+                status = "feasible"
+        if best is None or best.layout is None:
+            if status != "optimal":
                 raise InputError(
                     f"project {description.name}: no mapping was found in {spent:.1f} units of deterministic time, and none was excluded;"
                     " state some of what is open (mapping.groups, build.k_lanes, build.out_n)"
                 )
             raise InputError("\n".join([explain(description, boards), *refused]))
-        project = as_project(description, solved.layout)
-        taken = usage(shape_of(task, solved.layout))
+        small = models[best.layout.groups].smallest(best.value, best.layout, ticks / 4)
+        spent += small.ticks
+        assert small.layout is not None
+        project = as_project(description, small.layout)
+        taken = usage(shape_of(task, small.layout))
         reason = _over(taken, boards)
         if not reason:
             try:
@@ -98,14 +113,13 @@ def _choose(description: Description, ticks: float) -> Choice:
             except InputError as error:
                 reason = error.message
         if not reason:
-            cost = evaluate(task, solved.layout)
+            cost = evaluate(task, small.layout)
             value = cost.latency if objective == "latency" else cost.interval
-            bound = min(solved.bound, value)
             return Choice(
-                project, solved.layout, objective, cost, value, bound, solved.status, spent, taken, tuple(boards), tuple(refused)
+                project, small.layout, objective, cost, value, min(bound, value), status, spent, taken, tuple(boards), tuple(refused)
             )
         refused.append(reason)
-        model.forbid(solved.layout)
+        models[best.layout.groups].forbid(small.layout)
     raise FloreanaError("\n".join([f"the plan refused {REFUSALS_MAX} mappings, one after the other:", *dict.fromkeys(refused)]))
 
 

@@ -68,6 +68,21 @@ def _subsets(names: Sequence[str]) -> list[Kind]:
     return [frozenset(name for k, name in enumerate(names) if mask >> k & 1) for mask in range(1, 1 << len(names))]
 
 
+def legal_groups(description: Description) -> list[int]:
+    """Numbers of groups over which nodes and encoders of a cluster divide; none where strategy tensor then has no legal share."""
+    task, mapping = Task.of(description), description.mapping
+    most = task.cluster_nodes
+    if description.open["groups"]:
+        encoders = task.encoders // task.clusters
+        groups = [g for g in range(1, most + 1) if most % g == 0 and encoders % g == 0]
+    else:
+        groups = [mapping.groups if isinstance(mapping.groups, int) else 1]
+    if mapping.strategy == "tensor":
+        legal = set(task.legal_shares("qkv", most)) & set(task.legal_shares("ffn1", most))
+        groups = [g for g in groups if task.team(g) in legal]
+    return groups
+
+
 def _scaled(shape: Mapping[str, int]) -> dict[str, int]:
     """Resources in halves: a RAMB18 is one."""
     return {name: -int(-2 * value // 1) for name, value in usage(shape).items()}
@@ -76,8 +91,12 @@ def _scaled(shape: Mapping[str, int]) -> dict[str, int]:
 class Model:
     """Variables and constraints for a description. ``slack``: limits may be exceeded, at a price, to see by how much."""
 
-    def __init__(self, description: Description, limits: Sequence[Limit], objective: Objective, slack: bool = False) -> None:
+    def __init__(
+        self, description: Description, limits: Sequence[Limit], objective: Objective, groups: Sequence[int] | None = None, slack: bool = False
+    ) -> None:
+        """``groups``: numbers of groups to choose from; None: all that the description allows."""
         self.description, self.limits, self.objective = description, limits, objective
+        self.groups = list(legal_groups(description) if groups is None else groups)
         task = Task.of(description)
         self.task = task = task.whole() if objective == "throughput" else task
         self.model = cp_model.CpModel()
@@ -112,17 +131,7 @@ class Model:
     # ------------------------------------------------------------------ decisions
 
     def _choices(self) -> None:
-        task, description = self.task, self.description
-        mapping, opened = description.mapping, description.open
-        most = task.cluster_nodes
-        if opened["groups"]:
-            per_cluster = task.encoders // task.clusters
-            self.groups = [g for g in range(1, most + 1) if most % g == 0 and per_cluster % g == 0]
-        else:
-            self.groups = [mapping.groups if isinstance(mapping.groups, int) else 1]
-        if mapping.strategy == "tensor":
-            legal = set(task.legal_shares("qkv", most)) & set(task.legal_shares("ffn1", most))
-            self.groups = [g for g in self.groups if task.team(g) in legal]
+        task, description, opened = self.task, self.description, self.description.open
         self.impossible = not self.groups
         if self.impossible:
             self.groups = [1]
@@ -463,31 +472,41 @@ class Model:
         literals += [used if kind in held else used.negated() for kind, used in self.used.items()]
         self._never(*literals)
 
-    def solve(self, ticks: float) -> Solved:
-        """The goal first, then, at no more of it, the smallest node. ``ticks``: deterministic time of the first."""
+    def solve(self, ticks: float, below: int | None = None) -> Solved:
+        """The least of the goal, if it is less than ``below``. ``ticks``: deterministic time. ``bound`` holds without a solution, too."""
         if self.impossible:
-            return Solved(None, 0, 0, "infeasible", 0.0)
-        self.model.minimize(self.goal)
+            return Solved(None, 0, BIG, "infeasible", 0.0)
+        model = self.model
+        if below is not None:
+            model = model.clone()  # its variables have the same numbers
+            model.add(self.goal < below)
+        model.minimize(self.goal)
         solver = _solver(ticks)
-        status = solver.solve(self.model)
-        name = solver.status_name(status).lower()
+        status = solver.solve(model)
+        name, spent = solver.status_name(status).lower(), solver.response_proto.deterministic_time
         if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-            return Solved(None, 0, 0, name, solver.response_proto.deterministic_time)
-        value, bound = round(solver.objective_value), -int(-solver.best_objective_bound // 1)
-        spent = solver.response_proto.deterministic_time
+            return Solved(None, 0, BIG if status == cp_model.INFEASIBLE else _bound(solver), name, spent)
         slack = {} if self.slack is None else {key: solver.value(extra) for key, extra in self.slack.items()}
-        found = self._read(solver)
-        if self.slack is None:
-            small = self.model.clone()  # its variables have the same numbers
-            for variable in self._decisions():
-                small.add_hint(variable, solver.value(variable))
-            small.add(self.goal <= value)
-            small.minimize(self._size())
-            second = _solver(ticks / 4)
-            if second.solve(small) in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-                found = self._read(second)
-            spent += second.response_proto.deterministic_time
-        return Solved(found, value, bound, name, spent, slack)
+        return Solved(self._read(solver), round(solver.objective_value), _bound(solver), name, spent, slack)
+
+    def smallest(self, value: int, near: Layout, ticks: float) -> Solved:
+        """With at most ``value`` of the goal, the smallest node; ``near`` is one that does."""
+        model = self.model.clone()
+        model.add(self.goal <= value)
+        for choice, key in (
+            (self.array, (near.build.k_lanes, near.build.out_n)),
+            (self.post, near.build.post_lanes),
+            (self.norm, near.build.norm_lanes),
+            (self.group, near.groups),
+            *((self.share[name], share) for name, share in near.shares().items()),
+        ):
+            for other, literal in choice.items():
+                model.add_hint(literal, other == key)
+        model.minimize(self._size())
+        solver = _solver(ticks)
+        status = solver.solve(model)
+        found = self._read(solver) if status in (cp_model.OPTIMAL, cp_model.FEASIBLE) else near
+        return Solved(found, value, value, solver.status_name(status).lower(), solver.response_proto.deterministic_time)
 
     def first(self, ticks: float) -> Solved:
         """Any decision that keeps the limits."""
@@ -504,10 +523,6 @@ class Model:
         resources = sum(total * (1_000_000 // (2 * least[name])) for name, total in self.total.items() if name in least)
         return resources + sum(len(kind) * count for kind, count in self.count.items())
 
-    def _decisions(self) -> list[Any]:
-        choices = (self.group, self.array, self.post, self.norm, *self.share.values())
-        return [*self.count.values(), *(literal for choice in choices for literal in choice.values())]
-
     def _read(self, solver: Any) -> Layout:
         def one(literals: Mapping[Any, Literal]) -> Any:
             return next(key for key, literal in literals.items() if solver.boolean_value(literal))
@@ -521,6 +536,11 @@ class Model:
             names, given = self.description.cluster.nodes, self.description.mapping.place
             place = {name: tuple(names.index(node) for node in getattr(given, name)) for name in OPERATORS}
         return Layout(one(self.group), place, Build(k, n, one(self.post), one(self.norm)))
+
+
+def _bound(solver: Any) -> int:
+    """No solution has less."""
+    return max(-int(-solver.best_objective_bound // 1), 0)
 
 
 def _solver(ticks: float) -> Any:
