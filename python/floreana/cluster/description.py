@@ -137,6 +137,13 @@ def _parse_softmax(value: object) -> object:
     return words
 
 
+def _parse_groups(value: object) -> object:
+    number = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= CLUSTER_NODES_MAX
+    if not number and value is not None and value != "auto":
+        raise _refuse(f"groups is a number from 1 to {CLUSTER_NODES_MAX}, or auto", "choose such a number, or auto")
+    return value
+
+
 def format_mac(value: int) -> str:
     """``02:f1:0e:00:00:00`` from 48 bits."""
     return ":".join(f"{value >> shift & 255:02x}" for shift in range(40, -1, -8))
@@ -168,6 +175,8 @@ MacAddress = Annotated[int, BeforeValidator(_parse_mac), WithJsonSchema(_MAC_SCH
 IpAddress = Annotated[int, BeforeValidator(_parse_ip), WithJsonSchema(_IP_SCHEMA)]
 BoardName = Annotated[str, BeforeValidator(_parse_board), WithJsonSchema(_BOARD_SCHEMA)]
 BoardNames = Annotated[dict[str, str], BeforeValidator(_parse_boards), WithJsonSchema(_BOARDS_SCHEMA)]
+_GROUPS_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": CLUSTER_NODES_MAX}, {"const": "auto"}]}
+GroupsNumber = Annotated[int | Literal["auto"] | None, BeforeValidator(_parse_groups), WithJsonSchema(_GROUPS_SCHEMA)]
 NodeNames = Annotated[tuple[str, ...], BeforeValidator(_parse_nodes), WithJsonSchema(_NODES_SCHEMA)]
 SoftmaxNames = Annotated[tuple[str, ...], BeforeValidator(_parse_softmax), WithJsonSchema(_SOFTMAX_SCHEMA)]
 
@@ -274,13 +283,11 @@ class _Mapping(_Section):
     """How the model is laid over the nodes."""
 
     strategy: Any
-    """Every node holds a slice of every operator; or each operator has its nodes (place); or what the mapper finds best (auto)."""
     objective: Literal["latency", "throughput"] = "latency"
     """What the mapper makes least: cycles of a sequence, or cycles between sequences."""
     owners: Literal["rotate"] = "rotate"
     """Row t is normalised on node t mod nodes."""
     groups: Any
-    """Nodes in so many even groups: each computes as many encoders, one after the other. auto: the mapper chooses."""
     place: PlaceSection | None = None
     """Who shares which operator, in strategy pipeline; without it the mapper chooses."""
     priorities: Priorities = Priorities()
@@ -295,10 +302,12 @@ class MappingSection(_Mapping):
 
 
 class OpenMapping(_Mapping):
-    """How the model is laid over the nodes, as it is written; None in ``groups``: 1, with strategy auto what the mapper chooses."""
+    """How the model is laid over the nodes. ``groups`` absent: 1, with strategy auto what the mapper chooses."""
 
     strategy: Literal["tensor", "pipeline", "auto"] = "tensor"
-    groups: Annotated[int, Field(ge=1, le=CLUSTER_NODES_MAX)] | Literal["auto"] | None = None
+    """Every node holds a slice of every operator; or each operator has its nodes (place); or what the mapper finds best (auto)."""
+    groups: GroupsNumber = None
+    """Nodes in so many even groups: each computes as many encoders, one after the other; auto: the mapper chooses."""
 
     @property
     def open(self) -> bool:
@@ -314,13 +323,9 @@ class _Build(_Section):
     """Parameters of the node, the same for all nodes."""
 
     k_lanes: Any
-    """Inputs of the multiplier array. This and the next three: auto, or absent where the mapper places operators: it chooses."""
     out_n: Any
-    """Outputs of the multiplier array."""
     post_lanes: Any
-    """Results that linear requantises a cycle."""
     norm_lanes: Any
-    """Channels that add_norm takes a cycle."""
     max_tokens: int = Field(default=128, ge=1, le=512)
     """Rows of a sequence that every store holds."""
     slots: Literal[1, 2] = 2
@@ -339,12 +344,16 @@ class BuildSection(_Build):
 
 
 class OpenBuild(_Build):
-    """Parameters of the node, as they are written; None: absent."""
+    """Parameters of the node, the same for all nodes. The mapper chooses those that are auto, or absent where it places operators."""
 
     k_lanes: Literal[16, 32, 64, "auto"] | None = None
+    """Inputs of the multiplier array; absent: 64."""
     out_n: Literal[16, 32, 48, 64, "auto"] | None = None
+    """Outputs of the multiplier array; absent: 48."""
     post_lanes: Literal[1, 2, 4, 8, 16, "auto"] | None = None
+    """Results that linear requantises a cycle; absent: 8."""
     norm_lanes: Literal[1, 2, 4, 8, 16, "auto"] | None = None
+    """Channels that add_norm takes a cycle; absent: 16."""
 
 
 class TransportSection(_Section):

@@ -14,7 +14,7 @@ from floreana.cluster.description import DEFAULT_LANES, Description, Project, fo
 from floreana.cluster.mapper.explain import explain
 from floreana.cluster.mapper.layout import OPERATORS, Cost, Layout, Objective, Task, as_project, evaluate, shape_of
 from floreana.cluster.mapper.model import BIG, Model, Solved, legal_groups
-from floreana.cluster.mapper.usage import PERCENT, RESOURCES, Limit, limits, usage
+from floreana.cluster.mapper.usage import PERCENT, RESOURCES, Limit, amount, limits, usage
 from floreana.cluster.plan import make_plan
 from floreana.errors import FloreanaError, InputError
 
@@ -24,8 +24,8 @@ REFUSALS_MAX = 20
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A decision. ``value``: cycles of the objective by the model; no decision has fewer than ``bound``; ``status``: optimal, where they are
-    equal, or feasible, where the time ended before. ``ticks``: deterministic time used; ``refused``: what the plan refused on the way.
+    """A decision. ``value``: cycles of the objective by the model; no decision has fewer than ``bound``. ``status``: optimal, where they
+    are equal, or feasible, where the time ended before. ``ticks``: deterministic time used; ``refused``: what the plan refused on the way.
     """
 
     project: Project
@@ -158,7 +158,7 @@ def render_choice(choice: Choice, width: int = 110) -> str:
             f"{limit.usable(name):,} ({PERCENT[name]} % of {limit.available[name]:,})" if name in limit.available else "not known"
             for limit in choice.limits
         ]
-        node.add_row(name, f"{choice.usage[name]:,g}" if choice.usage[name] % 1 else f"{int(choice.usage[name]):,}", *cells)
+        node.add_row(name, amount(choice.usage[name]), *cells)
     console = Console(width=width, color_system=None, highlight=False, legacy_windows=False)
     with console.capture() as capture:
         for table in (place, build, node):
@@ -172,4 +172,5 @@ def mapped_yaml(project: Project) -> str:
     cluster = content["cluster"]
     cluster["mac_base"], cluster["ip_base"] = format_mac(project.cluster.mac_base), format_ip(project.cluster.ip_base)
     head = "# SPDX-License-Identifier: Apache-2.0\n# Written by `floreana map`: nothing is open here. Keys: docs/mapping.md\n"
-    return head + yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=140)
+    text: str = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=140)
+    return head + text

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from floreana.cluster.description import DEFAULT_LANES, MAX_NODES, OUT_N, Description
 from floreana.cluster.mapper.layout import FIELDS, Layout, Task, node_depths, shape_of
 from floreana.cluster.mapper.model import Model, Solved
-from floreana.cluster.mapper.usage import PERCENT, RESOURCES, Limit, larger_boards, limits, usage
+from floreana.cluster.mapper.usage import PERCENT, RESOURCES, Limit, amount, larger_boards, limits, usage
 
 TICKS = 4.0  # deterministic time of each solve
 MORE_NODES_TRIED = 24
@@ -44,7 +44,9 @@ def _structure(description: Description, task: Task) -> list[str]:
     strategy = description.mapping.strategy
     if strategy == "tensor":
         legal = sorted(set(task.legal_shares("qkv", task.cluster_nodes)) & set(task.legal_shares("ffn1", task.cluster_nodes)))
-        return [f"  strategy tensor: no number of groups leaves {' or '.join(map(str, legal))} nodes to a group of {task.cluster_nodes} nodes"]
+        return [
+            f"  strategy tensor: no number of groups leaves {' or '.join(map(str, legal))} nodes to a group of {task.cluster_nodes} nodes"
+        ]
     if strategy == "pipeline" and task.cluster_nodes < PIPELINE_NODES:
         return [f"  strategy pipeline: {PIPELINE_NODES} operators of linear need a node each, there are {task.cluster_nodes}"]
     return ["  the operators cannot be shared by so many nodes within the fields of their contexts"]
@@ -58,15 +60,15 @@ def _failures(task: Task, chosen: Layout, boards: Sequence[Limit]) -> tuple[list
     build = chosen.build
     lines, missing = [], set()
     sizes = f"k_lanes {build.k_lanes}, out_n {build.out_n}"
+    nearest = f"nearest mapping: {sizes}, {shape['W_WORDS']:,} words of weights, {task.encoders_of(chosen.groups)} encoders a node"
     for limit in boards:
+        others = f" and {len(limit.nodes) - 1} more" if len(limit.nodes) > 1 else ""
         for name in RESOURCES:
             if name in limit.available and taken[name] > limit.usable(name):
                 usable = limit.usable(name)
-                where = f"{limit.nodes[0]}{f' and {len(limit.nodes) - 1} more' if len(limit.nodes) > 1 else ''} ({limit.board}, {limit.device})"
                 lines.append(
-                    f"  {name} of {where}: at least {taken[name]:,g} needed, {usable:,} usable ({PERCENT[name]} % of"
-                    f" {limit.available[name]:,}), {taken[name] - usable:,g} too many; nearest mapping: {sizes},"
-                    f" {shape['W_WORDS']:,} weight words of {build.k_lanes * build.out_n:,} bytes, {task.encoders_of(chosen.groups)} encoders a node"
+                    f"  {name} of {limit.nodes[0]}{others} ({limit.board}, {limit.device}): {amount(taken[name])} needed, {usable:,} usable"
+                    f" ({PERCENT[name]} % of {limit.available[name]:,}), {amount(taken[name] - usable)} too many; {nearest}"
                 )
                 missing.add(name)
     for name, limit_ in FIELDS.items():
@@ -91,7 +93,7 @@ def _fits(what: str, other: Description, missing: set[str]) -> str | None:
     for name in sorted(missing):
         if name in RESOURCES:
             least = min(limit.usable(name) for limit in boards if name in limit.available)
-            terms.append(f"{name} {taken[name]:,g} of {least:,}")
+            terms.append(f"{name} {amount(taken[name])} of {least:,}")
         else:
             terms.append(f"{name} {shape[name]:,} of {FIELDS[name]:,}")
     return f"{what} ({', '.join(terms)})" if terms else what

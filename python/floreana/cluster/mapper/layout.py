@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the mapper decides, and what a decision needs and costs. The tables of the model (model.py) are filled from these functions alone.
+"""What the mapper decides, and what a decision needs and costs. The model (model.py) is filled from these functions alone.
 
-A :class:`Layout` is one decision. :func:`shape_of` predicts the parameters of `node_core` that the plan gives it, :func:`evaluate` its cycles.
+A :class:`Layout` is one decision. :func:`shape_of` predicts the parameters of `node_core` that the plan gives it, :func:`evaluate` its
+cycles.
 """
 
 from __future__ import annotations
@@ -291,7 +292,7 @@ def shape_of(task: Task, chosen: Layout) -> dict[str, int]:
     """Parameters of `node_core` as the plan gives them."""
     shares, build = chosen.shares(), chosen.build
     depths = [node_depths(task, chosen, position) for position in range(task.team(chosen.groups))]
-    most = {name: max(max(each[name] for each in depths), 1) for name in FIELDS}
+    most = {name: max(1, *(each[name] for each in depths)) for name in FIELDS}
     shape = base_shape(task) | {name: -(-value // DEPTH_STEP) * DEPTH_STEP for name, value in most.items()}
     return shape | {
         "K_LANES": build.k_lanes,
@@ -407,7 +408,7 @@ def ends(task: Task, groups: int, direct: bool) -> int:
 
 
 def latency(task: Task, groups: int, before: int, after: int, both: int, chain: int, direct: bool) -> int:
-    """From the host's first beat to its last: one encoder's last part overlaps with the next one's first on the same nodes, or on others."""
+    """From the host's first beat to its last: an encoder's last part overlaps with the next one's first, on the same nodes or on others."""
     teams = task.clusters * groups
     inner = task.encoders - teams
     return before + inner * both + (teams - 1) * max(before, after) + after + task.encoders * chain + ends(task, groups, direct)

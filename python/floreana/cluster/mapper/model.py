@@ -92,7 +92,12 @@ class Model:
     """Variables and constraints for a description. ``slack``: limits may be exceeded, at a price, to see by how much."""
 
     def __init__(
-        self, description: Description, limits: Sequence[Limit], objective: Objective, groups: Sequence[int] | None = None, slack: bool = False
+        self,
+        description: Description,
+        limits: Sequence[Limit],
+        objective: Objective,
+        groups: Sequence[int] | None = None,
+        slack: bool = False,
     ) -> None:
         """``groups``: numbers of groups to choose from; None: all that the description allows."""
         self.description, self.limits, self.objective = description, limits, objective
@@ -147,7 +152,7 @@ class Model:
         self.norm = self._one_of("norm_lanes", lanes["norm_lanes"])
 
     def _places(self) -> None:
-        """Nodes by what they hold. The nodes of a group are alike, so nodes of a kind are counted and none has a name: no symmetry is left."""
+        """Nodes by what they hold. Nodes of a group are alike: those of a kind are counted, none has a name, and no symmetry is left."""
         task, model = self.task, self.model
         strategy, given = self.description.mapping.strategy, self.description.mapping.place
         self.share = {name: self._one_of(f"share {name}", task.legal_shares(name, self.most)) for name in OPERATORS}
@@ -228,7 +233,7 @@ class Model:
             for p, literal in self.share[name].items():
                 if task.sizes(name, p)[0] // 64 > 127:
                     self._never(literal)
-                for (k, n), array in self.array.items():
+                for (_, n), array in self.array.items():
                     if task.groups_of(name, p, n) > GROUPS_FIELD:
                         self._never(literal, array)
         for p, literal in self.share["attention"].items():
@@ -350,8 +355,7 @@ class Model:
             extra = {name: self._number(f"{name} of {depth}") for name in RESOURCES}
             used: set[str] = set()
             for key, literal in literals.items():
-                steps = _steps(lambda entries, key=key: _scaled(base | given(key) | {depth: entries}), FIELDS[depth], ceiling)  # type: ignore[misc]
-                for step, values in steps:
+                for step, values in _steps(base | given(key), depth, ceiling):
                     for name, value in values.items():
                         if value:
                             self._least(extra[name], value, literal, deeper(depth, step))
@@ -442,8 +446,8 @@ class Model:
         for g, literal in self.group.items():
             teams = task.clusters * g
             fixed = ends(task, g, direct=False)
-            expression = before + (task.encoders - teams) * both + (teams - 1) * turn + after + task.encoders * chain + fixed - hop * self.direct
-            self._least(self.latency, expression, literal)
+            phases = before + (task.encoders - teams) * both + (teams - 1) * turn + after
+            self._least(self.latency, phases + task.encoders * chain + fixed - hop * self.direct, literal)
             self._least(self.interval, task.encoders_of(g) * both, literal)
         model.add(self.interval * task.clusters * task.slots >= self.latency)
         if self.slack is not None:
@@ -552,19 +556,16 @@ def _solver(ticks: float) -> Any:
     return solver
 
 
-def _steps(
-    resources: Callable[[int], dict[str, int]], most: int, ceiling: Mapping[str, int]
-) -> list[tuple[int, dict[str, int]]]:
-    """Depths from which on a memory takes more, each with what it takes beyond the smallest; those above ``ceiling`` are one."""
-    low = resources(DEPTH_STEP)
-    known: dict[int, dict[str, int]] = {1: low}
+def _steps(shape: Mapping[str, int], depth: str, ceiling: Mapping[str, int]) -> list[tuple[int, dict[str, int]]]:
+    """Depths of a memory from which on it takes more, each with what that is beyond the least; up to ``ceiling``."""
+    known: dict[int, dict[str, int]] = {}
 
     def at(step: int) -> dict[str, int]:
         if step not in known:
-            known[step] = resources(step * DEPTH_STEP)
+            known[step] = _scaled({**shape, depth: step * DEPTH_STEP})
         return known[step]
 
-    last = most // DEPTH_STEP
+    low, last = at(1), FIELDS[depth] // DEPTH_STEP
     while last > 1 and any(at(last // 2)[name] > ceiling[name] for name in RESOURCES):
         last //= 2
     out: list[tuple[int, dict[str, int]]] = []
@@ -581,4 +582,3 @@ def _steps(
         if len(known) > STEPS_MAX:
             raise FloreanaError(f"a memory has more than {STEPS_MAX:,} steps of depth; the mapper's tables have no room for them")
     return sorted(out, key=lambda item: item[0])
-

@@ -29,6 +29,11 @@ class Limit:
         return self.available[resource] * PERCENT[resource] // 100
 
 
+def amount(value: float) -> str:
+    """24, 1,026 or 378.5."""
+    return f"{value:,.1f}".removesuffix(".0")
+
+
 def usage(shape: Mapping[str, int]) -> dict[str, float]:
     """Resources of a node of that shape; half a RAMB36 is a RAMB18."""
     width = 8 * shape["K_LANES"] * shape["OUT_N"]
