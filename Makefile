@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-test sim map plan schema verify bench bench-check model-check bench-sim bench-net formal synth net-demo top fuzz vectors peer spec regress test lint clean distclean
+.PHONY: help env env-test sim map plan schema verify bench bench-check model-check bench-sim bench-net formal synth resources net-demo top fuzz vectors peer spec regress test lint clean distclean
 .NOTPARALLEL:
 
 # ---------------------------------------------------------------- variables that become options
@@ -15,7 +15,7 @@ PY     := $(VENV)/bin/python
 OPTIONS := PROJECT TEXT TEXT_FILE TOKENS SEED SIM LINK_DELAY LOSS DUP REORDER CORRUPT CUT RESTART DEAD LOAD IN_FLIGHT COMPARE_CLEAN VECTORS \
            ENCODER RANKS HOSTFILE WINDOW WAVES JOBS OUT CHECK MODEL NODES
 # of other targets than sim
-MORE_OPTIONS := SEEDS TORCH_INDEX ONLY KEEP TOP INTERVAL ONCE FRAMES RECORD AGAIN
+MORE_OPTIONS := SEEDS TORCH_INDEX ONLY KEEP TOP INTERVAL ONCE FRAMES RECORD AGAIN REFRESH
 GIVEN := $(foreach name,$(OPTIONS) $(MORE_OPTIONS),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 unexport $(OPTIONS) $(MORE_OPTIONS)
 
@@ -52,6 +52,7 @@ help:
 	@echo '  make bench-check               cycles of small runs against the recorded ones (RECORD=1 records)'
 	@echo '  make model-check               cycles of the schedule model against those of the RTL simulation (ONLY=name, RECORD=1)'
 	@echo '  make synth                     resources and logic levels of a node by Yosys, against its FPGA (docs/resources.md)'
+	@echo '  make resources                 formulas of those resources against what Yosys measured (REFRESH=1: measure again)'
 	@echo '  make bench-sim                 speed of the simulation against its bare multipliers'
 	@echo '  make net-demo                  the cluster behind TAP devices: real ping, a sentence over a socket (as root; KEEP=1 stays)'
 	@echo '  make top                       live counters of all nodes of a running net-demo (as root; ONCE=1: one table)'
@@ -154,6 +155,10 @@ formal: env-test
 # Resources and logic levels of a node by Yosys, against one FPGA (docs/resources.md); what was synthesised once is kept in build/synth
 synth: env-test
 	@$(FLOREANA) synth $(call arguments,PROJECT NODES OUT JOBS)
+
+# Formulas of those resources, for plans; REFRESH=1 synthesises the kernels of a few shapes (an hour) and fits them again
+resources: env-test
+	@$(FLOREANA) resources $(call arguments,REFRESH OUT)
 
 # The full matrix (docs/regress.md): units x parameters x simulators x seeds, projects x token counts. QUICK=1, LIST=1, ONLY=pattern
 regress: env-test

@@ -184,7 +184,7 @@ def test_every_limit_is_kept_and_a_smaller_board_decides() -> None:
         taken = usage(make_plan(choice.project).shape)
         assert taken == choice.usage
         for limit in limits(choice.project):
-            assert all(taken[name] <= limit.usable(name) for name in limit.available)
+            assert all(taken[name] <= limit.usable(name) for name in limit.limits)
 
 
 def test_what_does_not_fit_is_told_with_the_smallest_change() -> None:
@@ -193,8 +193,8 @@ def test_what_does_not_fit_is_told_with_the_smallest_change() -> None:
     text = caught.value.message
     lines = text.splitlines()
     assert lines[0] == "project case on 1 nodes: no mapping fits"
-    assert lines[1].startswith("  RAMB36 of node0 (sidewinder, xczu19eg): ")
-    assert "885 usable (90 % of 984)" in lines[1] and "too many" in lines[1]
+    assert lines[1].startswith("  RAMB36 of node0 (sidewinder, XCZU19EG): ")
+    assert "885 (90 % of 984) usable" in lines[1] and "too many" in lines[1]
     changes = [line for line in lines if line.startswith(("  smallest change", "  or: "))]
     assert changes and changes[0].startswith("  smallest change that fits: ")
     (nodes,) = [line for line in changes if "cluster.nodes: " in line]
@@ -212,7 +212,7 @@ def test_a_pipeline_on_three_nodes_is_refused() -> None:
 def test_shortage_is_measured_where_it_is() -> None:
     """A board with too few DSP slices for any array: that, and nothing else, is missing."""
     description = described(6)
-    small = Limit("sidewinder", "xczu19eg", description.cluster.nodes, {**limits(description)[0].available, "DSP48E2": 200})
+    small = Limit("sidewinder", "xczu19eg", description.cluster.nodes, {**limits(description)[0].limits, "DSP48E2": (200, 90)})
     solved = Model(description, [small], "latency", slack=True).solve(2.0)
     assert {key for key, extra in solved.slack.items() if extra} == {("DSP48E2", "sidewinder")}
 

@@ -50,6 +50,7 @@ first steps
   floreana plan --project minilm_6              who computes what, and where it lies
   floreana bench                                cycles, busy arrays, load of the wire, beside what they are to reach
   floreana synth                                DSP slices, memories, LUTs and logic levels of a node, by Yosys
+  floreana resources                            formulas of a node's resources against what Yosys measured
   floreana bench-sim                            speed of the simulation against its bare multipliers
   floreana net-demo                             the cluster behind TAP devices: ping it, send it a sentence (as root)
   floreana top                                  counters of all nodes of a running net-demo
@@ -165,6 +166,12 @@ def _parser() -> argparse.ArgumentParser:
     project_options(synth)
     synth.set_defaults(project="ibert_base_6")
     synth.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="modules at a time (default: all processors)")
+
+    resources = add("resources", "formulas of a node's resources against what Yosys made of its kernels (docs/resources.md)")
+    resources.add_argument(
+        "--refresh", type=int, choices=(0, 1), default=0, metavar="0|1", help="1: synthesise, fit and write the formulas again"
+    )
+    resources.add_argument("--out", type=Path, metavar="FOLDER", help="what was synthesised is kept in FOLDER/synth (default build/)")
 
     verify = add("verify", "recompute the model's side from a capture alone, and compare")
     verify.add_argument("folder", type=Path, help="what a run left, for example build/minilm_6")
@@ -455,9 +462,7 @@ def _map(arguments: argparse.Namespace, console: Console) -> int:
         print(render_choice(choice, max(console.width, 110)), flush=True)
         project = choice.project
     else:
-        print(
-            f"{description.name}: nothing is open (mapping.strategy, mapping.place, mapping.groups and the lanes of build are all stated)"
-        )
+        print(f"{description.name}: nothing is open (mapping.strategy, place and groups and the lanes of build are all stated)")
         project = description.decided()
     path = build_folder(project, arguments.out) / "mapped.yaml"
     write_text(path, mapped_yaml(project))
@@ -468,6 +473,7 @@ def _map(arguments: argparse.Namespace, console: Console) -> int:
 def _plan(arguments: argparse.Namespace, console: Console) -> int:
     from floreana.cluster.description import find_project, load_description, load_project
     from floreana.cluster.plan import make_plan, render
+    from floreana.cluster.resources import check_fit, devices_of
     from floreana.cluster.schedule import schedule
     from floreana.report import timeline
     from floreana.sim.flow import Options, build_folder, token_counts
@@ -484,7 +490,11 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     folder = build_folder(project, arguments.out)
     plan.save(folder / "plan.json")
     width = max(console.width, 110)
-    print(render(plan, width), flush=True)
+    devices = devices_of(project)
+    print(render(plan, width, devices), flush=True)
+    for device, limits in devices.items():
+        for text in check_fit(plan.shape, limits):
+            console.print(f"does not fit an {device}: {text}", style="red", highlight=False, markup=False, soft_wrap=True)
     found = schedule(plan, tokens)
     print(timeline.text(plan, found, width))
     paths = [folder / "plan.json", *timeline.draw(plan, found, folder / "report")]
@@ -518,6 +528,28 @@ def _synth(arguments: argparse.Namespace, console: Console) -> int:
         console.print(f"over the limit: {text}", style="red", highlight=False)
     console.print(f"written to {write(report, folder)}", highlight=False, soft_wrap=True)
     return 1 if report.over else 0
+
+
+def _resources(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.cluster.resources import OVERCOUNT, load
+    from floreana.environment import project_root
+    from floreana.project.fit import differing, refresh, stale, table
+
+    out = project_root() / "build" if arguments.out is None else arguments.out
+    if arguments.refresh:
+        with _Screen(console) as screen:
+            data = refresh(out / "synth", screen.note)
+    else:
+        data = load()
+    wide = console if console.width >= 150 else Console(width=150)
+    wide.print(table(data))
+    console.print(OVERCOUNT, highlight=False, markup=False)
+    for text in stale(data):
+        console.print(f"warning: {text}; make resources REFRESH=1", style="yellow", highlight=False, soft_wrap=True)
+    wrong = differing(data)
+    for text in wrong:
+        console.print(text, style="red", highlight=False, soft_wrap=True)
+    return 1 if wrong else 0
 
 
 def _verify(arguments: argparse.Namespace, console: Console) -> int:
@@ -645,6 +677,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "plan": _plan,
     "schema": _schema,
     "synth": _synth,
+    "resources": _resources,
     "verify": _verify,
     "bench": _bench,
     "bench-check": _bench_check,

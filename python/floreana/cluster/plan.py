@@ -25,6 +25,7 @@ from floreana.cluster import layout
 from floreana.cluster.description import MAX_REGISTER, Project, format_ip, format_mac
 from floreana.cluster.entry import EntryPlan
 from floreana.cluster.multipliers import multiplier_table
+from floreana.cluster.resources import DEVICE, LIMITS, Limits, resource_table
 from floreana.cluster.topology import (
     DEFAULT_ROUTING,
     ETH_PORT,
@@ -1124,8 +1125,8 @@ def _ways(plan: Plan) -> Table:
     return table
 
 
-def render(plan: Plan, width: int = 110) -> str:
-    """The plan as readable text: nodes, contexts, edges, shape, multipliers.
+def render(plan: Plan, width: int = 110, devices: Mapping[str, Limits] = types.MappingProxyType({DEVICE: LIMITS})) -> str:
+    """The plan as readable text: nodes, contexts, edges, shape, multipliers, resources against the nodes' ``devices``.
 
     Contexts are those of node 0 where the other nodes have the same ones and differ in numbers only, else those of all nodes.
     """
@@ -1182,7 +1183,7 @@ def render(plan: Plan, width: int = 110) -> str:
     values = (("ACK_DELAY", t.ack_delay), ("RTO", t.rto), ("RETRIES", t.retries), ("KEEP", t.keep), ("NACK_HOLD", t.nack_hold))
     registers.add_row(*(f"{name} {value}" for name, value in values))
     tables.append(registers)
-    tables.append(multiplier_table(plan.shape))
+    tables += [multiplier_table(plan.shape), resource_table(plan.shape, devices)]
     console = Console(width=width if alike else width + 8, color_system=None, highlight=False, legacy_windows=False)
     with console.capture() as capture:
         for table in tables:

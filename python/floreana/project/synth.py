@@ -27,13 +27,11 @@ from typing import Any
 
 from rich.table import Table
 
+from floreana.cluster.resources import AVAILABLE, DEVICE, PERCENT
 from floreana.environment import project_root
 from floreana.errors import EnvironmentError_
 from floreana.project.synth_worker import RECIPE, SYNTH
 
-DEVICE = "XCZU19EG"
-AVAILABLE = {"DSP48E2": 1968, "RAMB36": 984, "URAM288": 128, "LUT": 522_720, "FF": 1_045_440}
-PERCENT = {"DSP48E2": 90, "RAMB36": 90, "URAM288": 90, "LUT": 80, "FF": 100}
 OWN = "node_core itself"
 LEVELS = 6  # logic levels between registers aimed at, outside multipliers
 # Registers behind the multipliers that are built of LUTs (use_dsp = "no"): what ends there is a product, not logic around it
@@ -120,7 +118,13 @@ def files() -> dict[str, Path]:
     return {path.stem: path for path in sorted((project_root() / "rtl").glob("*/*.v"))}
 
 
-def _head(text: str) -> str:
+def code(path: Path) -> str:
+    """Verilog without its comments."""
+    return _COMMENT.sub(" ", path.read_text(encoding="utf-8"))
+
+
+def head(text: str) -> str:
+    """A module's text as far as its ports, without what closes them."""
     return text.split(");", 1)[0]
 
 
@@ -134,7 +138,7 @@ def reached(key: Key, cut: frozenset[str], known: Mapping[str, Path]) -> list[st
             continue
         seen.add(name)
         if name == key[0] or name not in cut:
-            text = _COMMENT.sub(" ", known[name].read_text(encoding="utf-8"))
+            text = code(known[name])
             queue += [word for word in set(_WORD.findall(text)) if word in known and word != name]
     return sorted(seen)
 
@@ -154,8 +158,8 @@ def digest(key: Key, cut: frozenset[str], known: Mapping[str, Path]) -> str:
     for part in (tool, f"{RECIPE} {SYNTH}", repr(key)):
         sha.update(part.encode() + b"\0")
     for name in reached(key, cut, known):
-        text = _COMMENT.sub(" ", known[name].read_text(encoding="utf-8"))
-        sha.update((_head(text) if name in cut and name != key[0] else text).encode() + b"\0")
+        text = code(known[name])
+        sha.update((head(text) if name in cut and name != key[0] else text).encode() + b"\0")
     return sha.hexdigest()[:20]
 
 
@@ -183,6 +187,15 @@ def compact(found: Mapping[str, Any]) -> dict[str, Any]:
     return {"children": found["children"], "cells": cells, "names": {str(k): v for k, v in names.items()}, "ports": ports}
 
 
+def worker(job: Mapping[str, Any], name: str) -> None:
+    """A job through synth_worker in a process of its own."""
+    command = [sys.executable, "-m", "floreana.project.synth_worker"]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, check=False, env=env)
+    if done.returncode:
+        raise EnvironmentError_(f"Yosys cannot synthesise {name}:\n{(done.stdout + done.stderr)[-2000:]}")
+
+
 def synthesise(key: Key, cache: Path, tell: Callable[[str], None]) -> Part:
     """A part from the cache, or from Yosys in a process of its own."""
     known = files()
@@ -197,11 +210,7 @@ def synthesise(key: Key, cache: Path, tell: Callable[[str], None]) -> Part:
                 "files": [str(known[name]) for name in below(key, known)], "top": key[0], "parameters": dict(key[1]), "cut": sorted(cut),
                 "out": str(out),
             }  # fmt: skip
-            command = [sys.executable, "-m", "floreana.project.synth_worker"]
-            env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-            done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, check=False, env=env)
-            if done.returncode:
-                raise EnvironmentError_(f"Yosys cannot synthesise {shown(key)}:\n{(done.stdout + done.stderr)[-2000:]}")
+            worker(job, shown(key))
             small = compact(json.loads(out.read_text(encoding="utf-8")))
             packed = out.with_suffix(".gz")
             packed.write_bytes(gzip.compress(json.dumps(small).encode(), 3, mtime=0))
@@ -489,8 +498,8 @@ class Report:
         return {
             "project": self.project,
             "device": DEVICE,
-            "available": AVAILABLE,
-            "limit_percent": PERCENT,
+            "available": dict(AVAILABLE),
+            "limit_percent": dict(PERCENT),
             "shape": self.shape,
             "total": self.total,
             "over": self.over,

@@ -2,7 +2,8 @@
 """One module through Yosys, in a process of its own (Yosys keeps what it reads): ``python -m floreana.project.synth_worker < job.json``.
 
 The job: ``files``, ``top``, ``parameters``, ``cut`` (names of modules that are synthesised on their own: here they stay black boxes),
-``out``. Written: {"children": {derived name: [module, parameters]}, "netlist": the mapped top as Yosys' JSON has it}.
+``out``. Written: {"children": {derived name: [module, parameters]}, "netlist": the mapped top as Yosys' JSON has it}. With ``elaborate``
+nothing is mapped, and in place of the netlist come "instances": {name: derived name} of the children.
 """
 
 from __future__ import annotations
@@ -65,6 +66,10 @@ def synthesise(job: dict[str, Any]) -> dict[str, Any]:
         if base in job["cut"] and base != job["top"]:
             parameters = {key.str()[1:]: _value(value) for key, value in dict(module.parameter_default_values).items()}
             children[name.removeprefix("\\")] = [base, dict(sorted(parameters.items()))]
+    if job.get("elaborate"):
+        cells = next(each for each in design.all_selected_modules() if _base(each.name.str()) == job["top"]).selected_cells()
+        kinds = {cell.name.str().removeprefix("\\"): cell.type.str().removeprefix("\\") for cell in cells}
+        return {"children": children, "instances": {name: kind for name, kind in sorted(kinds.items()) if kind in children}}
     for name in children:
         run(f"blackbox {name if name.startswith('$') else chr(92) + name}")
     # Vivado's use_dsp, which Yosys does not know: on a module, all its products, on a wire, the one it is

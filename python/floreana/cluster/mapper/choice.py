@@ -14,7 +14,7 @@ from floreana.cluster.description import DEFAULT_LANES, Description, Project, fo
 from floreana.cluster.mapper.explain import explain
 from floreana.cluster.mapper.layout import OPERATORS, Cost, Layout, Objective, Task, as_project, evaluate, shape_of
 from floreana.cluster.mapper.model import BIG, Model, Solved, legal_groups
-from floreana.cluster.mapper.usage import PERCENT, RESOURCES, Limit, amount, limits, usage
+from floreana.cluster.mapper.usage import RESOURCES, Limit, amount, limits, usage
 from floreana.cluster.plan import make_plan
 from floreana.errors import FloreanaError, InputError
 
@@ -126,7 +126,7 @@ def _choose(description: Description, ticks: float) -> Choice:
 def _over(taken: Mapping[str, float], boards: Sequence[Limit]) -> str:
     for limit in boards:
         for name in RESOURCES:
-            if name in limit.available and taken[name] > limit.usable(name):
+            if name in limit.limits and taken[name] > limit.usable(name):
                 return f"{name}: {taken[name]:,} of {limit.usable(name):,} of {limit.board}"
     return ""
 
@@ -154,10 +154,7 @@ def render_choice(choice: Choice, width: int = 110) -> str:
     for limit in choice.limits:
         node.add_column(f"usable of {limit.board}", justify="right")
     for name in RESOURCES:
-        cells = [
-            f"{limit.usable(name):,} ({PERCENT[name]} % of {limit.available[name]:,})" if name in limit.available else "not known"
-            for limit in choice.limits
-        ]
+        cells = [limit.told(name) for limit in choice.limits]
         node.add_row(name, amount(choice.usage[name]), *cells)
     console = Console(width=width, color_system=None, highlight=False, legacy_windows=False)
     with console.capture() as capture:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from floreana.cluster.description import DEFAULT_LANES, MAX_NODES, OUT_N, Description
 from floreana.cluster.mapper.layout import FIELDS, Layout, Task, node_depths, shape_of
 from floreana.cluster.mapper.model import Model, Solved
-from floreana.cluster.mapper.usage import PERCENT, RESOURCES, Limit, amount, larger_boards, limits, usage
+from floreana.cluster.mapper.usage import RESOURCES, Limit, amount, larger_boards, limits, usage
 
 TICKS = 4.0  # deterministic time of each solve
 MORE_NODES_TRIED = 24
@@ -64,11 +64,10 @@ def _failures(task: Task, chosen: Layout, boards: Sequence[Limit]) -> tuple[list
     for limit in boards:
         others = f" and {len(limit.nodes) - 1} more" if len(limit.nodes) > 1 else ""
         for name in RESOURCES:
-            if name in limit.available and taken[name] > limit.usable(name):
-                usable = limit.usable(name)
+            if name in limit.limits and taken[name] > limit.usable(name):
                 lines.append(
-                    f"  {name} of {limit.nodes[0]}{others} ({limit.board}, {limit.device}): {amount(taken[name])} needed, {usable:,} usable"
-                    f" ({PERCENT[name]} % of {limit.available[name]:,}), {amount(taken[name] - usable)} too many; {nearest}"
+                    f"  {name} of {limit.nodes[0]}{others} ({limit.board}, {limit.device}): {amount(taken[name])} needed,"
+                    f" {limit.told(name)} usable, {amount(taken[name] - limit.usable(name))} too many; {nearest}"
                 )
                 missing.add(name)
     for name, limit_ in FIELDS.items():
@@ -92,7 +91,7 @@ def _fits(what: str, other: Description, missing: set[str]) -> str | None:
     terms = []
     for name in sorted(missing):
         if name in RESOURCES:
-            least = min(limit.usable(name) for limit in boards if name in limit.available)
+            least = min(limit.usable(name) for limit in boards if name in limit.limits)
             terms.append(f"{name} {amount(taken[name])} of {least:,}")
         else:
             terms.append(f"{name} {shape[name]:,} of {FIELDS[name]:,}")

@@ -363,10 +363,10 @@ class Model:
             for name in sorted(used):
                 total[name] += extra[name]
         self.total = total
-        self.limited = [name for name in RESOURCES if any(name in limit.available for limit in self.limits)]
+        self.limited = [name for name in RESOURCES if any(name in limit.limits for limit in self.limits)]
         for limit in self.limits:
             for name in RESOURCES:
-                if name in limit.available:
+                if name in limit.limits:
                     self._over(name, limit.board, total[name], 2 * limit.usable(name))
 
     # ------------------------------------------------------------------ cycles
@@ -459,7 +459,7 @@ class Model:
         """Shares of the limits that are missing, in thousandths of a thousand."""
         assert self.slack is not None
         terms = []
-        usable = {(name, limit.board): 2 * limit.usable(name) for limit in self.limits for name in RESOURCES if name in limit.available}
+        usable = {(name, limit.board): 2 * limit.usable(name) for limit in self.limits for name in RESOURCES if name in limit.limits}
         for key, extra in self.slack.items():
             whole = usable.get(key) or FIELDS.get(key[0], 1)
             terms.append(extra * max(1_000_000 // whole, 1))
@@ -523,7 +523,7 @@ class Model:
 
     def _size(self) -> Number:
         """Of the smallest node first the resources, in millionths of what its smallest board allows, then pairs of operator and node."""
-        least = {name: min(limit.usable(name) for limit in self.limits if name in limit.available) for name in self.limited}
+        least = {name: min(limit.usable(name) for limit in self.limits if name in limit.limits) for name in self.limited}
         resources = sum(total * (1_000_000 // (2 * least[name])) for name, total in self.total.items() if name in least)
         return resources + sum(len(kind) * count for kind, count in self.count.items())
 
