@@ -324,6 +324,28 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
         ("nodes: 2", "nodes: 2\n  clusters: 64"),
         (10, "cluster.clusters", "64", "must be at most 63", "choose a value of at most 63"),
     ),
+    "a cluster of 64": (
+        ("hidden: 128\n  heads: 2\n  ffn: 256\n  encoders: 2", "hidden: 1024\n  heads: 32\n  ffn: 1024\n  encoders: 4"),
+        ("nodes: 2", "nodes: 64\nmapping:\n  groups: 4"),
+        (
+            9,
+            "cluster.nodes",
+            "64",
+            "at most 64 stations apart, here 65: the 64 nodes and the host",
+            "at most 63 nodes, or several clusters of at most 31",
+        ),
+    ),
+    "two clusters of 32": (
+        ("hidden: 128\n  heads: 2\n  ffn: 256\n  encoders: 2", "hidden: 1024\n  heads: 32\n  ffn: 1024\n  encoders: 4"),
+        ("nodes: 2", "nodes: 64\n  clusters: 2\nmapping:\n  groups: 2"),
+        (9, "cluster.nodes", "64", "here 65: the 32 nodes, 32 of the cluster before and the host", "choose clusters of at most 31 nodes"),
+    ),
+    "two ports of too many nodes": (
+        ("hidden: 128\n  heads: 2\n  ffn: 256\n  encoders: 2", "hidden: 1024\n  heads: 16\n  ffn: 1024\n  encoders: 8"),
+        ("nodes: 2", "nodes: 128\n  clusters: 8"),
+        ("k_lanes: 64", "k_lanes: 64\n  eth_ports: 2"),
+        (9, "cluster.nodes", "128", "port 1 of a node has the addresses of port 0 plus 128", "at most 127 nodes, or eth_ports: 1"),
+    ),
     "clusters on a line": (
         ("nodes: 2", "nodes: 2\n  clusters: 2\n  topology: line"),
         (10, "cluster.clusters", "2", "chained over one Ethernet switch, not over a line", "choose topology: star, or clusters: 1"),
@@ -559,7 +581,7 @@ def test_every_example_follows_the_schema_and_names_it(name: str) -> None:
         ("  source: synthetic", "  source: bert"),
         ("  hidden: 128", "  hidden: 100"),
         ("  hidden: 128", "  hidden: many"),
-        ("  nodes: 2", "  nodes: 64"),
+        ("  nodes: 2", "  nodes: 256"),
         ("  nodes: 2", "  nodes: [left, left]"),
         ("  nodes: 2", '  nodes: 2\n  mac_base: "03:00:00:00:00:00"'),
         ("  k_lanes: 64", "  k_lanes: 48"),

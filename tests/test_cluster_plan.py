@@ -37,6 +37,7 @@ from floreana.cluster.plan import (
     plan_from_json,
     render,
 )
+from floreana.cluster.topology import Numbers
 from floreana.errors import EnvironmentError_, InputError
 
 
@@ -471,6 +472,56 @@ def test_two_clusters_are_chained_through_a_gateway() -> None:
     assert set(plan.host.peer) == {0, 1, 2, 3} and plan.shape["PEERS_N"] == 8
     assert plan.owner("ln2", 3, 0) == 1 and plan.owner("ln2", 3, 1) == 3
     assert plan_from_json(plan.to_json()) == plan
+
+
+def test_seventy_two_nodes() -> None:
+    """ibert_base_12x6: twelve clusters of six, an encoder each; every port knows whom it speaks to, by different indices."""
+    plan = shipped("ibert_base_12x6")
+    numbers, host = plan.numbers, plan.host.node
+    assert len(plan.nodes) == host == 72 and [cluster.encoders for cluster in plan.clusters] == [(k,) for k in range(12)]
+    assert [cluster.gateway for cluster in plan.clusters] == [-1, *range(6, 72, 6)]
+    # the nodes' own cluster, the one before, the next gateway and the host are 14
+    assert plan.shape["PEERS_N"] == 16 and [numbers.number(station) for station in (14, 15, 71, 72)] == [14, 16, 75, 15]
+    assert len({numbers.number(station) for station in range(73)}) == 73
+    for node in plan.nodes:
+        cluster, (peer,), (peers,) = plan.clusters[node.cluster], node.peer, node.peers
+        gateway = node.index == cluster.gateway
+        around = set(cluster.nodes) - {node.index} | {host}
+        around |= {plan.clusters[node.cluster + 1].gateway} if node.cluster < 11 else set()
+        around |= set(plan.clusters[node.cluster - 1].nodes) if gateway else set()
+        assert set(peer) == around and len({numbers.index(station) for station in peer} - {numbers.index(node.index)}) == len(peer)
+        assert {plan.nodes[k].peer[0][node.index].mac for k in peer if k != host} == {node.mac}, "peers know each other"
+        assert all(entry.quota == (16 if len(peer) > 8 else 32) for entry in peer.values())
+        # tables lead to peers only, and everybody else's table has the same small numbers
+        assert all(mask >> station & 1 == 0 or station in peer for mask in peers.values() for station in range(73))
+        place = node.index - cluster.nodes[0]
+        assert node.kernels == {"linear": 1 + place, "attention": 65 + place, "add_norm": 129 + place}
+        assert set(node.route) - {0, 254, 255, *range(224, 254)} - {256 + k for k in range(12)} == {
+            base + k for base in (1, 65, 129, 193) for k in range(6)
+        }
+        assert node.peers[0].get(256 + node.cluster + 1) == (1 << 6 * (node.cluster + 1) if node.cluster < 11 else None)
+        before = 1 << (6 * (node.cluster - 1) if node.cluster > 1 else host)
+        assert node.cluster == 0 or node.peers[0].get(256 + node.cluster - 1) == (before if gateway else None)
+    assert set(plan.host.peer) == set(range(72)) and plan.host.peer[71] == PeerEntry(plan.nodes[71].mac, plan.nodes[71].ip, 16)
+    assert plan.transport == TransportPlan(220, 128, 4 * (440 + 72 * 16), 24, 32 * (440 + 72 * 16), 740, 16, ())
+    assert plan_from_json(plan.to_json()) == plan
+
+
+@pytest.mark.parametrize("peers_n", [2, 4, 16, 64])
+def test_numbers_on_the_wire(peers_n: int) -> None:
+    """No two stations have a number, only the host has its index, and any peers_n - 1 nodes in a row have different ones."""
+    for nodes in (1, peers_n - 1, peers_n, 3 * peers_n + 1, 255):
+        numbers = Numbers(nodes, peers_n)
+        on_the_wire = [numbers.number(station) for station in range(nodes + 1)]
+        assert [numbers.station(number) for number in on_the_wire] == list(range(nodes + 1))
+        assert all(numbers.station(number) == -1 for number in set(range(600)) - set(on_the_wire))
+        if nodes < peers_n:
+            assert on_the_wire == list(range(nodes + 1)) == [numbers.index(station) for station in range(nodes + 1)]
+        for first in range(nodes):
+            row = [*range(first, min(first + peers_n - 1, nodes)), nodes]
+            assert len({numbers.index(station) for station in row}) == len(row)
+            assert [numbers.peer(numbers.index(station), row) for station in row] == row
+        assert numbers.peer(peers_n, range(nodes + 1)) == -1
 
 
 @pytest.mark.parametrize("name", ["tiny_2", "minilm_6", "tiny_2x2", "bert_base_12"])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from collections import Counter
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from host_cluster import DIRECT_EDGE, EDGE, ENTRY, LINEAR, ROW_EDGE, TABLES, TIM
 
 from floreana.cluster.entry import EntryPlan
 from floreana.cluster.layout import TYPE_CONTROL, TYPE_INT8, Header
+from floreana.cluster.topology import Numbers
 from floreana.errors import InputError
 from floreana.host import words
 from floreana.host.admission import Admission, AdmissionConfig, ClusterError, Finished, LastGateway
@@ -317,6 +319,39 @@ def test_long_rows_are_cut_into_messages_and_a_full_transport_is_waited_for() ->
         admission.receive(20 + row, back(row, 0), bytes([row]) * 1024)
     (result,) = admission.finished
     assert (result.start, result.end, result.slot, result.generation) == (5, 22, 0, 0) and result.rows[2] == bytes([2]) * 1024 + bytes(192)
+
+
+def test_managers_speak_of_numbers_and_indices() -> None:
+    """Nine nodes in a row, each a peer of those beside it, and ports of four peers: number 10 is the last, index 0 of node 7 is 6."""
+    wire, names = Wire(), {node: f"n{node}" for node in range(9)}
+    numbers, around = Numbers(9, 4), tuple((*(k for k in (node - 1, node + 1) if 0 <= k < 9), 9) for node in range(9))
+    assert [numbers.number(station) for station in range(10)] == [0, 1, 2, 4, 5, 6, 8, 9, 10, 3]
+    manager = ManagerClient(ManagerConfig({node: ManagerAddress(node) for node in range(9)}, names), wire)
+    config = replace(CONFIG, host=9, numbers=numbers, around=around)
+    admission = Admission(config, wire, manager, fresh=False)
+    told = [(words.EVENT_FAILED, 9, 0), (words.EVENT_RESTARTED, 10, 1), (words.EVENT_FAILED, 4, 3), (words.EVENT_RESTARTED, 4, 3)]
+    for number, (kind, node, index) in enumerate(told):
+        manager.reports.append(words.Event(kind, 0, index, node, number))
+    admission.poll(5)
+    assert [text for _, text in admission.log] == [
+        "n7 reports that its link to n6 failed",
+        "n8 reports that n7 restarted",
+        "n3 reports that its link to the host failed",
+    ]  # the host's own restart is no news
+    # masks of failed links are by index, too
+    manager = ManagerClient(ManagerConfig({7: ManagerAddress(7)}), wire)
+    admission = Admission(config, wire, manager, fresh=False)
+    steps = admission._failed_links([7])
+    next(steps)
+    manager.poll(5)
+    tag = int.from_bytes(wire.sent[-1][2][2:4], "little")
+    first = words.index_of("eth0.link.failed_low", 1)
+    head = struct.pack("<BBHIII", words.OP_READ | words.OP_REPLY, 0, tag, first, 2, 240)
+    reply = head.ljust(64, b"\0") + struct.pack("<II", 1 << 2, 0)  # index 2: node 8
+    manager.receive(6, Header(0, 255, 0, 0, 0, 0, 0, 0, 0, TYPE_CONTROL, False), reply)
+    with pytest.raises(StopIteration):
+        next(steps)
+    assert set(admission._down) == {(7, 8)}
 
 
 def test_what_was_not_sent_yet_is_not_sent_after_a_fault() -> None:

@@ -260,7 +260,7 @@ wire [511:0] h_data    = reverse_bytes({
     c3_valid_reg ? 80'd0 : wire_order(p3_user_reg)});
 // beats of the payload, less one
 wire [10:0]  p3_beats  = p3_bytes_reg - 11'd1;
-wire         unused    = &{1'b0, p3_beats[10], p3_beats[5:0]};
+wire         unused    = &{1'b0, cfg_addr[15:PEER_W], p3_beats[10], p3_beats[5:0]};
 
 assign hd_peer       = h_peer_reg;
 assign hd_sent       = c_go || d_go;

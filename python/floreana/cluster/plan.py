@@ -1131,20 +1131,29 @@ def render(plan: Plan, width: int = 110, devices: Mapping[str, Limits] = types.M
     Contexts are those of node 0 where the other nodes have the same ones and differ in numbers only, else those of all nodes.
     """
     tables: list[Table] = []
-    nodes = Table(title=f"{plan.project}: {len(plan.nodes)} nodes", title_justify="left")
+    wire = plan.numbers.number
+    differs = any(wire(node.index) != node.index for node in plan.nodes)
+    nodes = Table(
+        title=f"{plan.project}: {len(plan.nodes)} nodes{' (and their numbers on the wire)' if differs else ''}", title_justify="left"
+    )
     for column in ("node", "name", "MAC", "IP", "linear", "attention", "add_norm", "array words a row"):
         nodes.add_column(column)
     for node in plan.nodes:
         words = sum(array_words(plan, context) for context in node.contexts)
         nodes.add_row(
-            str(node.index),
+            f"{node.index} ({wire(node.index)})" if differs else str(node.index),
             node.name,
             format_mac(node.mac),
             format_ip(node.ip),
             *(str(node.kernels[kernel]) for kernel in ("linear", "attention", "add_norm")),
             f"{words:,}",
         )
-    nodes.add_row(str(plan.host.node), "host", format_mac(plan.host.mac), format_ip(plan.host.ip))
+    nodes.add_row(
+        f"{plan.host.node} ({wire(plan.host.node)})" if differs else str(plan.host.node),
+        "host",
+        format_mac(plan.host.mac),
+        format_ip(plan.host.ip),
+    )
     tables += [nodes, _cables(plan), *([] if plan.topology == "star" else [_ways(plan)])]
     alike = all([c.name for c in node.contexts] == [c.name for c in plan.nodes[0].contexts] for node in plan.nodes)
     shown = plan.nodes[:1] if alike else plan.nodes
