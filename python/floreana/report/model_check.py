@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`floreana model-check`: cycles that the schedule model says against those of the RTL simulation (docs/schedule.md).
 
-Runs are simulated and kept as `floreana bench` does it. ``--record 1`` writes what was simulated to data/model_cycles.toml, and the table of
-docs/schedule.md; with it the tests compare the model without simulating. Exit codes: 0 all within the limit; 1 one is not, or not bit-exact.
+Runs are simulated and kept as `floreana bench` does it. ``--record 1`` writes what was simulated to data/model_cycles.toml, and the
+table of docs/schedule.md; with it the tests compare the model without simulating. Exit codes: 0 all within the limit; 1 one is not, or not
+bit-exact.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from rich.table import Table
 from floreana.cluster.description import find_project, load_project
 from floreana.cluster.layout import MESSAGE_BYTES
 from floreana.cluster.plan import Plan, make_plan, with_link_delay
-from floreana.cluster.schedule import schedule
+from floreana.cluster.schedule import depths, schedule
 from floreana.environment import project_root
 from floreana.errors import DiffersError, InputError
 from floreana.host.frame import DATA
@@ -245,7 +246,10 @@ def compare(case: Compared, plan: Plan, run: str, rtl: Cycles) -> Row:
     )
 
 
-COLUMNS = ("plan", "model", "nodes", "strategy", "tokens", "first row", "RTL", "error", "last row", "RTL", "error", "interval", "RTL", "error")
+COLUMNS = (
+    *("plan", "hidden, heads, FFN, encoders", "nodes", "strategy", "tokens"),
+    *("first row", "RTL", "error", "last row", "RTL", "error", "interval", "RTL", "error"),
+)
 
 
 def cells(row: Row) -> list[str]:
@@ -290,23 +294,42 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join([*lines, "", summary(rows) + "."])
 
 
+def coefficients() -> str:
+    """The table of all pipeline depths, of the lines that define them."""
+    lines = ["| name | value | source: from -> to |", "| --- | ---: | --- |"]
+    place = ""
+    for line in Path(depths.__file__).read_text(encoding="utf-8").splitlines():
+        if line.startswith("# ---- "):
+            place = line.removeprefix("# ---- ")
+            lines.append(f"| | | **{place}** |")
+        elif found := re.fullmatch(r"(\w+): Final = .*?  # (.*)", line):
+            name, source = found.groups()
+            lines.append(f"| `{name}` | {getattr(depths, name)} | {source} |")
+    return "\n".join(lines)
+
+
 def write_document(rows: Sequence[Row], path: Path) -> None:
-    """Put the table between its marks in docs/schedule.md."""
+    """Put the tables between their marks in docs/schedule.md."""
     text = path.read_text(encoding="utf-8")
-    new = f"<!-- model check -->\n{markdown(rows)}\n<!-- end model check -->"
-    changed, count = re.subn(r"<!-- model check -->.*?<!-- end model check -->", lambda _: new, text, flags=re.DOTALL)
-    if count != 1:
-        raise InputError(f"{path}: the marks of the table are missing; restore <!-- model check --> and <!-- end model check -->")
+    for mark, content in (("coefficients", coefficients()), ("model check", markdown(rows))):
+        begin, end = f"<!-- {mark} -->", f"<!-- end {mark} -->"
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        text = f"{before}{begin}\n{content}\n{end}{after}"
+        if not (found and closed):
+            raise InputError(f"{path}: the marks of a table are missing; restore {begin} and {end}")
 
     def write(temporary: Path) -> None:
-        temporary.write_text(changed, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
     write_whole(path, write)
 
 
 def recorded_rows(folder: Path) -> list[Row]:
-    """Every recorded run compared, without simulating. ``folder``: where descriptions are written. InputError where the record has a run that
-    is none."""
+    """Every recorded run compared, without simulating. ``folder``: where descriptions are written.
+
+    InputError where the record has a run that is none.
+    """
     record, rows = read_record(), []
     cases = {case.name: case for case in read_cases()}
     wrong = [f"{name}, {run} tokens" for name, runs in record.items() for run in runs if name not in cases or run not in cases[name].runs]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from floreana.cluster import layout
 from floreana.cluster.schedule import depths
-from floreana.cluster.schedule.events import Clock, Message, Sequence_, Spans
+from floreana.cluster.schedule.events import Clock, Flight, Message, Spans
 from floreana.cluster.schedule.switch import Switch
 
 
@@ -28,7 +28,7 @@ class _Bank:
 
     __slots__ = ("heads", "keys", "queries", "row", "sequence", "values")
 
-    def __init__(self, heads: Heads, sequence: Sequence_) -> None:
+    def __init__(self, heads: Heads, sequence: Flight) -> None:
         self.heads, self.sequence = heads, sequence
         self.keys = self.values = 0  # beats
         self.queries: dict[int, int] = {}  # by row: beats
@@ -44,8 +44,21 @@ class Attention:
     """Scores, exponentials, division and context, each a job at a time."""
 
     __slots__ = (
-        "_banks", "_clock", "_contexts", "_exp", "_factor", "_heads", "_offered", "_out", "_port", "_score", "_served", "_switch", "_waiting",
-        "spans", "out_beats",
+        "_banks",
+        "_clock",
+        "_contexts",
+        "_exp",
+        "_factor",
+        "_heads",
+        "_offered",
+        "_out",
+        "_port",
+        "_score",
+        "_served",
+        "_switch",
+        "_waiting",
+        "out_beats",
+        "spans",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, switch: Switch, heads: Mapping[int, tuple[Heads, int]]) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pipeline depths of the RTL, in cycles: every constant of the schedule model, each with the place that states it.
 
-A depth counts from one named cycle to another one. "In" and "out" are the cycles in which a beat is handed over at a port. None of them comes
-from a run of a cluster; docs/schedule.md has them as a table.
+A depth counts from one named cycle to another one. "In" and "out" are the cycles in which a beat is handed over at a port. None of them
+comes from a run of a cluster. docs/schedule.md has them as a table, which `floreana model-check --record 1` makes of the lines below.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ARRAY: Final = 6  # ibert_linear_seq.v word_valid 1 behind the issue; ibert_line
 ACC_FIFO: Final = 2  # ibert_acc_fifo.v, header: group in -> unit out
 EMIT: Final = 2  # ibert_linear.v p_valid_reg 1, axis_msg_emit.v, header: 1 (one skid buffer)
 POST: Final = 13  # ibert_post.v: p1 to p11 of the beat's last vector, then axis_fifo.v 2
-CREDIT: Final = 1  # ibert_acc_fifo.v free a cycle after the last unit is read, which is a cycle before it is out; one more in ibert_linear_seq.v
+CREDIT: Final = 1  # ibert_acc_fifo.v free_reg, ibert_linear_seq.v any_sum_reg: a group's last unit out -> the next group may start
 ACC_GROUPS: Final = 64  # ibert_linear.v ACC_FIFO_GROUPS
 POST_BEATS: Final = 16  # ibert_post.v DEPTH
 POST_HALF: Final = 8  # ibert_post.v m_row_ready: a whole row, or half a FIFO of it
@@ -37,10 +37,10 @@ SCORES_STORED: Final = 2  # ibert_attention_score.v, header: scores are stored t
 EXPONENTIALS_STORED: Final = 4  # ibert_attention_exp.v, header: a ring of four
 ATTENTION_ROOM: Final = 8  # ibert_attention.v OUT_N: output beats promised
 
-# ---- rtl/ibert/ibert_add_norm*.v. Their sum is 5 H / (2 LANES) + 87 for SUM_W = 34; the header: last part in -> last beat out at most .. + 88
+# ---- rtl/ibert/ibert_add_norm*.v. Their sum, last part in -> last beat out: 5 H / (2 LANES) + 87 for SUM_W = 34; header: at most + 88
 NORM_IN: Final = 6  # ibert_add_norm_rx.v ready_p4 4, ibert_slot_fifo.v, header: 2
 NORM_START: Final = 2  # ibert_add_norm.v S_IDLE -> S_START
-NORM_SUM: Final = 11  # ibert_residual_sum.v q1 to q10, 9, and ibert_mean.v, header: ceil(SUM_W/2) + 2: last beat's last word asked for -> done
+NORM_SUM: Final = 11  # ibert_residual_sum.v q1 to q10 9, ibert_mean.v, header: ceil(SUM_W/2) + 2: last word asked for -> done
 NORM_SUM_START: Final = 1  # ibert_residual_sum.v: start -> first accumulator beat
 NORM_HAND: Final = 1  # ibert_add_norm.v S_SUM -> S_HAND
 NORM_ROOT: Final = 8 + 9 + 1  # ibert_layernorm.v r1 to r7 and root_start_reg; ibert_isqrt.v, header: ceil(32/4) + 1; recip_start_reg

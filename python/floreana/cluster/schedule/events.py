@@ -33,7 +33,7 @@ class Clock:
 
 
 @dataclass(slots=True, eq=False)
-class Sequence_:
+class Flight:
     """A sequence under way. Cycles are -1 until they are known."""
 
     number: int
@@ -54,7 +54,7 @@ class Message:
     kernel: int
     edge: int
     beats: int
-    sequence: Sequence_
+    sequence: Flight
     row: int
     release: bool = False
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from floreana.cluster import layout
 from floreana.cluster.plan import GATEWAY_KERNEL, GatewayPlan, Plan
 from floreana.cluster.schedule import depths
-from floreana.cluster.schedule.events import Clock, Message, Sequence_
+from floreana.cluster.schedule.events import Clock, Flight, Message
 from floreana.cluster.schedule.switch import Switch
 from floreana.cluster.schedule.wire import Port
 
@@ -22,7 +22,7 @@ class Gateway:
     def __init__(self, clock: Clock, switch: Switch, port: int, gate: GatewayPlan, cluster: int, owners: Sequence[int]) -> None:
         self._clock, self._switch, self._port, self._gate, self.cluster, self._owners = clock, switch, port, gate, cluster, owners
         self._queue: deque[tuple[int, Message]] = deque()  # (ready, message)
-        self._holder: dict[int, Sequence_] = {}  # by slot
+        self._holder: dict[int, Flight] = {}  # by slot
         self._sent: dict[int, int] = {}  # by sequence: messages
         self._free = 0
 
@@ -67,9 +67,9 @@ class Gateway:
 class Host:
     """Sends the rows of each sequence at once, as far as windows go, and takes the results."""
 
-    __slots__ = ("_clock", "_flying", "_held", "_limit", "_port", "_plan", "_queue", "_ready", "_turn", "_whole")
+    __slots__ = ("_clock", "_flying", "_held", "_limit", "_plan", "_port", "_queue", "_ready", "_turn", "_whole")
 
-    def __init__(self, clock: Clock, plan: Plan, port: Port, sequences: Sequence[Sequence_], in_flight: int) -> None:
+    def __init__(self, clock: Clock, plan: Plan, port: Port, sequences: Sequence[Flight], in_flight: int) -> None:
         self._clock, self._plan, self._port, self._limit = clock, plan, port, in_flight
         self._queue = deque(sequences)
         self._flying = 0
@@ -121,7 +121,7 @@ class Host:
                 self._complete(sequence)
         return now
 
-    def _complete(self, sequence: Sequence_) -> None:
+    def _complete(self, sequence: Flight) -> None:
         now, plan = self._clock.now, self._plan
         sequence.end = now
         self._flying -= 1
@@ -132,5 +132,3 @@ class Host:
         else:
             del self._held[sequence.slot]
         self.begin()
-
-

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from floreana.cluster import layout
 from floreana.cluster.schedule import depths
-from floreana.cluster.schedule.events import Clock, Message, Sequence_, Spans
+from floreana.cluster.schedule.events import Clock, Flight, Message, Spans
 from floreana.cluster.schedule.switch import Switch
 
 _NEVER = 1 << 60
@@ -37,7 +37,7 @@ class Operator:
 @dataclass(slots=True, eq=False)
 class _Row:
     operator: Operator
-    sequence: Sequence_
+    sequence: Flight
     row: int
     groups: list[int] = field(default_factory=list)  # cycle in which the first unit of each group can leave its FIFO
     unit: int = 0  # the next unit (int8: of the output stage)
@@ -50,9 +50,33 @@ class Linear:
     """Array, accumulator FIFOs, output stage and output port of one node."""
 
     __slots__ = (
-        "_array_free", "_blocked", "_chosen", "_clock", "_count", "_current", "_emitted", "_free", "_ints", "_next_emit",
-        "_operators", "_owners", "_pick_at", "_port", "_post", "_post_free", "_queues", "_rooms", "_segments", "_sub", "_sums", "_switch",
-        "_was_int8", "_step_at", "cluster", "spans", "out_beats",
+        "_array_free",
+        "_blocked",
+        "_chosen",
+        "_clock",
+        "_count",
+        "_current",
+        "_emitted",
+        "_free",
+        "_ints",
+        "_next_emit",
+        "_operators",
+        "_owners",
+        "_pick_at",
+        "_port",
+        "_post",
+        "_post_free",
+        "_queues",
+        "_rooms",
+        "_segments",
+        "_step_at",
+        "_sub",
+        "_sums",
+        "_switch",
+        "_was_int8",
+        "cluster",
+        "out_beats",
+        "spans",
     )  # fmt: skip
 
     def __init__(

@@ -14,7 +14,7 @@ from floreana.cluster import layout
 from floreana.cluster.plan import ContextPlan, MessageEntry, NodePlan, Plan, with_link_delay
 from floreana.cluster.schedule import depths
 from floreana.cluster.schedule.attention import Attention, Heads
-from floreana.cluster.schedule.events import Clock, Message, Sequence_, Spans
+from floreana.cluster.schedule.events import Clock, Flight, Message, Spans
 from floreana.cluster.schedule.gateway import Gateway, Host
 from floreana.cluster.schedule.linear import Linear, Operator
 from floreana.cluster.schedule.norm import AddNorm, Norm
@@ -22,8 +22,6 @@ from floreana.cluster.schedule.switch import Sink, Switch
 from floreana.cluster.schedule.wire import Network, Port
 from floreana.cluster.topology import ETH_PORT, LinkEnd
 from floreana.errors import InputError
-
-KERNELS = ("linear", "attention", "add_norm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ class PortLoad:
 
 @dataclass(frozen=True, slots=True)
 class SequenceTimes:
-    """Cycles since the first beat of the first sequence at the host's port: first beat out, last beat of the first row back, of the last."""
+    """Cycles since the first beat of the first sequence: own first beat, last beat of the first row back at the host, of the last row."""
 
     tokens: int
     start: int
@@ -265,7 +263,7 @@ def schedule(plan: Plan, tokens: int | Sequence[int], *, link_delay: int | None 
         peers_n=0,
         rounds=False,
     )
-    sequences = [Sequence_(number, n, -1) for number, n in enumerate(lengths)]
+    sequences = [Flight(number, n, -1) for number, n in enumerate(lengths)]
     host = Host(clock, plan, port, sequences, in_flight)
     host.begin()
     clock.run()
@@ -274,11 +272,10 @@ def schedule(plan: Plan, tokens: int | Sequence[int], *, link_delay: int | None 
     origin = sequences[0].start
     times = tuple(SequenceTimes(s.tokens, s.start - origin, s.first_row - origin, s.end - origin) for s in sequences)
     cycles = max(t.last_row for t in times)
-    kernels = tuple(
-        KernelLoad(node.index, name, unit.spans.busy, unit.out_beats, _spans(unit.spans, origin))
-        for node in nodes
-        for name, unit in zip(KERNELS, (node.linear, node.attention, node.add_norm), strict=True)
-    )
+    units: list[tuple[int, str, Linear | Attention | AddNorm]] = []
+    for node in nodes:
+        units += [(node.index, "linear", node.linear), (node.index, "attention", node.attention), (node.index, "add_norm", node.add_norm)]
+    kernels = tuple(KernelLoad(index, name, unit.spans.busy, unit.out_beats, _spans(unit.spans, origin)) for index, name, unit in units)
     ends = [(node.index, k, each) for node in nodes for k, each in enumerate(node.ports)] + [(plan.host.node, 0, port)]
     loads = tuple(PortLoad(index, k, each.frames, each.line.half_bytes / (depths.HALF_BYTES * cycles)) for index, k, each in ends)
     return Schedule(times, kernels, loads)

@@ -10,7 +10,7 @@ from functools import partial
 
 from floreana.cluster import layout
 from floreana.cluster.schedule import depths
-from floreana.cluster.schedule.events import Clock, Message, Sequence_, Spans
+from floreana.cluster.schedule.events import Clock, Flight, Message, Spans
 from floreana.cluster.schedule.switch import Switch
 
 _NEVER = 1 << 60
@@ -34,7 +34,7 @@ class _Job:
     """A row at work, since cycle ``begin``."""
 
     norm: Norm
-    sequence: Sequence_
+    sequence: Flight
     row: int
     begin: int
 
@@ -54,9 +54,11 @@ class AddNorm:
         self._clock, self._switch, self._norms, self._owners = clock, switch, norms, owners
         self._port = layout.PORT_ADD_NORM
         self._lanes = shape["NORM_LANES"]
-        self._mean = -(-(24 + (layout.BEAT_BYTES * shape["ROW_BEATS"] - 1).bit_length()) // 2)  # ibert_residual_sum.v SUM_W, two bits a cycle
+        self._mean = -(
+            -(24 + (layout.BEAT_BYTES * shape["ROW_BEATS"] - 1).bit_length()) // 2
+        )  # ibert_residual_sum.v SUM_W, two bits a cycle
         self._counts: dict[tuple[str, int, int, int], list[int]] = {}
-        self._queue: deque[tuple[Norm, Sequence_, int]] = deque()
+        self._queue: deque[tuple[Norm, Flight, int]] = deque()
         self._idle = 0  # cycle in which the next row can be taken
         self._norm_idle = 0  # cycle in which the second pass can start, as soon as it is known
         self._third = (-1, -1)  # cycles in which the third pass has or awaits the requants

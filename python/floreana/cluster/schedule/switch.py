@@ -17,12 +17,32 @@ class Switch:
     """Virtual output queues, the least recently served first, multicasts by a lane that all others make way for."""
 
     __slots__ = (
-        "_clock", "_in_free", "_lane", "_multi", "_no_return", "_out_free", "_outputs", "_queues", "_room", "_route", "_served", "_sinks",
-        "_wanted", "_cluster", "cells", "woken",
+        "_clock",
+        "_cluster",
+        "_in_free",
+        "_lane",
+        "_multi",
+        "_no_return",
+        "_out_free",
+        "_outputs",
+        "_queues",
+        "_room",
+        "_route",
+        "_served",
+        "_sinks",
+        "_wanted",
+        "cells",
+        "woken",
     )  # fmt: skip
 
     def __init__(
-        self, clock: Clock, cluster: int, route: Mapping[int, int], sinks: Sequence[Sink], eth: Sequence[int], room: Sequence[Callable[[], bool]]
+        self,
+        clock: Clock,
+        cluster: int,
+        route: Mapping[int, int],
+        sinks: Sequence[Sink],
+        eth: Sequence[int],
+        room: Sequence[Callable[[], bool]],
     ) -> None:
         """``sinks`` and ``room`` by port; ``eth``: the Ethernet ports, which never send back."""
         ports = len(sinks)

@@ -106,12 +106,37 @@ class Network:
 
 
 class Port:
-    """An Ethernet port of a node, or the host's. ``deliver`` takes a message in the cycle of its frame's last beat and answers when it is handed
-    on."""
+    """An Ethernet port of a node, or the host's.
+
+    ``deliver`` takes a message in the cycle of its frame's last beat and answers when it is handed on.
+    """
 
     __slots__ = (
-        "_ack_delay", "_busy", "_clock", "_end", "_latency", "_look", "_network", "_peers", "_round", "_rounds", "_table", "_targets", "_turn", "_users", "acks", "cells",
-        "deliver", "frames", "line", "own", "planned", "received", "sent_hook", "room_hook", "tx_cells",
+        "_ack_delay",
+        "_busy",
+        "_clock",
+        "_end",
+        "_latency",
+        "_look",
+        "_network",
+        "_peers",
+        "_round",
+        "_rounds",
+        "_table",
+        "_targets",
+        "_turn",
+        "_users",
+        "acks",
+        "cells",
+        "deliver",
+        "frames",
+        "line",
+        "own",
+        "planned",
+        "received",
+        "room_hook",
+        "sent_hook",
+        "tx_cells",
     )  # fmt: skip
 
     def __init__(
