@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-test sim plan schema verify bench bench-check bench-sim bench-net formal synth vivado projects net-demo top fuzz vectors peer spec regress test lint clean distclean resources model-check ipxact
+.PHONY: help env env-test sim plan schema verify bench bench-check bench-sim bench-net formal synth vivado projects net-demo top fuzz vectors peer spec regress test lint clean distclean resources model-check ipxact map
 .NOTPARALLEL:
 
 # ---------------------------------------------------------------- variables that become options
@@ -47,6 +47,7 @@ help:
 	@echo '  make sim PROJECT=tiny_2 SIM=icarus   two nodes, under Icarus Verilog'
 	@echo '  make verify                    compare the capture of the last run with the model once more'
 	@echo '  make plan                      who computes what, and where it lies'
+	@echo '  make map                       what the mapper decides of a description with strategy auto (docs/mapper.md)'
 	@echo '  make schema                    docs/project.schema.json anew, for editors of project.yaml'
 	@echo '  make ipxact                    Tcl scripts that package the kernels as IP-XACT (ONLY=module)'
 	@echo '  make bench                     cycles, busy arrays, scaling, load of the wire (ONLY=name, RECORD=1, AGAIN=1)'
@@ -96,6 +97,10 @@ env-test:
 # Icarus is seen to only where it is asked for: a machine without it runs everything else
 sim: $(if $(filter icarus,$(value SIM)),env-test,env)
 	@$(FLOREANA) sim $(call arguments,$(OPTIONS))
+
+# What mapping.strategy: auto comes to (docs/mapper.md)
+map: env
+	@$(FLOREANA) map $(call arguments,PROJECT NODES OUT)
 
 plan: env
 	@$(FLOREANA) plan $(call arguments,PROJECT NODES OUT TOKENS)

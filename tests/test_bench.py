@@ -19,7 +19,7 @@ from floreana.cluster.description import find_project, load_project
 from floreana.cluster.plan import make_plan
 from floreana.environment import project_root
 from floreana.errors import DiffersError, InputError
-from floreana.report import bench, bench_check, bench_runs, bench_tables
+from floreana.report import bench, bench_check, bench_mapper, bench_runs, bench_tables
 from floreana.report.bench_check import Comparison
 from floreana.report.bench_data import DATA, Part, load_data, parse_data
 from floreana.report.bench_plots import write_plots
@@ -306,7 +306,7 @@ def test_only_chooses(tmp_path: Path) -> None:
     assert bench.chosen(None, data) == (bench.PARTS, names)
     assert bench.chosen("figures", data) == (("figures",), names)
     assert bench.chosen("base_32, tokens", data) == (("figures", "tokens"), ("base_32",))
-    with pytest.raises(InputError, match="ONLY=base_7: base_7 cannot be measured; choose figures, tokens, scaling, wire, base_128"):
+    with pytest.raises(InputError, match="ONLY=base_7: base_7 cannot be measured; choose figures, tokens, scaling, wire, mapper, base_128"):
         bench.chosen("base_7", data)
     with pytest.raises(InputError, match="nothing"):
         bench.chosen(" ,", data)
@@ -315,6 +315,7 @@ def test_only_chooses(tmp_path: Path) -> None:
 def _whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     _small(monkeypatch, interval=Case("tiny_2", "3,3,3,3,3", in_flight=2), base_12_encoders=Case("not_there", "3"))
     monkeypatch.setitem(bench.CASES, "speed", Case("tiny_2", "3", speed=True))
+    monkeypatch.setattr(bench_mapper, "CASES", {"one encoder": (6, 1, 1, {"strategy": "tensor", "groups": "auto"})})
     speed = Speed("tiny_2", 2, 1000, 1.0, 4000, 1.0, 0.1)
     runner = _runner(tmp_path, _Simulate(), speed=lambda *_: speed)
     return bench.measure(runner, load_data(), bench.BenchOptions(), "test")
@@ -324,7 +325,8 @@ def test_tables_and_plots_of_everything(tmp_path: Path, monkeypatch: pytest.Monk
     data = load_data()
     content = json.loads(json.dumps(_whole(tmp_path, monkeypatch)))
     found = {grid.name: grid for grid in bench_tables.grids(content, data)}
-    assert list(found) == ["figures", "array", "tokens", "scaling", "ports", "systems"]
+    assert list(found) == ["figures", "array", "tokens", "scaling", "ports", "mapper", "systems"]
+    assert found["mapper"].rows[0][:7] == ("one encoder", "6", "latency", "tensor, 1 group(s), 64 x 48", "52,577", "52,577", "0.0 %")
     assert found["figures"].head[-1] == "published design (model)"
     assert len(found["figures"].rows) == len(data.targets)
     assert found["figures"].rows[0][2:] == ("1,300", "1,080", "reached, bit-exact", "201,094")

@@ -188,10 +188,10 @@ build:
             "an IPv4 address is four numbers from 0 to 255",
             "write it as 10.17.0.1",
         ),
-        (15, "mapping.strategy", "pipelin", "not a known value", "choose 'tensor' or 'pipeline'"),
+        (15, "mapping.strategy", "pipelin", "not a known value", "choose 'tensor', 'pipeline' or 'auto'"),
         (16, "mapping.priorities.qkv", "4", "must be at most 3", "choose a value of at most 3"),
         (16, "mapping.priorities.qvk", "1", f"{known}qkv, out, ffn1, ffn2", "did you mean qkv?"),
-        (18, "build.out_n", "20", "not a known value", "choose 16, 32, 48 or 64"),
+        (18, "build.out_n", "20", "not a known value", "choose 16, 32, 48, 64 or 'auto'"),
         (19, "build.slots", "3", "not a known value", "choose 1 or 2"),
         (20, "build.max_tokens", "True", "an integer is needed", "write a whole number, without quotes"),
     ]
@@ -260,9 +260,9 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
         ("hidden: 128\n  heads: 2\n  ffn: 256\n  encoders: 2\n", "hidden: 128\n"),
         (4, "model.hidden", "128", "unknown key; known: source", "remove it"),
     ),
-    "pipeline without place": (
-        ("cluster:", "mapping: {strategy: pipeline}\ncluster:"),
-        (8, "mapping.place", "(absent)", "strategy pipeline needs it", "add place: qkv, attention, out, ln1, ffn1, ffn2, ln2"),
+    "groups": (
+        ("cluster:", "mapping: {groups: many}\ncluster:"),
+        (8, "mapping.groups", "many", "groups is a number from 1 to 63, or auto", "choose such a number, or auto"),
     ),
     "place of an unknown node": (
         ("cluster:", PLACE.format(ln1="node0", ffn1="node7", ln2="node0") + "cluster:"),
@@ -291,7 +291,7 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
         (11, "build.max_tokens", "513", "must be at most 512", "at most 512"),
     ),
     "no tokens": (("k_lanes: 64", "max_tokens: 0"), (11, "build.max_tokens", "0", "at least 1", "at least 1")),
-    "k_lanes": (("k_lanes: 64", "k_lanes: 48"), (11, "build.k_lanes", "48", "not a known", "choose 16, 32 or 64")),
+    "k_lanes": (("k_lanes: 64", "k_lanes: 48"), (11, "build.k_lanes", "48", "not a known", "choose 16, 32, 64 or 'auto'")),
     "last ip": (
         ("nodes: 2", "nodes: 2\n  ip_base: 255.255.255.254"),
         (10, "cluster.ip_base", "255.255.255.254", "the base plus 2, beyond 255.255.255.255", "lower address"),
@@ -353,7 +353,7 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
     "clusters of a pipeline": (
         ("nodes: 2", "nodes: 2\n  clusters: 2"),
         ("cluster:", PLACE.format(ln1="node0", ffn1="node0", ln2="node0") + "cluster:"),
-        (13, "cluster.clusters", "2", "strategy pipeline names the nodes of one cluster", "choose strategy: tensor, or clusters: 1"),
+        (10, "mapping.place.attention", "node1", "no node in the first group, whose places are those of all groups", "choose from node0"),
     ),
     "nodes of a cluster": (
         ("nodes: 2", "nodes: 8\n  clusters: 2"),

@@ -212,6 +212,22 @@ PIPELINES = {
 }
 
 
+REPEATED = {  # one place for the first group, the same in the others
+    "LayerNorms together": {"qkv": "a", "attention": "ab", "out": "b", "ln1": "ab", "ffn1": "b", "ffn2": "a", "ln2": "ab"},
+    "LayerNorms apart": {"qkv": "ab", "attention": "b", "out": "ba", "ln1": "b", "ffn1": "a", "ffn2": "ab", "ln2": "a"},
+}
+
+
+@pytest.mark.parametrize("name", sorted(REPEATED))
+def test_pipelines_of_groups_compute_the_model(name: str, tmp_path: Path) -> None:
+    chosen = pipeline("repeated", (128, 2, 128, 2), REPEATED[name], max_tokens=5)
+    mapping = chosen.mapping.model_copy(update={"groups": 2})
+    four = chosen.model_copy(update={"cluster": ClusterSection.model_validate({"nodes": ["a", "b", "c", "d"]}), "mapping": mapping})
+    case = prepare(four, tmp_path, {0: 5, 1: 2}, seed=19)
+    run_and_compare(case, seed=4)
+    assert [min(case.plan.holders("ffn1", encoder)) // 2 for encoder in range(2)] == [0, 1]
+
+
 @pytest.mark.parametrize("name", sorted(PIPELINES))
 def test_pipeline_computes_the_model(name: str, tmp_path: Path) -> None:
     chosen, tokens, frames = PIPELINES[name]

@@ -160,6 +160,9 @@ def _parser() -> argparse.ArgumentParser:
     project_options(plan)
     plan.add_argument("--tokens", metavar="N[,N...]", help="sequences whose schedule is told (default: one of max_tokens)")
 
+    mapped = add("map", "decide what a description leaves open, within the limits of its boards, and write mapped.yaml (docs/mapper.md)")
+    project_options(mapped)
+
     add("schema", "print the JSON schema of project.yaml (docs/project.schema.json)")
 
     synth = add("synth", "resources and logic levels of a node, by Yosys, against one XCZU19EG (docs/resources.md)")
@@ -543,8 +546,28 @@ def _sim(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _map(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.cluster.description import find_project, load_description
+    from floreana.cluster.mapper import choose, mapped_yaml, render_choice
+    from floreana.cluster.plan import write_text
+    from floreana.sim.flow import build_folder
+
+    description = load_description(find_project(arguments.project), nodes=arguments.nodes)
+    if any(description.open.values()):
+        choice = choose(description)
+        print(render_choice(choice, max(console.width, 110)), flush=True)
+        project = choice.project
+    else:
+        print(f"{description.name}: nothing is open (mapping.strategy, place and groups and the lanes of build are all stated)")
+        project = description.decided()
+    path = build_folder(project, arguments.out) / "mapped.yaml"
+    write_text(path, mapped_yaml(project))
+    print(f"written to {path}")
+    return 0
+
+
 def _plan(arguments: argparse.Namespace, console: Console) -> int:
-    from floreana.cluster.description import find_project, load_project
+    from floreana.cluster.description import find_project, load_description, load_project
     from floreana.cluster.plan import make_plan, render
     from floreana.cluster.resources import check_fit, devices_of
     from floreana.sim.flow import build_folder
@@ -564,6 +587,13 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     from floreana.sim.flow import Options, build_folder, token_counts
 
     project = load_project(find_project(arguments.project), nodes=arguments.nodes)
+    path = find_project(arguments.project)
+    description = load_description(path, nodes=arguments.nodes)
+    if any(description.open.values()):
+        from floreana.cluster.mapper import choose, render_choice
+
+        print(render_choice(choose(description), max(console.width, 110)), flush=True)
+    project = load_project(path, nodes=arguments.nodes)
     plan = make_plan(project)
     tokens = token_counts(Options(tokens=arguments.tokens)) or [plan.max_tokens]
     folder = build_folder(project, arguments.out)
@@ -834,6 +864,7 @@ def _import_config(arguments: argparse.Namespace, console: Console) -> int:
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "sim": _sim,
+    "map": _map,
     "plan": _plan,
     "schema": _schema,
     "synth": _synth,

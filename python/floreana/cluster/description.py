@@ -137,6 +137,13 @@ def _parse_softmax(value: object) -> object:
     return words
 
 
+def _parse_groups(value: object) -> object:
+    number = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= CLUSTER_NODES_MAX
+    if not number and value is not None and value != "auto":
+        raise _refuse(f"groups is a number from 1 to {CLUSTER_NODES_MAX}, or auto", "choose such a number, or auto")
+    return value
+
+
 def format_mac(value: int) -> str:
     """``02:f1:0e:00:00:00`` from 48 bits."""
     return ":".join(f"{value >> shift & 255:02x}" for shift in range(40, -1, -8))
@@ -168,6 +175,8 @@ MacAddress = Annotated[int, BeforeValidator(_parse_mac), WithJsonSchema(_MAC_SCH
 IpAddress = Annotated[int, BeforeValidator(_parse_ip), WithJsonSchema(_IP_SCHEMA)]
 BoardName = Annotated[str, BeforeValidator(_parse_board), WithJsonSchema(_BOARD_SCHEMA)]
 BoardNames = Annotated[dict[str, str], BeforeValidator(_parse_boards), WithJsonSchema(_BOARDS_SCHEMA)]
+_GROUPS_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": CLUSTER_NODES_MAX}, {"const": "auto"}]}
+GroupsNumber = Annotated[int | Literal["auto"] | None, BeforeValidator(_parse_groups), WithJsonSchema(_GROUPS_SCHEMA)]
 NodeNames = Annotated[tuple[str, ...], BeforeValidator(_parse_nodes), WithJsonSchema(_NODES_SCHEMA)]
 SoftmaxNames = Annotated[tuple[str, ...], BeforeValidator(_parse_softmax), WithJsonSchema(_SOFTMAX_SCHEMA)]
 
@@ -291,38 +300,81 @@ class PlaceSection(_Section):
     ln2: NodeNames
 
 
-class MappingSection(_Section):
-    """How the model is laid over the nodes. ``place`` belongs to ``pipeline``, which needs it."""
+class _Mapping(_Section):
+    """How the model is laid over the nodes."""
 
-    strategy: Literal["tensor", "pipeline"] = "tensor"
-    """Every node holds a slice of every operator; or each operator has its nodes (place)."""
+    strategy: Any
+    objective: Literal["latency", "throughput"] = "latency"
+    """What the mapper makes least: cycles of a sequence, or cycles between sequences."""
     owners: Literal["rotate"] = "rotate"
     """Row t is normalised on node t mod nodes."""
-    groups: int = Field(default=1, ge=1, le=CLUSTER_NODES_MAX)
-    """Nodes in so many even groups: each computes as many encoders, one after the other."""
+    groups: Any
     place: PlaceSection | None = None
-    """Who shares which operator, in strategy pipeline."""
+    """Who shares which operator, in strategy pipeline; without it the mapper chooses."""
     priorities: Priorities = Priorities()
     """Which ready row linear takes first: 0 before all."""
 
 
-class BuildSection(_Section):
+class MappingSection(_Mapping):
+    """How the model is laid over the nodes, nothing open. ``place`` belongs to ``pipeline``, which needs it."""
+
+    strategy: Literal["tensor", "pipeline"] = "tensor"
+    groups: int = Field(default=1, ge=1, le=CLUSTER_NODES_MAX)
+
+
+class OpenMapping(_Mapping):
+    """How the model is laid over the nodes. ``groups`` absent: 1, with strategy auto what the mapper chooses."""
+
+    strategy: Literal["tensor", "pipeline", "auto"] = "tensor"
+    """Every node holds a slice of every operator; or each operator has its nodes (place); or what the mapper finds best (auto)."""
+    groups: GroupsNumber = None
+    """Nodes in so many even groups: each computes as many encoders, one after the other; auto: the mapper chooses."""
+
+    @property
+    def open(self) -> bool:
+        """True where the mapper places operators."""
+        return self.strategy == "auto" or (self.strategy == "pipeline" and self.place is None)
+
+
+K_LANES, OUT_N, LANES = (16, 32, 64), (16, 32, 48, 64), (1, 2, 4, 8, 16)  # legal values of the parameters below
+DEFAULT_LANES = {"k_lanes": 64, "out_n": 48, "post_lanes": 8, "norm_lanes": 16}
+
+
+class _Build(_Section):
     """Parameters of the node, the same for all nodes."""
 
-    k_lanes: Literal[16, 32, 64] = 64
-    """Inputs of the multiplier array."""
-    out_n: Literal[16, 32, 48, 64] = 48
-    """Outputs of the multiplier array."""
-    post_lanes: Literal[1, 2, 4, 8, 16] = 8
-    """Results that linear requantises a cycle."""
-    norm_lanes: Literal[1, 2, 4, 8, 16] = 16
-    """Channels that add_norm takes a cycle."""
+    k_lanes: Any
+    out_n: Any
+    post_lanes: Any
+    norm_lanes: Any
     max_tokens: int = Field(default=128, ge=1, le=512)
     """Rows of a sequence that every store holds."""
     slots: Literal[1, 2] = 2
     """Sequences in flight."""
     eth_ports: Literal[1, 2] | None = None
     """Ethernet ports of a node; without it what the topology needs."""
+
+
+class BuildSection(_Build):
+    """Parameters of the node, nothing open."""
+
+    k_lanes: Literal[16, 32, 64] = 64
+    out_n: Literal[16, 32, 48, 64] = 48
+    post_lanes: Literal[1, 2, 4, 8, 16] = 8
+    norm_lanes: Literal[1, 2, 4, 8, 16] = 16
+
+
+class OpenBuild(_Build):
+    """Parameters of the node, the same for all nodes. The mapper chooses those that are auto, or absent where it places operators."""
+
+    k_lanes: Literal[16, 32, 64, "auto"] | None = None
+    """Inputs of the multiplier array; absent: 64."""
+    out_n: Literal[16, 32, 48, 64, "auto"] | None = None
+    """Outputs of the multiplier array; absent: 48."""
+    post_lanes: Literal[1, 2, 4, 8, 16, "auto"] | None = None
+    """Results that linear requantises a cycle; absent: 8."""
+    norm_lanes: Literal[1, 2, 4, 8, 16, "auto"] | None = None
+    """Channels that add_norm takes a cycle; absent: 16."""
 
 
 class TransportSection(_Section):
@@ -342,17 +394,24 @@ class TransportSection(_Section):
     """Cycles between two negative acknowledgements."""
 
 
-class Project(_Section):
-    """A checked description. ``model`` has ``source``, ``hidden``, ``heads``, ``ffn``, ``encoders`` in either case."""
+class _Described(_Section):
+    """What description and project have in common."""
 
     name: Name
     """The folder's name."""
     model: MinilmModel | SyntheticModel
     """The trained model all-MiniLM-L6-v2, or a random one of any size."""
     cluster: ClusterSection
+    mapping: Any
+    build: Any
+    transport: TransportSection = TransportSection()
+
+
+class Project(_Described):
+    """A checked description, nothing open. ``model`` has ``source``, ``hidden``, ``heads``, ``ffn``, ``encoders`` in either case."""
+
     mapping: MappingSection = MappingSection()
     build: BuildSection = BuildSection()
-    transport: TransportSection = TransportSection()
 
     @property
     def nodes(self) -> int:
@@ -374,10 +433,44 @@ class Project(_Section):
         return [members[k * count : (k + 1) * count] for k in range(groups)]
 
     def place(self, operator: str, members: tuple[int, ...]) -> tuple[int, ...]:
-        """Nodes that share an operator, a key of :class:`PlaceSection`: all ``members`` in strategy ``tensor``."""
+        """Those of a group's ``members`` that share an operator, a key of :class:`PlaceSection`: all in strategy ``tensor``.
+
+        ``mapping.place`` names nodes of the first group; in the others it is the nodes at the same positions.
+        """
         if self.mapping.place is None:
             return members
-        return tuple(self.cluster.nodes.index(name) for name in getattr(self.mapping.place, operator))
+        return tuple(members[self.cluster.nodes.index(name)] for name in getattr(self.mapping.place, operator))
+
+
+class Description(_Described):
+    """A checked description as it is written: the mapper decides what is open (docs/mapper.md)."""
+
+    mapping: OpenMapping = OpenMapping()
+    build: OpenBuild = OpenBuild()
+
+    @property
+    def open(self) -> dict[str, bool]:
+        """What the mapper chooses: place, groups, and the parameters of the node."""
+        whole, build = self.mapping.open, self.build
+        lanes = {name: getattr(build, name) == "auto" or (whole and getattr(build, name) is None) for name in DEFAULT_LANES}
+        groups = self.mapping.groups == "auto" or (self.mapping.strategy == "auto" and self.mapping.groups is None)
+        return {"place": whole, "groups": groups, **lanes}
+
+    def decided(self, **values: Any) -> Project:
+        """The project with ``strategy``, ``groups``, ``place`` and parameters of the node as given; the rest as it is written."""
+        mapping = {name: getattr(self.mapping, name) for name in OpenMapping.model_fields} | {"groups": self.mapping.groups or 1}
+        build = {name: getattr(self.build, name) for name in OpenBuild.model_fields}
+        build |= {name: build[name] or default for name, default in DEFAULT_LANES.items()}
+        for name, value in values.items():
+            (mapping if name in mapping else build)[name] = value
+        return Project(
+            name=self.name,
+            model=self.model,
+            cluster=self.cluster,
+            mapping=MappingSection(**mapping),
+            build=BuildSection(**build),
+            transport=self.transport,
+        )
 
 
 _MODELS: dict[str, type[_Section]] = {"minilm": MinilmModel, "synthetic": SyntheticModel}
@@ -386,7 +479,7 @@ _REQUIRED = ("name", "model", "cluster")
 
 def project_schema() -> dict[str, Any]:
     """JSON schema (draft 2020-12) of a description, for editors. What depends on several keys only ``load_project`` checks."""
-    schema = Project.model_json_schema()
+    schema = Description.model_json_schema()
     for section in _MODELS.values():  # the loader needs it to tell the models apart
         schema["$defs"][section.__name__].setdefault("required", []).insert(0, "source")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "project.yaml of Floreana"}
@@ -412,7 +505,7 @@ def _node_count_limits(nodes: int, hidden: int, heads: int, ffn: int) -> list[st
     return limits
 
 
-def _share_limits(count: int, hidden: int, heads: int, ffn: int) -> dict[str, list[str]]:
+def share_limits(count: int, hidden: int, heads: int, ffn: int) -> dict[str, list[str]]:
     """What forbids ``count`` nodes for each operator of ``pipeline``."""
     found = _node_count_limits(count, hidden, heads, ffn)
     of_ffn = [limit for limit in found if limit.startswith("FFN")]
@@ -445,7 +538,7 @@ class _Source:
         self.built = 0
         value = None if root is None else self._build(root, (), 0)
         if not isinstance(value, dict):
-            raise InputError(f"{self.file}:1: a description is a mapping of keys to values; known: {_known(Project)}")
+            raise InputError(f"{self.file}:1: a description is a mapping of keys to values; known: {_known(Description)}")
         self.value: dict[str, Any] = value
 
     def _build(self, node: Any, path: _KeyPath, depth: int) -> Any:
@@ -629,7 +722,7 @@ def _check_model(source: _Source, model: MinilmModel | SyntheticModel) -> bool:
     return len(source.problems) == before
 
 
-def _check_cluster(source: _Source, cluster: ClusterSection, build: BuildSection | None) -> None:
+def _check_cluster(source: _Source, cluster: ClusterSection, build: OpenBuild | None) -> None:
     """Rules of cabling and addresses; ``build`` None where it has problems of its own."""
     count, topology = len(cluster.nodes), cluster.topology
     if topology == "ring" and count < RING_NODES_MIN:
@@ -712,7 +805,7 @@ def _check_addresses(source: _Source, cluster: ClusterSection, build: BuildSecti
 
 
 def _check_clusters(
-    source: _Source, cluster: ClusterSection, mapping: MappingSection | None, model: MinilmModel | SyntheticModel | None
+    source: _Source, cluster: ClusterSection, mapping: OpenMapping | None, model: MinilmModel | SyntheticModel | None
 ) -> bool:
     """Rules of the size of clusters, and of a chain of them; True where the nodes divide."""
     count, nodes = cluster.clusters, len(cluster.nodes)
@@ -736,21 +829,16 @@ def _check_clusters(
     if cluster.topology != "star":
         limit = f"clusters are chained over one Ethernet switch, not over a {cluster.topology}"
         source.add(path, count, limit, "choose topology: star, or clusters: 1")
-    if mapping is not None and mapping.strategy != "tensor":
-        limit = f"strategy {mapping.strategy} names the nodes of one cluster"
-        source.add(path, count, limit, "choose strategy: tensor, or clusters: 1")
     return nodes % count == 0
 
 
-def _check_groups(source: _Source, cluster: ClusterSection, mapping: MappingSection, model: MinilmModel | SyntheticModel | None) -> bool:
+def _check_groups(source: _Source, cluster: ClusterSection, mapping: OpenMapping, model: MinilmModel | SyntheticModel | None) -> bool:
     """Rules of ``mapping.groups``; True where the nodes of a cluster divide."""
     groups, nodes = mapping.groups, len(cluster.nodes) // cluster.clusters
-    if groups == 1:
+    if not isinstance(groups, int) or groups == 1:
         return True
     path: _KeyPath = ("mapping", "groups")
     a_cluster = " of a cluster" if cluster.clusters > 1 else ""
-    if mapping.strategy != "tensor":
-        source.add(path, groups, f"strategy {mapping.strategy} names the nodes of each operator", "choose strategy: tensor, or groups: 1")
     if nodes % groups:
         limit = f"{nodes} nodes{a_cluster} do not divide over {groups} groups"
         source.add(path, groups, limit, f"choose a multiple of {groups} nodes, or fewer groups")
@@ -760,25 +848,25 @@ def _check_groups(source: _Source, cluster: ClusterSection, mapping: MappingSect
     return nodes % groups == 0
 
 
-def _check_place(source: _Source, mapping: MappingSection, cluster: ClusterSection, model: MinilmModel | SyntheticModel | None) -> None:
+def _check_place(source: _Source, mapping: OpenMapping, cluster: ClusterSection, model: MinilmModel | SyntheticModel | None) -> None:
     """Rules of ``mapping.place``; ``model`` None where its sizes are not usable."""
     place = mapping.place
-    if mapping.strategy == "tensor" and place is not None:
+    if mapping.strategy != "pipeline" and place is not None:
         source.add(("mapping", "place"), "(given)", "only strategy pipeline places operators", "remove it, or choose strategy: pipeline")
-        return
-    if mapping.strategy == "pipeline" and place is None:
-        source.add(("mapping", "place"), None, "strategy pipeline needs it", f"add place: {_known(PlaceSection)}")
         return
     if place is None:
         return
+    groups = mapping.groups if isinstance(mapping.groups, int) else 1
+    first = cluster.nodes[: max(len(cluster.nodes) // cluster.clusters // groups, 1)]
     for operator in PlaceSection.model_fields:
         path: _KeyPath = ("mapping", "place", operator)
         names: tuple[str, ...] = getattr(place, operator)
-        unknown = [name for name in names if name not in cluster.nodes]
+        unknown = [name for name in names if name not in first]
         if unknown:
-            source.add(path, ", ".join(names), f"no node is named {', '.join(unknown)}", f"choose from {', '.join(cluster.nodes)}")
+            whose = "" if len(first) == len(cluster.nodes) else " in the first group, whose places are those of all groups"
+            source.add(path, ", ".join(names), f"no node{whose} is named {', '.join(unknown)}", f"choose from {', '.join(first)}")
         if model is not None:
-            for limit in _share_limits(len(names), model.hidden, model.heads, model.ffn).get(operator, []):
+            for limit in share_limits(len(names), model.hidden, model.heads, model.ffn).get(operator, []):
                 source.add(path, ", ".join(names), limit, "name another number of nodes")
     if place.ln1 != place.ln2 and (len(place.ln1) > 1 or len(place.ln2) > 1):
         limit = "rows rotate over the nodes of both LayerNorms alike"
@@ -786,18 +874,31 @@ def _check_place(source: _Source, mapping: MappingSection, cluster: ClusterSecti
 
 
 def load_project(path: Path | str, nodes: int | None = None) -> Project:
-    """Read and check a description; ``nodes`` overrides the node count of the file.
+    """Read and check a description, and have the mapper decide what is open in it; ``nodes`` overrides the node count of the file.
+
+    Raises ProjectError (exit code 2) with every problem, or InputError where the file cannot be read or parsed at all, or nothing fits.
+    """
+    description = load_description(path, nodes)
+    if not any(description.open.values()):
+        return description.decided()
+    from floreana.cluster.mapper import choose  # OR-Tools is loaded only where something is open
+
+    return choose(description).project
+
+
+def load_description(path: Path | str, nodes: int | None = None) -> Description:
+    """Read and check a description as it is written; ``nodes`` overrides the node count of the file.
 
     Raises ProjectError (exit code 2) with every problem, or InputError where the file cannot be read or parsed at all.
     """
     source = _Source(Path(path))
     for key in source.value:
-        if key not in Project.model_fields:
+        if key not in Description.model_fields:
             source.add(
                 (key,),
                 source.value[key],
-                f"unknown key; known: {_known(Project)}",
-                _nearest(key, list(Project.model_fields)),
+                f"unknown key; known: {_known(Description)}",
+                _nearest(key, list(Description.model_fields)),
             )
     name = source.value.get("name")
     try:
@@ -826,8 +927,8 @@ def load_project(path: Path | str, nodes: int | None = None) -> Project:
     else:
         model = source.section("model", _MODELS.get(str(kind), SyntheticModel), default=False)
     cluster = source.section("cluster", ClusterSection, default=False)
-    mapping = source.section("mapping", MappingSection, default=True)
-    build = source.section("build", BuildSection, default=True)
+    mapping = source.section("mapping", OpenMapping, default=True)
+    build = source.section("build", OpenBuild, default=True)
     transport = source.section("transport", TransportSection, default=True)
 
     divides = model is not None and _check_model(source, model)
@@ -840,18 +941,20 @@ def load_project(path: Path | str, nodes: int | None = None) -> Project:
     even = cluster is not None and _check_clusters(source, cluster, mapping, model)
     if even and cluster is not None and mapping is not None:
         even = _check_groups(source, cluster, mapping, model)
-    if even and divides and cluster is not None and mapping is not None and mapping.strategy == "tensor":
+    fixed = mapping is not None and mapping.strategy == "tensor" and mapping.groups != "auto"
+    if even and divides and cluster is not None and mapping is not None and fixed:
         assert model is not None
+        groups = mapping.groups or 1
         legal = legal_node_counts(model.hidden, model.heads, model.ffn)
-        a_cluster = " a group" if mapping.groups > 1 else " a cluster" if cluster.clusters > 1 else ""
+        a_cluster = " a group" if groups > 1 else " a cluster" if cluster.clusters > 1 else ""
         remedy = f"choose {_either(legal)} node{'s' if legal != [1] else ''}{a_cluster}" if legal else "choose another model size"
-        for limit in _node_count_limits(len(cluster.nodes) // cluster.clusters // mapping.groups, model.hidden, model.heads, model.ffn):
+        for limit in _node_count_limits(len(cluster.nodes) // cluster.clusters // groups, model.hidden, model.heads, model.ffn):
             source.add(("cluster", "nodes"), len(cluster.nodes), limit, remedy)
     if source.problems:
         raise ProjectError(source.problems)
     assert isinstance(name, str)
     assert model is not None
-    return Project(name=name, model=model, cluster=cluster, mapping=mapping, build=build, transport=transport)
+    return Description(name=name, model=model, cluster=cluster, mapping=mapping, build=build, transport=transport)
 
 
 def projects_root() -> Path:

@@ -504,7 +504,7 @@ def _shares(size: int, nodes: tuple[int, ...]) -> dict[int, tuple[int, int]]:
     return {node: (i * share, (i + 1) * share) for i, node in enumerate(nodes)}
 
 
-def _bits(count: int) -> int:
+def index_bits(count: int) -> int:
     """Index bits of ``count`` entries, at least 1."""
     return max((count - 1).bit_length(), 1)
 
@@ -547,9 +547,9 @@ class _Mapper:
             first = self.encoders[k * share]
             self.teams.append(_Team(members, range(first, first + share), place, columns))
         self.beats = self.hidden // layout.BEAT_BYTES
-        self.row_w = _bits(build.max_tokens)
+        self.row_w = index_bits(build.max_tokens)
         self.slot_w = build.slots.bit_length() - 1
-        self.local_row_w = _bits(-(-(1 << self.row_w) // len(self.teams[0].place["ln1"])))
+        self.local_row_w = index_bits(-(-(1 << self.row_w) // len(self.teams[0].place["ln1"])))
         self.row_indices = 1 << (self.row_w + self.slot_w)
         self.local_indices = 1 << (self.local_row_w + self.slot_w)
         cluster = project.cluster
@@ -581,6 +581,10 @@ class _Mapper:
         for team in self.teams:
             for linear, residual in (("qkv", None), ("ffn1", "ln2"), ("qkv", "ln1")):
                 self._group(team, linear, residual)
+        numbers = GATEWAY_KERNEL - GROUP_BASE
+        if len(self.groups) > numbers:
+            limit = f"{len(self.groups)} for the rows of {len(self.teams)} groups of nodes, {numbers} exist"
+            problems.append(f"kernel numbers of receivers: {limit} ({GROUP_BASE} to {GATEWAY_KERNEL - 1}); a smaller mapping.groups")
 
     def _direct_rows(self) -> int:
         """Rows that the host sends direct: none where a gateway hands rows in, or a row has one taker, or ENTRY has none beside it.
@@ -809,7 +813,7 @@ class _Mapper:
         shape |= {
             "HEAD_DIM": self.hidden // self.heads,
             "HEAD_BEATS": 1 << max(beats - 1, 0).bit_length(),
-            "REQ_WORDS": 1 << _bits(requant.used),
+            "REQ_WORDS": 1 << index_bits(requant.used),
         }
         return contexts, edges
 

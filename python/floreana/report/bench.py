@@ -20,12 +20,13 @@ from floreana.cluster.plan import Plan
 from floreana.environment import project_root
 from floreana.errors import DiffersError, InputError
 from floreana.report.bench_data import BenchData, Part, load_data
+from floreana.report.bench_mapper import measure_mapper
 from floreana.report.bench_runs import LINK_DELAY, Case, Runner
 from floreana.report.result import write_whole
 from floreana.sim.flow import Teller
 from floreana.sim.speed import Speed
 
-PARTS = ("figures", "tokens", "scaling", "wire")
+PARTS = ("figures", "tokens", "scaling", "wire", "mapper")
 TOKENS = (1, 2, 4, 8, 16, 32, 64, 96, 128)
 NODES = (1, 2, 3, 4, 6, 12)
 BACK_TO_BACK = 7  # sequences
@@ -248,6 +249,8 @@ def measure(runner: Runner, data: BenchData, options: BenchOptions, version: str
             content["kernels"] = {node: {k: v for k, v in kernels.items() if k != "array"} for node, kernels in run["counters"].items()}
             content["ports"] = run["ports"]
             content["wire_bytes_per_token"] = run["wire_bytes_per_token"]
+    if "mapper" in parts:
+        content["mapper"] = measure_mapper()
     content["differs"] = {case.shown: message for case, message in {**runner.failed, **runner.unclean}.items()}
     return content
 

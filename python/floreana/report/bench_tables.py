@@ -156,6 +156,25 @@ def ports_grid(content: Mapping[str, Any]) -> Grid:
     return Grid("ports", title, ("port", "frames sent", "bytes", "of the line", "frames received", "bytes", "of the line"), rows)
 
 
+def mapper_grid(content: Mapping[str, Any]) -> Grid:
+    """What the mapper chooses, and how long that takes."""
+    rows = tuple(
+        (
+            row["what"],
+            _count(row["nodes"]),
+            row["objective"],
+            row["found"],
+            _count(row["cycles"]),
+            _count(row["bound"]),
+            _percent(row["gap"]),
+            f"{row['seconds']:.1f}",
+        )
+        for row in content["mapper"]
+    )
+    head = ("description", "nodes", "objective", "found", "cycles by its model", "bound proved", "gap", "CPU seconds")
+    return Grid("mapper", "the mapper, encoders of BERT-base size, 128 tokens", head, rows, (0, 2, 3))
+
+
 def systems_grid(content: Mapping[str, Any], data: BenchData) -> Grid:
     """Other systems, and ours beside them where it was measured."""
     rows = []
@@ -193,6 +212,8 @@ def grids(content: Mapping[str, Any], data: BenchData) -> list[Grid]:
         out.append(scaling_grid(content))
     if "ports" in content:
         out.append(ports_grid(content))
+    if "mapper" in content:
+        out.append(mapper_grid(content))
     if "figures" in content:
         out.append(systems_grid(content, data))
     return out

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a description with something open to a project with nothing open, and what the mapper says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from floreana.cluster.description import DEFAULT_LANES, Description, Project, format_ip, format_mac
+from floreana.cluster.mapper.explain import explain
+from floreana.cluster.mapper.layout import OPERATORS, Cost, Layout, Objective, Task, as_project, evaluate, shape_of
+from floreana.cluster.mapper.model import BIG, Model, Solved, legal_groups
+from floreana.cluster.mapper.usage import RESOURCES, Limit, amount, limits, usage
+from floreana.cluster.plan import make_plan
+from floreana.errors import FloreanaError, InputError
+
+TICKS = 12.0  # deterministic time of a search: about a minute of one core, the same work on every machine
+REFUSALS_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A decision. ``value``: cycles of the objective by the model; no decision has fewer than ``bound``. ``status``: optimal, where they
+    are equal, or feasible, where the time ended before. ``ticks``: deterministic time used; ``refused``: what the plan refused on the way.
+    """
+
+    project: Project
+    layout: Layout
+    objective: Objective
+    cost: Cost
+    value: int
+    bound: int
+    status: str
+    ticks: float
+    usage: Mapping[str, float]
+    limits: Sequence[Limit]
+    refused: tuple[str, ...] = ()
+
+    @property
+    def gap(self) -> float:
+        """Share of the value that the bound leaves open; 0: nothing is better by the model."""
+        return (self.value - self.bound) / self.value if self.value else 0.0
+
+    @property
+    def explanation(self) -> str:
+        """In words: what was made least, and what is known of it."""
+        what = "a sequence" if self.objective == "latency" else "from sequence to sequence"
+        tokens = self.project.build.max_tokens
+        proved = "proved: no mapping has fewer" if self.value == self.bound else f"bound proved {self.bound:,}, gap {100 * self.gap:.2f} %"
+        other = f"{self.cost.interval:,} from sequence to sequence" if self.objective == "latency" else f"{self.cost.latency:,} a sequence"
+        return (
+            f"least {self.objective}, {tokens} tokens: {self.value:,} cycles {what} by the mapper's model ({proved}; {other});"
+            f" busiest: {self.cost.bottleneck}"
+        )
+
+
+_choices: dict[str, Choice] = {}
+
+
+def choose(description: Description, ticks: float = TICKS) -> Choice:
+    """Decide what is open in a description.
+
+    Raises InputError where nothing fits: which resource fails where, and the smallest change that would fit.
+    """
+    key = f"{ticks} {description.model_dump_json()}"
+    if key not in _choices:
+        _choices[key] = _choose(description, ticks)
+    return _choices[key]
+
+
+def _choose(description: Description, ticks: float) -> Choice:
+    boards = limits(description)
+    objective: Objective = description.mapping.objective
+    task = Task.of(description)
+    models: dict[int, Model] = {}
+    refused: list[str] = []
+    spent = 0.0
+    while len(refused) < REFUSALS_MAX:
+        best: Solved | None = None
+        bound = BIG
+        status = "optimal"
+        numbers = legal_groups(description)
+        for k, groups in enumerate(numbers):  # one search for each number of groups: what one has found, the next must beat
+            if groups not in models:
+                models[groups] = Model(description, boards, objective, [groups])
+            solved = models[groups].solve(max(ticks - spent, ticks / 8) / (len(numbers) - k), None if best is None else best.value)
+            spent += solved.ticks
+            bound = min(bound, solved.bound)
+            if solved.layout is not None:
+                best = solved
+            if solved.status not in ("optimal", "infeasible"):
+                status = "feasible"
+        if best is None or best.layout is None:
+            if status != "optimal":
+                raise InputError(
+                    f"project {description.name}: no mapping was found in {spent:.1f} units of deterministic time, and none was excluded;"
+                    " state some of what is open (mapping.groups, build.k_lanes, build.out_n)"
+                )
+            raise InputError("\n".join([explain(description, boards), *refused]))
+        small = models[best.layout.groups].smallest(best.value, best.layout, ticks / 4)
+        spent += small.ticks
+        assert small.layout is not None
+        project = as_project(description, small.layout)
+        taken = usage(shape_of(task, small.layout))
+        reason = _over(taken, boards)
+        if not reason:
+            try:
+                make_plan(project)
+            except InputError as error:
+                reason = error.message
+        if not reason:
+            cost = evaluate(task, small.layout)
+            value = cost.latency if objective == "latency" else cost.interval
+            return Choice(
+                project, small.layout, objective, cost, value, min(bound, value), status, spent, taken, tuple(boards), tuple(refused)
+            )
+        refused.append(reason)
+        models[best.layout.groups].forbid(small.layout)
+    raise FloreanaError("\n".join([f"the plan refused {REFUSALS_MAX} mappings, one after the other:", *dict.fromkeys(refused)]))
+
+
+def _over(taken: Mapping[str, float], boards: Sequence[Limit]) -> str:
+    for limit in boards:
+        for name in RESOURCES:
+            if name in limit.limits and taken[name] > limit.usable(name):
+                return f"{name}: {taken[name]:,} of {limit.usable(name):,} of {limit.board}"
+    return ""
+
+
+def render_choice(choice: Choice, width: int = 110) -> str:
+    """The decision as readable text: who shares what, the node's resources, the value and its bound."""
+    project, task = choice.project, Task.of(choice.project)
+    groups = choice.layout.groups
+    of = f", the first of {groups * task.clusters} groups" if groups * task.clusters > 1 else ""
+    place = Table(title=f"mapping chosen: {task.team(groups)} nodes{of}, strategy {project.mapping.strategy}", title_justify="left")
+    for column in ("operator", "nodes", "share of a node"):
+        place.add_column(column)
+    sizes = {"qkv": (task.heads, "heads"), "attention": (task.heads, "heads"), "out": (task.hidden, "inputs")}
+    sizes |= {"ffn1": (task.ffn, "outputs"), "ffn2": (task.ffn, "inputs")}
+    for name in OPERATORS:
+        nodes = choice.layout.place[name]
+        size, unit = sizes.get(name, (task.tokens, "rows"))
+        share = f"{-(-size // len(nodes)):,} of {size:,} {unit}"
+        place.add_row(name, ", ".join(project.cluster.nodes[k] for k in nodes), share)
+    build = Table(title="parameters of the node", title_justify="left", show_header=False)
+    build.add_row(*(f"{name} {getattr(project.build, name)}" for name in DEFAULT_LANES))
+    node = Table(title="a node against its board, by arithmetic", title_justify="left")
+    node.add_column("resource")
+    node.add_column("needed", justify="right")
+    for limit in choice.limits:
+        node.add_column(f"usable of {limit.board}", justify="right")
+    for name in RESOURCES:
+        cells = [limit.told(name) for limit in choice.limits]
+        node.add_row(name, amount(choice.usage[name]), *cells)
+    console = Console(width=width, color_system=None, highlight=False, legacy_windows=False)
+    with console.capture() as capture:
+        for table in (place, build, node):
+            console.print(table)
+    return "\n".join([*(line.rstrip() for line in capture.get().splitlines()), choice.explanation])
+
+
+def mapped_yaml(project: Project) -> str:
+    """A project with nothing open as the text of a description."""
+    content = project.model_dump(mode="json", exclude_none=True)
+    cluster = content["cluster"]
+    cluster["mac_base"], cluster["ip_base"] = format_mac(project.cluster.mac_base), format_ip(project.cluster.ip_base)
+    head = "# SPDX-License-Identifier: Apache-2.0\n# Written by `floreana map`: nothing is open here. Keys: docs/mapping.md\n"
+    text: str = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=140)
+    return head + text
