@@ -66,7 +66,7 @@ help:
 	@echo '  make peer                      the integer model against the published I-BERT code (TORCH_INDEX= names an index for torch)'
 	@echo '  make spec                      MyHDL specifications against the hand-written units'
 	@echo '  make bench-net                 latency, throughput and incast of the network between kernel ports'
-	@echo '  make formal                    formal proofs of switch, transport, packed multipliers (QUICK=1, ONLY=name)'
+	@echo '  make formal                    formal proofs of switch, transport, multipliers, clock crossing (QUICK=1, ONLY=name)'
 	@echo '  make regress                   the full matrix, in parallel (QUICK=1, LIST=1, ONLY=pattern, SEED=, SEEDS=, JOBS=)'
 	@echo
 	@echo '  make test                      all benches and Python tests (ARGS="-k skid" chooses)'

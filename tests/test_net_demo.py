@@ -177,10 +177,11 @@ def _job(name: str = "tiny_2", tokens: int = 3) -> Job:
 
 def test_registers_are_written_by_their_addresses() -> None:
     job = replace(_job(), timers=Timers(1, 2, 3, 4, 5))
-    [(address, entries)] = registers(job)
+    [(address, entries)] = registers(job.timers, job.eth_n)
     assert address == layout.cfg_addr(layout.UNIT_ETH, layout.MEM_REGISTER, 0)
     assert [int.from_bytes(entry, "little") for entry in entries] == [1, 2, 3, 4, 5] and {len(entry) for entry in entries} == {64}
-    ring = registers(_job("tiny_3_ring"))
+    ring_job = _job("tiny_3_ring")
+    ring = registers(ring_job.timers, ring_job.eth_n)
     assert [address >> 28 for address, _ in ring] == [layout.UNIT_ETH, layout.UNIT_ETH_1]
 
 

@@ -172,6 +172,10 @@ def _parser() -> argparse.ArgumentParser:
     vivado.set_defaults(project="ibert_base_6")
     vivado.add_argument("--model", type=Path, metavar="FOLDER", help="as for sim")
 
+    hardware = add("hardware", "load images into boards, or check their links and counters, over this machine's network (docs/vivado.md)")
+    hardware.add_argument("goal", choices=("load", "check"), help="load: write every image; check: show links and counters")
+    hardware.add_argument("folder", type=Path, help="what floreana vivado wrote, for example build/ibert_base_6/vivado")
+
     projects = add("projects", "write the Vivado projects of every project of fpga_projects/")
     projects.add_argument("--out", type=Path, metavar="FOLDER", help="where <project>/ is made (default build/)")
     projects.add_argument("--model", type=Path, metavar="FOLDER", help="as for sim, for those with a trained model")
@@ -594,6 +598,15 @@ def _resources(arguments: argparse.Namespace, console: Console) -> int:
     return 1 if wrong else 0
 
 
+def _hardware(arguments: argparse.Namespace, console: Console) -> int:
+    from floreana.demo.hardware import check, load
+
+    if arguments.goal == "check":
+        return check(arguments.folder, console)
+    with _Screen(console) as screen:
+        return load(arguments.folder, screen.note)
+
+
 def _verify(arguments: argparse.Namespace, console: Console) -> int:
     from floreana.sim.flow import recorded_runs, verify
 
@@ -738,6 +751,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "vivado": _vivado,
     "projects": _vivado,
     "resources": _resources,
+    "hardware": _hardware,
     "verify": _verify,
     "bench": _bench,
     "bench-check": _bench_check,

@@ -9,9 +9,9 @@
 // than it knows. Memory is read only where a frame is whole, so a word is never read while it is written.
 // s_drop: forget the beats of the frame that is not whole; the beat of this cycle is not written either. tuser belongs to the last beat.
 //
-// Latency last beat in -> first beat out 3 edges of m_clk, 4 where an edge is missed; a beat read -> room for another 4 edges of s_clk, or 5. One beat
-// a cycle on both sides, frames back to back without gap where they wait. Holds DEPTH - 1 beats or more; a longer frame never comes in whole: tready
-// stays 0 until s_drop. tready is a register.
+// Latency last beat in -> first beat out 3 edges of m_clk, 4 where an edge is missed; a beat read -> room for another 4 edges of s_clk, or 5. One
+// beat a cycle on both sides, frames back to back without gap where they wait. Holds DEPTH - 1 beats or DEPTH; the last beat of a longer frame never
+// comes in: tready stays 0 until s_drop. tready is a register.
 // Resets: both sides from axis_cdc_reset with the same request. s_rst, m_rst stop a side at once, s_clear, m_clear empty it: what is stored is
 // lost, and a frame that is being read is cut (node_shell_close ends it).
 `resetall

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reset of one clock domain from a request of any other: caught asynchronously, released synchronously, never shorter than 64 cycles.
 //
-// A request is caught without a clock (async_reg) and passes two flip-flops, so that both edges of the outputs are synchronous to clk: registers with
-// synchronous reset all see them in the same cycle. Of a request that comes while clk stands still nothing is lost.
+// A request is caught without a clock (async_reg) and passes two flip-flops, so that both edges of the outputs are synchronous to clk: registers
+// with synchronous reset all see them in the same cycle. A request that comes while clk stands still is not lost.
 //   rst    stops the domain: 3 edges after arst, until 64 cycles after its end or more
 //   clear  rises 8 cycles after rst and falls with it: for what another domain reads (pointers, counts), which still sees true values until it is
 //          stopped too
-// Two domains with the same arst, whose periods differ by less than a factor of 3: each is stopped before it sees what the other cleared, and neither
-// starts before it sees that. In the worst case, periods of 1 and 3: the slow one is stopped after at most 4 * 3 = 12, the fast one clears after at
-// least 2 + 8 + 1 = 11, seen one or two slow periods later; the slow one has cleared after at most 12 * 3 = 36, the fast one starts after at least 64.
+// Two domains with the same arst, whose periods differ by less than a factor of 3: each is stopped before it sees what the other cleared, and
+// neither starts before it sees that. In the worst case, periods of 1 and 3: the slow one is stopped after at most 4 * 3 = 12, the fast one clears
+// after at least 2 + 8 + 1 = 11, seen one or two slow periods later; the slow one has cleared after at most 12 * 3 = 36, the fast one starts after at
+// least 64.
 //
 // Constraint: paths to async_reg are not timed.
 `resetall

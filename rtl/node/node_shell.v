@@ -6,8 +6,9 @@
 // Clocks: clk and each mac_clk are unrelated. Requires that their periods differ by less than a factor of 3 (322.265625 MHz: clk 108 MHz or more).
 // Both directions of a MAC are in its mac_clk: rx_clk of the MAC is its gt_txusrclk2.
 // Resets: arst (asynchronous, at least a period of clk long) makes rst, at least 64 cycles long. mac_tx_rst, mac_rx_rst are the MAC's
-// usr_tx_reset, usr_rx_reset. Neither side's reset resets the other side; what is under way is dropped, or ended as a bad frame: see the parts. For up to
-// 70 cycles after rst frames are still dropped in both directions.
+// usr_tx_reset, usr_rx_reset. Neither side's reset resets the other side; what is under way is dropped, or ended as a bad frame: see the parts. For
+// up to 70 cycles of the slower clock after a reset frames are still dropped in both directions, and one that begins in that time may be cut, and
+// marked bad.
 //
 // Latency node to node through two shells and a MAC of no latency: that of node_shell_tx + node_shell_rx. sts_link: frames to this port go out.
 // sts_rx_dropped, sts_rx_bad: frames since rst, see node_shell_rx.
@@ -87,7 +88,7 @@ for (p = 0; p < PORTS_N; p = p + 1) begin : g_port
     axis_cdc_bit u_open (.clk(clk), .d(open), .q(sts_link[p]));
 
     node_shell_tx #(.DEPTH(TX_DEPTH), .STYLE(TX_STYLE)) u_tx (
-        .clk(clk), .rst(rst), .link(sts_link[p]),
+        .clk(clk), .rst(rst),
         .mac_tx_tdata(mac_tx_tdata[512*p +: 512]), .mac_tx_tkeep(mac_tx_tkeep[64*p +: 64]), .mac_tx_tlast(mac_tx_tlast[p]),
         .mac_tx_tvalid(mac_tx_tvalid[p]), .mac_tx_tready(mac_tx_tready[p]),
         .mac_clk(mac_clk[p]), .mac_rst(mac_tx_rst[p]), .open(open), .busy(busy),

@@ -5,14 +5,15 @@
 // (cmac_rx_tuser with tlast) is passed on with mac_rx_tuser = 1 and counted in sts_bad: net_eth drops it, and counts it too (docs/transport.md,
 // section 7, cause 0). Frames at cmac_rx = frames at mac_rx + sts_dropped, but for resets.
 // Resets: rst (node) or mac_rst (MAC) empties the FIFO.
-//   rst: the rest of the frame that the MAC is delivering is dropped; it and those that come in the next 70 cycles are not counted
+//   rst: the rest of the frame that the MAC is delivering is dropped; frames that end before the FIFO is open again are not counted
 //   mac_rst: the frame under way at the node ends at once with tlast and tuser = 1, counted in sts_bad
 //
 // Depth. At 100 Gb/s a frame of L bytes (without checksum) takes (L + 24) * 0.08 ns on the wire and ceil(L / 64) cycles of clk here. At 200 MHz the
-// frames of a Floreana node, 64 * n bytes in n beats but for control messages, take 5 * n ns here and 5.12 * n + 1.92 on the wire: they never pile up.
-// Others can: worst are frames of 65 bytes, 2 beats = 10 ns every 7.12 ns. A full FIFO of 512 beats is reached after about 890 of them (6.3 us);
-// above 25 beats, and from 101 bytes in 2 beats, 164 in 3, 226 in 4 upwards, any rate is drained. So 512 beats, 8 RAMB36 by width alone, take every
-// burst of such frames up to 57 kB. One frame must fit: 9,600 bytes are 150 beats.
+// frames of a Floreana node, 64 * n bytes in n beats but for control messages, take 5 * n ns here and 5.12 * n + 1.92 on the wire: they do not pile
+// up.
+// Others can: worst are frames of 65 bytes, 2 beats = 10 ns every 7.12 ns, and a FIFO of 512 beats is full after about 890 of them (6.3 us).
+// Frames above 25 beats, or from 101 bytes in 2 beats, 164 in 3, 226 in 4, are drained at any rate. 512 beats cost no more than 64: 8 RAMB36 by
+// their width. One frame must fit: 9,600 bytes are 150 beats.
 // Latency last beat in -> first beat at the node 2 edges of mac_clk, then 5 of clk, 6 where an edge is missed. Rate: one beat a cycle of mac_clk in,
 // one a cycle of clk out, frames back to back without gap where they wait; no gap inside a frame.
 `resetall

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Frames of a node to a 100G MAC (AMD cmac_usplus, AXIS): crosses from clk to mac_clk, store and forward.
 //
-// A frame begins at the MAC only when all of it is in the FIFO, and never pauses on the way: cmac_tx_tvalid stays 1 from its first beat to its last one
-// taken, so the MAC cannot underflow. Frames are passed on as they are: net_eth sends none below the 60 bytes that the MAC demands (its own frames
-// have 64 at least; net_respond pads to 60), none above 17 beats (64 + 1,024 bytes; echo replies 1,038). cmac_tx_tuser is 0 but for a cut frame.
+// A frame begins at the MAC only when all of it is in the FIFO, and never pauses on the way: cmac_tx_tvalid stays 1 from its first beat until its
+// last one is taken, so the MAC cannot underflow. Frames are passed on as they are: net_eth sends none below the 60 bytes that the MAC demands (its
+// own have 64 at least; net_respond pads to 60), none above 17 beats (64 + 1,024 bytes; echo replies 1,038). cmac_tx_tuser is 0 but for a cut frame.
 //
-// Whole frames are dropped, none is cut: where link is 0 in the cycle of the first beat (clk), and those that reach the other side while open is 0
-// (mac_clk). The node's transport sends them again. tready stays 1 while frames are dropped: a node with a dead link does not stall.
+// Frames that reach mac_clk while open is 0 are dropped whole, a beat a cycle of mac_clk; those of the node while the MAC is in reset are taken and
+// dropped without a mac_clk: a node with a dead link does not stall. The node's transport sends them again.
 // Resets: rst (node) or mac_rst (MAC) empties the FIFO.
 //   rst: the frame under way at the MAC ends at once with tlast and tuser = 1: the MAC sends it as bad, and every receiver drops it
 //   mac_rst: the MAC forgets its frame; the rest of the frame that the node is sending is taken and dropped
@@ -23,7 +23,6 @@ module node_shell_tx #(
 ) (
     input  wire         clk,
     input  wire         rst,
-    input  wire         link,           // frames are taken
     input  wire [511:0] mac_tx_tdata,
     input  wire [63:0]  mac_tx_tkeep,
     input  wire         mac_tx_tlast,
@@ -58,7 +57,7 @@ axis_cdc_reset u_m_rst (.clk(mac_clk), .arst(request), .rst(m_rst), .clear(m_cle
 
 reg  inside_reg;    // in the middle of a frame of the node
 reg  drop_reg;      // which is dropped
-wire drop = drop_reg || s_rst || (!inside_reg && !link);
+wire drop = drop_reg || s_rst;
 wire fifo_ready;
 
 assign mac_tx_tready = drop || fifo_ready;

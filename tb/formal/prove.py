@@ -77,6 +77,7 @@ class Proof:
 
     ``cases`` are its parameter sets, ``seconds`` the limit of each, ``depth`` the cycles looked at (0: any number), ``quick_depth`` the
     same in a quick run. ``diagram``: by a binary decision diagram of each cycle's output, for multipliers, which defeat the others.
+    ``clocks`` (with ``assertions``): clocks are inputs of the top, free in each step; a cycle of the proof is a step.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Proof:
     quick: bool
     assertions: bool
     diagram: bool
+    clocks: bool
     patches: tuple[Change, ...]
     bugs: tuple[Change, ...]
 
@@ -138,7 +140,7 @@ def proofs(path: Path = HERE / "proofs.toml") -> list[Proof]:
             name=entry["name"], title=entry["title"], top=entry["top"], files=tuple(entry["files"]), cases=tuple(entry.get("cases", ({},))),
             seconds=entry["seconds"], depth=entry.get("depth", 0), quick_depth=entry.get("quick_depth", entry.get("depth", 0)),
             quick=entry.get("quick", False), assertions=entry.get("assertions", False),
-            diagram=entry.get("diagram", False),
+            diagram=entry.get("diagram", False), clocks=entry.get("clocks", False),
             patches=tuple(_change(patch) for patch in found.get("patch", ()) if patch["name"] == entry.get("patches")),
             bugs=tuple(_change(bug) for bug in entry.get("bug", ())),
         )
@@ -200,7 +202,9 @@ def check(proof: Proof, case: Mapping[str, int], bug: Change | None = None, *, d
     graph = folder / "proof.aig"
     given = "".join(f" -chparam {name} {value}" for name, value in case.items())
     reads = [f"read_verilog -defer {'-formal ' if proof.assertions else ''}{file}" for file in files]
-    steps = _ASSERTIONS if proof.assertions else _OUTPUT
+    steps: tuple[str, ...] = _ASSERTIONS if proof.assertions else _OUTPUT
+    if proof.clocks:
+        steps = tuple("clk2fflogic" if step == "async2sync" else step for step in steps)
     yosys([*reads, f"hierarchy -check -top {proof.top}{given}", *steps, f"write_aiger -zinit {graph}"], folder, "graph", 120)
     if proof.diagram:
         engine = f"strash; frames -F {proof.depth} -i; strash; collapse -B 100000000; strash; orpos; sat"

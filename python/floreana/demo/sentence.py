@@ -23,6 +23,7 @@ from floreana.demo.link import connect, manager_client
 from floreana.errors import FloreanaError
 from floreana.host import words
 from floreana.host.admission import Admission, AdmissionConfig
+from floreana.host.endpoint import Timers
 from floreana.host.host import read_image
 from floreana.host.manager import ManagerClient, Operation
 from floreana.host.socket_host import SocketHost
@@ -47,9 +48,8 @@ def is_powerless() -> bool:
     return False
 
 
-def registers(job: Job) -> list[tuple[int, list[bytes]]]:
-    """Configuration writes that give a node the job's timers, on every Ethernet port: (address, entries)."""
-    t = job.timers
+def registers(t: Timers, eth_n: int) -> list[tuple[int, list[bytes]]]:
+    """Configuration writes that give a node these timers, on each of its Ethernet ports: (address, entries)."""
     values = {
         layout.REG_ACK_DELAY: t.ack_delay,
         layout.REG_RTO: t.rto,
@@ -58,7 +58,7 @@ def registers(job: Job) -> list[tuple[int, list[bytes]]]:
         layout.REG_NACK_HOLD: t.nack_hold,
     }
     entries = [layout.pack(layout.REGISTER, {"value": values[k]}).to_bytes(words.BEAT_BYTES, "little") for k in sorted(values)]
-    units = (layout.UNIT_ETH, layout.UNIT_ETH_1)[: job.eth_n]
+    units = (layout.UNIT_ETH, layout.UNIT_ETH_1)[:eth_n]
     return [(layout.cfg_addr(unit, layout.MEM_REGISTER, min(values)), entries) for unit in units]
 
 
@@ -68,7 +68,7 @@ def prepare(job: Job, manager: ManagerClient, node: int) -> Iterator[Operation]:
         tell(stage=f"writing the image of {job.nodes[node]}")
         for address, values in read_image(Path(job.images) / f"node{node}.hex"):
             yield manager.write(node, address, [value.to_bytes(words.BEAT_BYTES, "little") for value in values])
-    for address, entries in registers(job):
+    for address, entries in registers(job.timers, job.eth_n):
         yield manager.write(node, address, entries)
 
 

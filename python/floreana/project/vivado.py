@@ -36,9 +36,8 @@ VCO_MHZ = (800, 1600)  # of an MMCM of UltraScale+: comments in corundum/corundu
 VCO_BEST = 1200
 MAC_PERIOD = 80 * 1000 / 25_781.25  # ns: gt_txusrclk2, 25.78125 Gb/s by 80 bits
 LIGHTS = ("a frame was lost, dropped or bad, or a link failed",)
-RESERVED = frozenset(
-    {"rtl", "all", "help", "clean", "program", "check", "load", "project", "synth", "impl"}
-)  # folder and targets beside the nodes'
+# names beside the nodes': a folder, and targets of the Makefile
+RESERVED = frozenset({"rtl", "all", "help", "clean", "program", "check", "load", "project", "synth", "impl"})
 SCRIPTS = ("project.tcl", "ip.tcl", "checks.tcl", "synth.tcl", "impl.tcl", "program.tcl", "pins.xdc", "timing.xdc", "cdc.xdc")
 
 
@@ -242,6 +241,8 @@ def _ours(folder: Path, project: str) -> list[str]:
     try:
         told = json.loads((folder / FILES).read_text(encoding="utf-8"))
         owner, files = told["project"], sorted(told["files"])
+        if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
+            raise ValueError("a file outside the folder")
     except FileNotFoundError:
         raise InputError(f"{folder} was not written by floreana vivado (it has no {FILES}) and is left as it is; {remedy}") from None
     except (OSError, ValueError, KeyError, TypeError):
