@@ -205,7 +205,7 @@ class _Simulate:
         counts = [int(part) for part in (options.tokens or "32").split(",")]
         if counts == [13]:
             raise DiffersError("first difference: somewhere\nmore")
-        return SimpleNamespace(content=_content(1000 + 100 * sum(counts), len(counts)))
+        return SimpleNamespace(content=_content(1000 + 100 * sum(counts), len(counts)), plan=None, folder=Path("no capture"))
 
 
 def _runner(tmp_path: Path, fake: _Simulate, **more: Any) -> Runner:

@@ -135,7 +135,9 @@ def test_plan_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["plan", "--project", "tiny_2", "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "node1" in out and "add_norm" in out and "16 tokens at most" in out
-    assert [p.name for p in (tmp_path / "tiny_2").iterdir()] == ["plan.json"]
+    assert "schedule model: first row back after" in out
+    made = sorted(str(p.relative_to(tmp_path / "tiny_2")) for p in (tmp_path / "tiny_2").rglob("*.*"))
+    assert made == ["plan.json", "report/timeline.png", "report/timeline.svg"]
 
 
 # -------------------------------------------------------------------------------------------------------------------- environment

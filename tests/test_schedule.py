@@ -41,7 +41,7 @@ class Silent:
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
     """The model beside every recorded run but the longest ones, which `make model-check` has."""
-    return model_check.recorded_rows(tmp_path_factory.mktemp("projects"))
+    return model_check.recorded_rows(tmp_path_factory.mktemp("projects"), most=2000)
 
 
 def test_model_is_within_five_percent_of_every_recorded_run(recorded: list[Row]) -> None:
@@ -51,7 +51,7 @@ def test_model_is_within_five_percent_of_every_recorded_run(recorded: list[Row])
 
 
 def test_recorded_runs_cover_what_is_claimed(recorded: list[Row]) -> None:
-    assert len(recorded) >= 20
+    assert sum(len(runs) for runs in model_check.read_record().values()) >= 20
     assert {row.strategy for row in recorded} == {"tensor", "pipeline"}
     assert any(row.held_out for row in recorded)
     assert {row.nodes for row in recorded} >= {1, 2, 3, 6}
@@ -61,7 +61,7 @@ def test_recorded_runs_cover_what_is_claimed(recorded: list[Row]) -> None:
 
 def test_document_has_the_tables_of_the_record(recorded: list[Row]) -> None:
     text = (project_root() / model_check.DOCUMENT).read_text(encoding="utf-8")
-    assert model_check.markdown(recorded) in text
+    assert all("| " + " | ".join(model_check.cells(row)) + " |" in text for row in recorded)
     assert model_check.coefficients() in text
 
 
@@ -78,17 +78,18 @@ def test_live_run_of_a_tiny_node(tmp_path: Path) -> None:
     path = model_check.place(case, tmp_path)
     plan = model_check.plan_of(case, path)
     teller: Teller = Silent()  # type: ignore[assignment]
-    runner = Runner(tmp_path, teller, "0", 1, sim="icarus", builds=tmp_path / "sims", simulate=model_check._simulate)
-    content = runner.run(Case(path, "1,3"))["content"]
+    runner = Runner(tmp_path, teller, "0", 1, sim="icarus", builds=tmp_path / "sims")
+    record = runner.run(Case(path, "1,3"))
+    content = record["content"]
     found = schedule(plan, [1, 3])
     assert len(content["sentences"]) == len(found.sequences)
     for seen, told in zip(content["sentences"], found.sequences, strict=True):
         assert told.last_row - told.start == pytest.approx(seen["cycles"], rel=0.05)
-    assert found.first_row == pytest.approx(content["first_row"], rel=0.05)
+    assert found.first_row == pytest.approx(record["first_row"], rel=0.05)
 
 
 def test_first_row_of_a_recorded_capture_is_the_last_row_of_one_token(recorded: list[Row]) -> None:
-    single = [row for row in recorded if row.tokens == "1"]
+    single = [row for row in recorded if row.tokens == "1" and row.rtl.first_row is not None]
     assert single
     assert all(row.rtl.first_row == row.rtl.last_row and row.model.first_row == row.model.last_row for row in single)
 
@@ -242,7 +243,7 @@ class Told:
         count = len(case.tokens.split(","))
         end = cycles.last_row if cycles.interval is None else round(cycles.interval * count)
         sentences = [{"start": 100, "end": 100 + cycles.last_row}] + [{"start": 100, "end": 100 + end}] * (count - 1)
-        return {"content": {"first_row": cycles.first_row, "sentences": sentences}}
+        return {"content": {"sentences": sentences}, "first_row": cycles.first_row}
 
 
 def check(folder: Path, factor: float) -> tuple[int, str]:
@@ -253,7 +254,7 @@ def check(folder: Path, factor: float) -> tuple[int, str]:
     for run in case.runs:
         model = model_check.modelled(plan, run)
         interval = None if model.interval is None else model.interval * factor
-        told[run] = Cycles(round(model.first_row * factor), round(model.last_row * factor), interval)
+        told[run] = Cycles(round((model.first_row or 0) * factor), round(model.last_row * factor), interval)
     out = io.StringIO()
     runner: Runner = Told(folder, told)  # type: ignore[assignment]
     code = model_check.model_check(runner, Console(file=out, width=200), only="tiny_2")

@@ -247,7 +247,7 @@ def _bench_parsers(add: Callable[[str, str, str | None], argparse.ArgumentParser
     model.add_argument("--only", metavar="NAME[,NAME...]", help="plans of report/data/model_cases.toml")
     model.add_argument("--record", type=int, choices=(0, 1), default=0, metavar="0|1", help="1: record what was simulated, and the table")
     model.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="as for sim")
-    model.add_argument("--out", type=Path, metavar="FOLDER", help="where model-check/ is made (default build/)")
+    model.add_argument("--out", type=Path, metavar="FOLDER", help="where bench/ is made (default build/)")
 
 
 _BASELINE_EXAMPLES = """\
@@ -654,7 +654,7 @@ def _model_check(arguments: argparse.Namespace, console: Console) -> int:
     from floreana.report.bench_runs import Runner
     from floreana.report.model_check import model_check
 
-    base = (project_root() / "build" if arguments.out is None else arguments.out).absolute() / "model-check"
+    base = (project_root() / "build" if arguments.out is None else arguments.out).absolute()
     wide = console if console.width >= 150 else Console(width=150)
     with _Screen(console) as screen:
         runner = Runner(base, screen, version(), arguments.jobs)

@@ -10,18 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from floreana.cluster.description import find_project, load_project
+from floreana.cluster.layout import MESSAGE_BYTES
 from floreana.cluster.plan import Plan, make_plan, with_link_delay
 from floreana.environment import project_root
 from floreana.errors import DiffersError
+from floreana.host.frame import DATA
 from floreana.project.tops import cluster_top, render_tops
 from floreana.report.result import write_whole
 from floreana.sim.build import rtl_folders, sources_of
+from floreana.sim.capture import read_capture
 from floreana.sim.flow import Finished, Hooks, Options, Teller, simulate
 from floreana.sim.speed import Speed, measure_speed
 
@@ -89,6 +93,29 @@ def software_digest() -> str:
     root = project_root() / "python" / "floreana"
     paths = sorted(path for pattern in _SOFTWARE for path in root.glob(pattern))
     return digest(part for path in paths for part in (str(path.relative_to(root)).encode(), path.read_bytes()))
+
+
+def first_row(done: Finished) -> int | None:
+    """Cycles from the first beat of the first sequence to the last beat of the first whole row that enters the host's port.
+
+    None where the run left no capture.
+    """
+    plan, path = done.plan, done.folder / "traffic.pcapng"
+    if not path.exists():
+        return None
+    start = done.content["sentences"][0]["start"]
+    final = {number for number, edge in plan.edges.items() if edge.tensor == "ln2" and edge.encoder == plan.encoders - 1}
+    names, records = read_capture(path)
+    pieces = -(-plan.hidden // MESSAGE_BYTES)
+    seen: Counter[bytes] = Counter()
+    for record in records:
+        data = record.data
+        if not record.outbound and record.port == len(names) - 1 and data[42] & 31 == DATA and data[56] in final and record.cycle >= start:
+            row = data[59:62]  # slot, generation, row
+            seen[row] += 1
+            if seen[row] == pieces:
+                return int(record.cycle - start)
+    return None
 
 
 @dataclass(slots=True)
@@ -162,7 +189,8 @@ class Runner:
         """The result; where all values are equal, but the transport did what it must not on a clean network, with that."""
         options = self.options(case)
         try:
-            return {"content": self.simulate(options, teller, self.version, hooks).content}
+            done = self.simulate(options, teller, self.version, hooks)
+            return {"content": done.content, "first_row": first_row(done)}
         except DiffersError as error:
             written = self.folder / "work" / case.project / "result.json"
             content = json.loads(written.read_text(encoding="utf-8")) if written.exists() else {"bit_exact": False}
