@@ -209,7 +209,7 @@ TERMS: Mapping[str, Mapping[str, Term]] = MappingProxyType({
         "POST_LANES": lambda s: s["POST_LANES"],
     },
     "attention": {"1": lambda s: 1, "heads side by side": lambda s: 64 // s["HEAD_DIM"]},
-    "add_norm": {"1": lambda s: 1},
+    "add_norm": {"1": lambda s: 1, "NORM_LANES": lambda s: s["NORM_LANES"]},
     "switch": {"ports ** 2": lambda s: _ports(s) ** 2},
     "eth": {"ETH_N": lambda s: s["ETH_N"]},
     "gateway": {"1": lambda s: 1},

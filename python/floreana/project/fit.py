@@ -85,7 +85,7 @@ MATRIX = (
     Case(
         "slim",
         {"K_LANES": 16, "OUT_N": 64, "POST_LANES": 16, "NORM_LANES": 4, "PEERS_N": 64, "GATEWAY": 1},
-        ("linear", "gateway"),
+        ("linear", "add_norm", "gateway"),
     ),
     Case("few", {"OUT_N": 16, "POST_LANES": 4}, ("linear",)),
     Case("quarter", {"K_LANES": 32, "OUT_N": 32, "POST_LANES": 2}, ("linear",)),
