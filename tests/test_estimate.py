@@ -186,7 +186,7 @@ def test_nodes_that_share_a_port_wait_for_the_line() -> None:
     layout = Layout(6, 2, 1, 1, 12, 64, 64)  # two nodes of the group on each device
     assert layout.shared == 2
     one, two = bounds(BERT, layout, 128, 1, AT_200), bounds(BERT, layout, 128, 2, AT_200)
-    assert abs(one.line - 2 * two.line) <= 1 and one.limit == "line" and two.limit == "attention"
+    assert abs(one.line - 2 * two.line) <= 1 and one.limit == "line" and two.limit == "array"
     alone = bounds(BERT, replace(layout, devices=12, k=1), 128, 1, AT_200)
     assert two.line < alone.line, "what goes to the neighbour on the same device stays there"
 

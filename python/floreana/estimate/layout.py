@@ -8,7 +8,7 @@ not counted.
 Cycles by the bounds of the kernels serve to choose a layout:
 
     array       T x words                           the multiplier array: T rows, words of all operators of an encoder
-    attention   T x words(qkv) + beats x T (T + 16) its rows begin when all K and V are in
+    attention   beats x T (T + 16)                  heads of a node, 64 bytes each; in a chain it overlaps with the rest
     line        bytes x 1.15 / (12.5 GB/s)          what a device sends in an encoder; s nodes of a group share its ports
     crossings   4 x delay + 3 T + LATENCY           of an encoder's last row: to LN1, to FFN1, to LN2, to the next encoder
 """
@@ -162,7 +162,7 @@ def bounds(model: Model, layout: Layout, tokens: int, ports: int, network: Netwo
     line = line_bytes(model, layout, tokens, layout.shared) / (min(ports, layout.shared) * network.line) if layout.parts > 1 else 0.0
     return Bounds(
         array=tokens * sum(by.values()),
-        attention=tokens * by["qkv"] + beats * tokens * (tokens + ATTENTION_GAP),
+        attention=beats * tokens * (tokens + ATTENTION_GAP),
         line=round(line),
         crossings=4 * network.delay + 3 * tokens + LATENCY,
     )
