@@ -106,7 +106,9 @@ def _with(description: Description, section: str, **values: object) -> Descripti
 
 
 def _tokens(description: Description) -> Changes:
-    tokens = 1 << ((description.build.max_tokens - 1).bit_length() - 1) if description.build.max_tokens > 1 else 0
+    tokens = (1 << (description.build.max_tokens - 1).bit_length()) // 2
+    if not tokens or _fits("", _with(description, "build", max_tokens=1), set()) is None:
+        return  # nothing in between does
     while tokens >= 1:
         yield f"build.max_tokens: {tokens}", _with(description, "build", max_tokens=tokens)
         tokens //= 2

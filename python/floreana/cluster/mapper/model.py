@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from ortools.sat.python import cp_model
@@ -83,9 +84,14 @@ def legal_groups(description: Description) -> list[int]:
     return groups
 
 
+@cache
+def _halves(shape: tuple[tuple[str, int], ...]) -> dict[str, int]:
+    return {name: -int(-2 * value // 1) for name, value in usage(dict(shape)).items()}
+
+
 def _scaled(shape: Mapping[str, int]) -> dict[str, int]:
-    """Resources in halves: a RAMB18 is one."""
-    return {name: -int(-2 * value // 1) for name, value in usage(shape).items()}
+    """Resources in halves: a RAMB18 is one. Kept, since every search of a description asks for the same."""
+    return _halves(tuple(shape.items()))
 
 
 class Model:
@@ -345,7 +351,7 @@ class Model:
 
         dependent: dict[str, tuple[Mapping[Any, Literal], Callable[[Any], dict[str, int]]]] = {
             "W_WORDS": (self.array, lambda key: {"K_LANES": key[0], "OUT_N": key[1]}),
-            "BIAS_WORDS": (self.array, lambda key: {"K_LANES": key[0], "OUT_N": key[1]}),
+            "BIAS_WORDS": (self.array, lambda key: {"OUT_N": key[1]}),
             "POST_WORDS": (self.post, lambda lanes: {"POST_LANES": lanes}),
             "CHAN_WORDS": (self.norm, lambda lanes: {"NORM_LANES": lanes}),
         }
