@@ -686,15 +686,6 @@ def _resources(arguments: argparse.Namespace, console: Console) -> int:
     return 1 if wrong else 0
 
 
-def _hardware(arguments: argparse.Namespace, console: Console) -> int:
-    from floreana.demo.hardware import check, load
-
-    if arguments.goal == "check":
-        return check(arguments.folder, console)
-    with _Screen(console) as screen:
-        return load(arguments.folder, screen.note)
-
-
 def _verify(arguments: argparse.Namespace, console: Console) -> int:
     from floreana.sim.flow import recorded_runs, verify
 
@@ -881,8 +872,6 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "projects": _vivado,
     "hardware": _hardware,
     "resources": _resources,
-    "resources": _resources,
-    "hardware": _hardware,
     "verify": _verify,
     "bench": _bench,
     "bench-check": _bench_check,
