@@ -33,7 +33,7 @@ RECORD = Path(__file__).parent / "data" / "model_cycles.toml"
 DOCUMENT = "docs/schedule.md"
 REMEDY = "make model-check RECORD=1"
 IN_FLIGHT = 2  # of sequences back to back
-_PLAN_KEYS = {"project", "nodes", "model", "cluster", "mapping", "build", "runs", "held_out"}
+_PLAN_KEYS = {"project", "nodes", "model", "cluster", "mapping", "build", "runs", "held_out", "sim"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ class Compared:
     description: Mapping[str, Any] | None
     runs: tuple[str, ...]
     held_out: bool
+    sim: str = "verilator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ def read_cases(path: Path = CASES) -> tuple[Compared, ...]:
                 description=description,
                 runs=tuple(content["runs"]),
                 held_out=content.get("held_out", False),
+                sim=content.get("sim", "verilator"),
             )
         )
     return tuple(out)
@@ -340,6 +342,7 @@ def model_check(runner: Runner, console: Console, *, only: str | None = None, re
     for case in chosen(only, every):
         project = place(case, projects)
         plan = plan_of(case, project)
+        runner.sim = case.sim
         runner.builds = None if case.description is None else runner.folder / "sims" / f"{case.name}_{len(plan.nodes)}"
         measured[case.name] = {run: simulated(runner, case, project, run) for run in case.runs}
         rows += [compare(case, plan, run, rtl) for run, rtl in measured[case.name].items()]
