@@ -353,6 +353,10 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
     "clusters of a pipeline": (
         ("nodes: 2", "nodes: 2\n  clusters: 2"),
         ("cluster:", PLACE.format(ln1="node0", ffn1="node0", ln2="node0") + "cluster:"),
+        (13, "cluster.clusters", "2", "strategy pipeline names the nodes of one cluster", "choose strategy: tensor, or clusters: 1"),
+    ),
+    "place in the second group": (
+        ("cluster:", PLACE.format(ln1="node0", ffn1="node0", ln2="node0") + "  groups: 2\ncluster:"),
         (10, "mapping.place.attention", "node1", "no node in the first group, whose places are those of all groups", "choose from node0"),
     ),
     "nodes of a cluster": (

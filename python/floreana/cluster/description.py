@@ -829,6 +829,9 @@ def _check_clusters(
     if cluster.topology != "star":
         limit = f"clusters are chained over one Ethernet switch, not over a {cluster.topology}"
         source.add(path, count, limit, "choose topology: star, or clusters: 1")
+    if mapping is not None and mapping.strategy == "pipeline":
+        limit = f"strategy {mapping.strategy} names the nodes of one cluster"
+        source.add(path, count, limit, "choose strategy: tensor, or clusters: 1")
     return nodes % count == 0
 
 
@@ -857,7 +860,7 @@ def _check_place(source: _Source, mapping: OpenMapping, cluster: ClusterSection,
     if place is None:
         return
     groups = mapping.groups if isinstance(mapping.groups, int) else 1
-    first = cluster.nodes[: max(len(cluster.nodes) // cluster.clusters // groups, 1)]
+    first = cluster.nodes[: max(len(cluster.nodes) // groups, 1)]
     for operator in PlaceSection.model_fields:
         path: _KeyPath = ("mapping", "place", operator)
         names: tuple[str, ...] = getattr(place, operator)

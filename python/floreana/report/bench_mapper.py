@@ -16,7 +16,6 @@ CASES: Mapping[str, tuple[int, int, int, dict[str, str]]] = {  # nodes, clusters
     "one encoder, a count that tensor refuses": (5, 1, 1, {"strategy": "auto"}),
     "twelve encoders": (36, 1, 12, {"strategy": "auto"}),
     "twelve encoders, 12 clusters": (72, 12, 12, {"strategy": "auto"}),
-    "the same for throughput": (72, 12, 12, {"strategy": "auto", "objective": "throughput"}),
 }
 
 

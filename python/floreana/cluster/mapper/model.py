@@ -69,6 +69,11 @@ def _subsets(names: Sequence[str]) -> list[Kind]:
     return [frozenset(name for k, name in enumerate(names) if mask >> k & 1) for mask in range(1, 1 << len(names))]
 
 
+def whole(description: Description) -> bool:
+    """True where every node holds a share of every operator: with strategy tensor, and in a chain of clusters."""
+    return description.mapping.strategy == "tensor" or description.cluster.clusters > 1
+
+
 def legal_groups(description: Description) -> list[int]:
     """Numbers of groups over which nodes and encoders of a cluster divide; none where strategy tensor then has no legal share."""
     task, mapping = Task.of(description), description.mapping
@@ -78,7 +83,7 @@ def legal_groups(description: Description) -> list[int]:
         groups = [g for g in range(1, most + 1) if most % g == 0 and encoders % g == 0]
     else:
         groups = [mapping.groups if isinstance(mapping.groups, int) else 1]
-    if mapping.strategy == "tensor":
+    if whole(description):
         legal = set(task.legal_shares("qkv", most)) & set(task.legal_shares("ffn1", most))
         groups = [g for g in groups if task.team(g) in legal]
     return groups
@@ -162,7 +167,7 @@ class Model:
         task, model = self.task, self.model
         strategy, given = self.description.mapping.strategy, self.description.mapping.place
         self.share = {name: self._one_of(f"share {name}", task.legal_shares(name, self.most)) for name in OPERATORS}
-        if strategy == "tensor":
+        if whole(self.description):
             self.kinds: list[Kind] = [frozenset(OPERATORS)]
         elif given is not None:
             names = self.description.cluster.nodes
@@ -180,7 +185,7 @@ class Model:
             if given is not None:
                 model.add(count == held.count(kind))
         model.add(sum(self.count.values()) <= sum(task.team(g) * literal for g, literal in self.group.items()))
-        if strategy == "tensor":
+        if whole(self.description):
             model.add(sum(self.count.values()) == sum(task.team(g) * literal for g, literal in self.group.items()))
         for name in OPERATORS:
             nodes = sum(count for kind, count in self.count.items() if name in kind)
