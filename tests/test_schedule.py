@@ -50,13 +50,17 @@ def test_model_is_within_five_percent_of_every_recorded_run(recorded: list[Row])
     assert all(row.within for row in recorded)
 
 
-def test_recorded_runs_cover_what_is_claimed(recorded: list[Row]) -> None:
+def test_runs_to_compare_cover_what_is_claimed(tmp_path: Path) -> None:
+    """At least twenty are recorded; all of them: hidden 128 to 768, 1 to 128 tokens, 1 to 12 nodes, both strategies."""
     assert sum(len(runs) for runs in model_check.read_record().values()) >= 20
-    assert {row.strategy for row in recorded} == {"tensor", "pipeline"}
-    assert any(row.held_out for row in recorded)
-    assert {row.nodes for row in recorded} >= {1, 2, 3, 6}
-    tokens = {row.tokens for row in recorded}
-    assert {"1", "128"} <= tokens
+    cases = model_check.read_cases()
+    plans = [model_check.plan_of(case, model_check.place(case, tmp_path)) for case in cases]
+    assert {plan.strategy for plan in plans} == {"tensor", "pipeline"}
+    assert {plan.topology for plan in plans} == {"star", "line", "ring"}
+    assert {len(plan.nodes) for plan in plans} >= {1, 2, 3, 4, 6, 12}
+    assert {plan.hidden for plan in plans} >= {128, 256, 384, 512, 768}
+    assert {max(model_check.lengths(run)) for case in cases for run in case.runs} >= {1, 5, 16, 32, 64, 128}
+    assert any(len(plan.clusters) > 1 for plan in plans) and any(case.held_out for case in cases)
 
 
 def test_document_has_the_tables_of_the_record(recorded: list[Row]) -> None:
