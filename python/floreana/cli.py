@@ -570,23 +570,10 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     from floreana.cluster.description import find_project, load_description, load_project
     from floreana.cluster.plan import make_plan, render
     from floreana.cluster.resources import check_fit, devices_of
-    from floreana.sim.flow import build_folder
-
-    project = load_project(find_project(arguments.project), nodes=arguments.nodes)
-    plan = make_plan(project)
-    path = build_folder(project, arguments.out) / "plan.json"
-    plan.save(path)
-    devices = devices_of(project)
-    print(render(plan, max(console.width, 110), devices))
-    for device, limits in devices.items():
-        for text in check_fit(plan.shape, limits):
-            console.print(f"does not fit an {device}: {text}", style="red", highlight=False, markup=False, soft_wrap=True)
-    print(f"written to {path}")
     from floreana.cluster.schedule import schedule
     from floreana.report import timeline
     from floreana.sim.flow import Options, build_folder, token_counts
 
-    project = load_project(find_project(arguments.project), nodes=arguments.nodes)
     path = find_project(arguments.project)
     description = load_description(path, nodes=arguments.nodes)
     if any(description.open.values()):
