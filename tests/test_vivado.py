@@ -17,6 +17,7 @@ import pytest
 from pyslang.driver import Driver
 
 from floreana.boards import board, boards
+from floreana.cli import main
 from floreana.cluster.description import Project, find_project, load_project
 from floreana.cluster.plan import Plan, make_plan
 from floreana.environment import find_tool, project_root, tool_environment
@@ -24,6 +25,7 @@ from floreana.errors import EnvironmentError_, FloreanaError, InputError
 from floreana.ibert.params import ModelParams
 from floreana.ibert.quantise import quantise_cached
 from floreana.project.cmac_usplus import check, cmac, settings
+from floreana.project.generate import check_memories
 from floreana.project.tops import cluster_top, render_tops
 from floreana.project.vivado import (
     FILES,
@@ -616,3 +618,18 @@ def test_settings_of_the_mac() -> None:
     assert set(values) <= set(cmac().properties)
     with pytest.raises(FloreanaError, match="cmac_usplus has no property GT_REF_CLOCK"):
         check({**values, "GT_REF_CLOCK": "1"})
+
+
+def test_what_does_not_fit_its_board_is_refused_with_the_arithmetic(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["vivado", "--project", "ibert_base_6", "--nodes", "2", "--out", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert "XCZU19EG: RAMB36: 1,032 linear weights + " in told and "= 1,304 needed, 984 allowed (100 % of 984); fewer encoders" in told
+    assert not list(tmp_path.iterdir())
+
+
+def test_little_room_is_told_and_not_refused() -> None:
+    project = load_project(find_project("ibert_base_6_pipeline"))
+    (text,) = check_memories(project, make_plan(project))
+    assert text.startswith("XCZU19EG: RAMB36: ") and "= 898.5 needed, 885 allowed (90 % of 984)" in text
+    project = load_project(find_project("ibert_base_6_mixed"))
+    assert check_memories(project, make_plan(project)) == ()

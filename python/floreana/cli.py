@@ -638,6 +638,8 @@ def _vivado(arguments: argparse.Namespace, console: Console) -> int:
         count = {name: list(one.boards.values()).count(name) for name in sorted(set(one.boards.values()))}
         which = ", ".join(f"{number} x {name}" for name, number in count.items())
         console.print(f"{one.folder}: {which}; {one.files} files, {one.changed} of them new or changed", highlight=False, soft_wrap=True)
+        for text in one.tight:
+            console.print(f"little room on an {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     console.print("Vivado was not run: docs/vivado.md says what was checked", highlight=False)
     return 0
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from floreana.cluster.description import MinilmModel, find_project, load_project, projects_root
-from floreana.cluster.plan import make_plan
+from floreana.cluster.description import MinilmModel, Project, find_project, load_project, projects_root
+from floreana.cluster.plan import Plan, make_plan
+from floreana.cluster.resources import check_fit, devices_of
 from floreana.environment import cache_folder
+from floreana.errors import InputError
 from floreana.ibert.quantise import quantise_cached
 from floreana.project.vivado import boards_of, check_folder, render_project, write_project
 from floreana.sim.flow import Options, build_folder, prepare
@@ -17,18 +19,35 @@ from floreana.sim.flow import Options, build_folder, prepare
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A folder that was written: the board of each node, files in all, and how many of them changed."""
+    """A folder that was written: the board of each node, files in all, how many of them changed, and what leaves too little room."""
 
     folder: Path
     boards: dict[str, str]
     files: int
     changed: int
+    tight: tuple[str, ...]
+
+
+def check_memories(project: Project, plan: Plan) -> tuple[str, ...]:
+    """What exceeds the limits a design should keep (90 % of a device, 80 % of its LUTs), with the arithmetic.
+
+    Raises InputError where a device has too few DSP slices, RAMB36 or URAM288 at all: those counts are exact, the others are not.
+    """
+    problems, tight = [], []
+    for device, limits in devices_of(project).items():
+        whole = {name: (there, 100) for name, (there, _) in limits.items() if name in ("DSP48E2", "RAMB36", "URAM288")}
+        problems += [f"  {device}: {text}" for text in check_fit(plan.shape, whole)]
+        tight += [f"{device}: {text}" for text in check_fit(plan.shape, limits)]
+    if problems:
+        raise InputError("\n".join([f"a node of {plan.project} does not fit its board:", *problems]))
+    return tuple(tight)
 
 
 def generate(name: str, out: Path | None, model: Path | None, nodes: int | None, tell: Callable[[str], None]) -> Generated:
     """Write the Vivado projects of a project. InputError where the description, a board or the folder does not do."""
     project = load_project(find_project(name), nodes=nodes)
     plan = make_plan(project)
+    tight = check_memories(project, plan)
     folder = build_folder(project, out) / "vivado"
     check_folder(folder, project.name)
     workload = prepare(project, plan, Options(project=name, model=model, nodes=nodes), tell)
@@ -37,7 +56,7 @@ def generate(name: str, out: Path | None, model: Path | None, nodes: int | None,
     tell(f"writing {folder}")
     chosen = boards_of(project.cluster)
     files = render_project(plan, chosen, params)
-    return Generated(folder, chosen, len(files), write_project(folder, project.name, files))
+    return Generated(folder, chosen, len(files), write_project(folder, project.name, files), tight)
 
 
 def generate_all(out: Path | None, model: Path | None, tell: Callable[[str], None]) -> list[Generated]:
