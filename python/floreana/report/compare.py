@@ -446,10 +446,12 @@ class _Comparison:
             for encoder in range(self.plan.encoders):
                 have = self.pieces[index, encoder]
                 sentence.on_wire.append(bool(have))
-                if not have and encoder < self.plan.encoders - 1 and self.host == 1:
-                    continue  # one node: rows between encoders never leave it
+                following = encoder + 1
+                takers = {*plan.holders("qkv", following), *plan.holders("ln1", following)} if following < plan.encoders else {self.host}
                 for row in range(sentence.tokens):
-                    for piece in range(self.plan.hidden // 64):
+                    if takers == {plan.owner("ln2", row, encoder)}:
+                        continue  # who takes it is where it is made: the row never leaves its node
+                    for piece in range(plan.hidden // 64):
                         if (row, piece) not in have:
                             where = (self.plan.owner("ln2", row, encoder), row, 64 * piece)
                             node = self.plan.nodes[where[0]]
