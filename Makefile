@@ -107,7 +107,7 @@ plan: env
 
 # After a change of the description's keys
 schema: env
-	@$(FLOREANA) schema > build/schema.json && mv build/schema.json docs/project.schema.json
+	@mkdir -p build && $(FLOREANA) schema > build/schema.json && mv build/schema.json docs/project.schema.json
 
 # Tcl that packages each kernel as IP-XACT in Vivado (docs/ecosystem.md)
 ipxact: env

@@ -113,6 +113,121 @@ def test_topology_and_transport(tmp_path: Path) -> None:
         load_project(find_project("tiny_3_ring"), nodes=1)
 
 
+LINKED = "nodes: [a, b, c, d]\n  topology: {}\n  links: [{}]"
+
+
+def linked(topology: str, links: str) -> str:
+    return GOOD.replace("nodes: 2", LINKED.format(topology, links))
+
+
+@pytest.mark.parametrize(
+    ("links", "order"),
+    [
+        ("[a, b], [b, c], [c, d]", "abcd"),
+        ("[c, a], [b, d], [a, d]", "bdac"),  # ends b and c: the host is at b, which nodes names first
+        ("[d, c], [c, b], [b, a]", "abcd"),
+    ],
+)
+@pytest.mark.parametrize("topology", ["line", "ring"])
+def test_links_give_the_order_of_nodes(topology: str, links: str, order: str, tmp_path: Path) -> None:
+    text = linked(topology, links).replace("hidden: 128\n  heads: 2", "hidden: 256\n  heads: 4").replace("ffn: 256", "ffn: 512")
+    cluster = load_project(write(tmp_path, text)).cluster
+    assert (cluster.nodes, cluster.links, cluster.topology) == (tuple(order), None, topology)
+
+
+@pytest.mark.parametrize(
+    ("topology", "links", "value", "limit", "remedy"),
+    [
+        ("line", "[a, b], [b, c]", "d", "no link leads to node d: nothing would reach it", "add a link to it, or remove the node"),
+        ("ring", "[a, b], [c, d]", "2 links", "no link joins a, b and c, d", "add a link from b"),
+        ("line", "[b, c], [c, d], [d, b]", "a", "no link leads to node a: nothing would reach it", "add a link to it, or remove the node"),
+        (
+            *("ring", "[a, b], [b, c], [c, d], [d, a]", "d, a", "the links go round in a circle, a - b - c - d - a: no port is left"),
+            "remove that link",
+        ),
+        ("line", "[a, b], [a, c], [a, d]", "a", "node a has 3 links, to b, c, d, and two ports", "leave at most two links at a"),
+        ("line", "[a, b], [b, c], [c, e]", "c, e", "no node is named e", "choose from a, b, c, d"),
+        ("line", "[a, b], [b, b], [c, d]", "b, b", "a cable has two ends, at different nodes", "remove it"),
+        ("line", "[a, b], [b, a], [c, d]", "b, a", "b and a have a link already", "remove it"),
+        ("star", "[a, b], [b, c], [c, d]", "(given)", "each node of a star has one cable", "remove it, or choose line or ring"),
+        ("line", "a, b", "['a', 'b']", "links is a list of pairs of nodes", "write links: [[left, middle], [middle, right]]"),
+        ("line", "[a, b, c]", "[['a', 'b', 'c']]", "links is a list of pairs of nodes", "write links"),
+    ],
+)
+def test_links_that_no_cable_could_make_are_refused(topology: str, links: str, value: str, limit: str, remedy: str, tmp_path: Path) -> None:
+    text = linked(topology, links).replace("hidden: 128\n  heads: 2", "hidden: 256\n  heads: 4").replace("ffn: 256", "ffn: 512")
+    ((line, key, shown, why, do),) = refused(tmp_path, text)
+    assert (line, key.partition("[")[0], shown) == (11, "cluster.links", value)
+    assert limit in why and remedy in do
+
+
+def test_two_rings_of_links_are_no_ring(tmp_path: Path) -> None:
+    text = GOOD.replace("nodes: 2", "nodes: [a, b, c, d, e]\n  topology: ring\n  links: [[a, b], [c, d], [d, e], [e, c]]")
+    assert [(p[2], p[3]) for p in refused(tmp_path, text) if p[1] == "cluster.links"] == [("4 links", "no link joins a, b and c, d, e")]
+
+
+CHAIN = "chain:\n    back: {{nodes: [c, d]{}}}\n    front: {{nodes: [a, b]{}}}"
+
+
+def test_a_chain_of_named_clusters(tmp_path: Path) -> None:
+    project = load_project(write(tmp_path, GOOD.replace("nodes: 2", CHAIN.format("", ", next: back"))))
+    assert (project.cluster.nodes, project.clusters, project.members(1)) == (("a", "b", "c", "d"), 2, (2, 3))
+    same = load_project(write(tmp_path, GOOD.replace("nodes: 2", "nodes: [a, b, c, d]\n  clusters: 2")))
+    assert project.model_dump() == same.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("back", "front", "key", "value", "limit", "remedy"),
+    [
+        (
+            *(
+                ", next: front",
+                ", next: back",
+                "front.next",
+                "back",
+                "the gateways go round in a circle, back -> front -> back: no row would",
+            ),
+            "remove next of the last cluster",
+        ),
+        ("", ", next: front", "front.next", "front", "the gateways go round in a circle, front -> front", "remove next"),
+        ("", "", "back.next", "(absent)", "rows of back return to the host, so none come to front", "add next: front, or remove front"),
+        ("", ", next: bakc", "front.next", "bakc", "no cluster is named bakc", "did you mean back?"),
+    ],
+)
+def test_gateways_that_do_not_make_a_row_are_refused(
+    back: str, front: str, key: str, value: str, limit: str, remedy: str, tmp_path: Path
+) -> None:
+    problems = refused(tmp_path, GOOD.replace("nodes: 2", CHAIN.format(back, front)))
+    assert any((p[1], p[2]) == (f"cluster.chain.{key}", value) and limit in p[3] and remedy in p[4] for p in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("chain", "key", "value", "limit"),
+    [
+        (
+            "{x: {nodes: [a, b], next: z}, y: {nodes: [c, d], next: z}, z: {nodes: [e, f]}}",
+            "y.next",
+            "z",
+            "its gateway takes the rows of x",
+        ),
+        ("{x: {nodes: [a, b], next: y}, y: {nodes: [b, c]}}", "y.nodes", "b", "cluster x has a node of that name"),
+        ("{x: {nodes: [a, b], next: y}, y: {nodes: [c]}}", "y.nodes", "c", "1 nodes, but x has 2"),
+        ("{x: {nodes: [a, b], nxt: y}, y: {nodes: [c, d]}}", "x.nxt", "y", "unknown key; known: nodes, next"),
+        ("{x: {next: y}, y: {nodes: [c, d]}}", "x.nodes", "(absent)", "this key is required"),
+    ],
+)
+def test_a_chain_with_errors(chain: str, key: str, value: str, limit: str, tmp_path: Path) -> None:
+    problems = refused(tmp_path, GOOD.replace("nodes: 2", f"chain: {chain}"))
+    assert any((p[0], p[1], p[2]) == (9, f"cluster.chain.{key}", value) and limit in p[3] for p in problems), problems
+
+
+def test_a_chain_stands_in_place_of_nodes(tmp_path: Path) -> None:
+    text = GOOD.replace("nodes: 2", "nodes: 4\n  " + CHAIN.format("", ", next: back"))
+    ((line, key, _, limit, remedy),) = refused(tmp_path, text)
+    assert (line, key, limit, remedy) == (9, "cluster.nodes", "the clusters of chain name their nodes", "remove nodes, or chain")
+    assert [p[1] for p in refused(tmp_path, GOOD.replace("nodes: 2", "topology: star"))] == ["cluster.nodes"]
+
+
 def test_softmax(tmp_path: Path) -> None:
     def model(text: str) -> Any:
         return load_project(write(tmp_path, GOOD.replace("encoders: 2", f"encoders: 2\n  softmax: {text}"))).model.softmax
@@ -253,7 +368,7 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
     "no cluster": (("cluster:\n  nodes: 2\n", ""), (1, "cluster", "(absent)", "required", "add cluster: nodes")),
     "cluster is a number": (
         ("cluster:\n  nodes: 2\n", "cluster: 2\n"),
-        (8, "cluster", "2", "a mapping of keys to values is needed", "nodes, clusters, topology, routing, mac_base, ip_base"),
+        (8, "cluster", "2", "a mapping of keys to values is needed", "nodes, clusters, chain, topology, links, routing, mac_base, ip_base"),
     ),
     "minilm has no sizes": (
         ("source: synthetic", "source: minilm"),

@@ -129,6 +129,16 @@ def _parse_boards(value: object) -> object:
     return dict(value)
 
 
+def _parse_links(value: object) -> object:
+    pairs = [tuple(pair) if isinstance(pair, (list, tuple)) else () for pair in value] if isinstance(value, (list, tuple)) else [()]
+    if any(len(pair) != 2 for pair in pairs):
+        raise _refuse("links is a list of pairs of nodes, a pair for each cable", "write links: [[left, middle], [middle, right]]")
+    for pair in pairs:
+        for name in pair:
+            _parse_name(name)
+    return tuple(pairs)
+
+
 def _parse_softmax(value: object) -> object:
     words = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, (list, tuple)) else ()
     if not words or not all(isinstance(word, str) and word in SOFTMAX_MODES for word in words):
@@ -178,6 +188,8 @@ BoardNames = Annotated[dict[str, str], BeforeValidator(_parse_boards), WithJsonS
 _GROUPS_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": CLUSTER_NODES_MAX}, {"const": "auto"}]}
 GroupsNumber = Annotated[int | Literal["auto"] | None, BeforeValidator(_parse_groups), WithJsonSchema(_GROUPS_SCHEMA)]
 NodeNames = Annotated[tuple[str, ...], BeforeValidator(_parse_nodes), WithJsonSchema(_NODES_SCHEMA)]
+_LINKS_SCHEMA: dict[str, Any] = {"type": "array", "items": {"type": "array", "items": _NAME_SCHEMA, "minItems": 2, "maxItems": 2}}
+Links = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_parse_links), WithJsonSchema(_LINKS_SCHEMA)]
 SoftmaxNames = Annotated[tuple[str, ...], BeforeValidator(_parse_softmax), WithJsonSchema(_SOFTMAX_SCHEMA)]
 
 
@@ -236,6 +248,15 @@ class AddressSection(_Section):
     ip: IpAddress
 
 
+class ChainSection(_Section):
+    """One cluster of a chain."""
+
+    nodes: NodeNames
+    """Its nodes; as many as the other clusters have."""
+    next: Name | None = None
+    """The cluster whose gateway takes its rows; without it they return to the host."""
+
+
 HOST_NAME = "host"  # stands for the host in cluster.addresses
 
 
@@ -243,15 +264,20 @@ class ClusterSection(_Section):
     """Nodes, their cabling and addresses: node k has mac_base + k and ip_base + k, the host comes after the last node.
 
     A second Ethernet port has 128 more. ``addresses`` replaces those of the nodes it names. ``routing`` None: what is right for the
-    topology. ``clusters``: nodes and encoders in so many even parts, in order, chained through gateways.
+    topology. ``clusters``: nodes and encoders in so many even parts, in order, chained through gateways. ``links`` and ``chain`` stand
+    only in what is written: :func:`load_description` puts ``nodes`` in the order that follows from them.
     """
 
-    nodes: NodeNames
+    nodes: NodeNames = ()
     """A count, or the nodes' names; at most 63 in a cluster, 31 in each of several clusters, in a line or in a ring."""
     clusters: int = Field(default=1, ge=1, le=CLUSTER_NODES_MAX)
     """Nodes and encoders in so many even parts, in order, chained through gateways."""
+    chain: dict[str, ChainSection] = Field(default_factory=dict)
+    """The clusters by name, in place of nodes and clusters; the order in which they compute follows from their next."""
     topology: TopologyName = "star"
     """How the nodes are cabled; a ring has at least 3."""
+    links: Links | None = None
+    """The cables of a line, or of a ring without those to the host's switch, as pairs of nodes; without it in the order of nodes."""
     routing: RoutingName | None = None
     """Which way messages take; without it what is right for the topology."""
     mac_base: MacAddress = Field(default=0x02F10E000000, json_schema_extra={"default": format_mac(0x02F10E000000)})
@@ -662,8 +688,10 @@ def _known(section: type[BaseModel]) -> str:
 
 def _owner(section: type[BaseModel], loc: _KeyPath) -> type[BaseModel]:
     for part in loc:
-        if str(part) not in section.model_fields:  # a name of cluster.addresses
-            section = AddressSection
+        if str(part) in ("addresses", "chain"):  # by name
+            section = AddressSection if part == "addresses" else ChainSection
+            continue
+        if str(part) not in section.model_fields:  # a name of cluster.addresses or cluster.chain
             continue
         annotation = section.model_fields[str(part)].annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -720,6 +748,102 @@ def _check_model(source: _Source, model: MinilmModel | SyntheticModel) -> bool:
             f"choose {_multiples(model.ffn)}",
         )
     return len(source.problems) == before
+
+
+def _in_chain(source: _Source, cluster: ClusterSection) -> ClusterSection:
+    """The cluster with ``nodes`` and ``clusters`` out of its ``chain``: from the one that no other names as its next to the last one."""
+    chain, path = cluster.chain, ("cluster", "chain")
+    for name in ("nodes", "clusters"):
+        if name in cluster.model_fields_set:
+            source.add(("cluster", name), getattr(cluster, name), "the clusters of chain name their nodes", f"remove {name}, or chain")
+    owner: dict[str, str] = {}
+    into: dict[str, str] = {}
+    for name, part in chain.items():
+        for node in part.nodes:
+            if (first := owner.setdefault(node, name)) != name:
+                source.add((*path, name, "nodes"), node, f"cluster {first} has a node of that name", "give each node one cluster")
+        if len(part.nodes) != len(next(iter(chain.values())).nodes):
+            limit = f"{len(part.nodes)} nodes, but {next(iter(chain))} has {len(next(iter(chain.values())).nodes)}"
+            source.add((*path, name, "nodes"), ", ".join(part.nodes), limit, "give all clusters of a chain as many nodes")
+        if part.next is None:
+            continue
+        if part.next not in chain:
+            remedy = _nearest_of(part.next, list(chain), f"choose from {', '.join(chain)}")
+            source.add((*path, name, "next"), part.next, f"no cluster is named {part.next}", remedy)
+        elif (other := into.setdefault(part.next, name)) != name:
+            source.add(
+                (*path, name, "next"), part.next, f"its gateway takes the rows of {other}, and of no other", "make one row of the clusters"
+            )
+    order = [name for name in chain if name not in into][:1]
+    while order and (following := chain[order[-1]].next) in chain:
+        order.append(str(following))
+    left = [name for name in chain if name not in order]
+    circle: list[str] = []
+    at = left[0] if left else None
+    while at in left and at not in circle:
+        circle.append(at)
+        at = chain[at].next
+    if at in circle:
+        ring = circle[circle.index(at) :]
+        limit = f"the gateways go round in a circle, {' -> '.join([*ring, ring[0]])}: no row would return to the host"
+        source.add((*path, ring[-1], "next"), ring[0], limit, "remove next of the last cluster")
+    elif left:
+        limit = f"rows of {order[-1]} return to the host, so none come to {', '.join(left)}"
+        source.add((*path, order[-1], "next"), None, limit, f"add next: {left[0]}, or remove {left[0]}")
+    nodes = tuple(node for name in [*order, *left] for node in chain[name].nodes)
+    return cluster.model_copy(update={"nodes": nodes, "clusters": len(chain), "chain": {}})
+
+
+def _along_links(source: _Source, cluster: ClusterSection) -> ClusterSection:
+    """The cluster with ``nodes`` in the order in which its ``links`` cable them, from the end that ``nodes`` names first."""
+    links, path, before = cluster.links or (), ("cluster", "links"), len(source.problems)
+    cluster = cluster.model_copy(update={"links": None})
+    if cluster.topology == "star":
+        source.add(path, "(given)", "each node of a star has one cable, to the Ethernet switch", "remove it, or choose line or ring")
+        return cluster
+    others: dict[str, list[str]] = {name: [] for name in cluster.nodes}
+    for number, (one, two) in enumerate(links):
+        for name in sorted({one, two} - set(cluster.nodes)):
+            remedy = _nearest_of(name, list(cluster.nodes), f"choose from {', '.join(cluster.nodes)}")
+            source.add((*path, number), f"{one}, {two}", f"no node is named {name}", remedy)
+        if one == two or two in others.get(one, []):
+            limit = "a cable has two ends, at different nodes" if one == two else f"{one} and {two} have a link already"
+            source.add((*path, number), f"{one}, {two}", limit, "remove it, or name another node")
+        elif one in others and two in others:
+            others[one].append(two)
+            others[two].append(one)
+    if len(source.problems) > before:
+        return cluster
+    for name, ends in others.items():
+        if not ends and len(others) > 1:
+            source.add(path, name, f"no link leads to node {name}: nothing would reach it", "add a link to it, or remove the node")
+        elif len(ends) > 2:
+            limit = f"node {name} has {len(ends)} links, to {', '.join(ends)}, and two ports"
+            source.add(path, name, limit, f"leave at most two links at {name}")
+    if len(source.problems) > before:
+        return cluster
+    first = next((name for name, ends in others.items() if len(ends) < 2), cluster.nodes[0])
+    order = [first]
+    while following := [name for name in others[order[-1]] if name not in order]:
+        order.append(following[0])
+    left = [name for name in cluster.nodes if name not in order]
+    if len(others) > 1 and len(others[first]) == 2:
+        limit = f"the links go round in a circle, {' - '.join([*order, first])}: no port is left for the host"
+        source.add(path, f"{order[-1]}, {first}", limit, "remove that link; in a ring both ends are cabled to the host's switch")
+    elif left:
+        limit = f"no link joins {', '.join(order)} and {', '.join(left)}"
+        source.add(path, f"{len(links)} links", limit, f"add a link from {order[-1]}")
+    return cluster.model_copy(update={"nodes": tuple(order + left)})
+
+
+def _arranged(source: _Source, cluster: ClusterSection) -> ClusterSection | None:
+    """The cluster with ``nodes`` in the order that ``chain`` or ``links`` give; None where it has none."""
+    if cluster.chain:
+        cluster = _in_chain(source, cluster)
+    if not cluster.nodes:
+        source.add(("cluster", "nodes"), None, "this key is required", "add nodes: a count or a list of names")
+        return None
+    return cluster if cluster.links is None else _along_links(source, cluster)
 
 
 def _check_cluster(source: _Source, cluster: ClusterSection, build: OpenBuild | None) -> None:
@@ -930,6 +1054,7 @@ def load_description(path: Path | str, nodes: int | None = None) -> Description:
     else:
         model = source.section("model", _MODELS.get(str(kind), SyntheticModel), default=False)
     cluster = source.section("cluster", ClusterSection, default=False)
+    cluster = None if cluster is None else _arranged(source, cluster)
     mapping = source.section("mapping", OpenMapping, default=True)
     build = source.section("build", OpenBuild, default=True)
     transport = source.section("transport", TransportSection, default=True)

@@ -399,18 +399,31 @@ def _summands(name: str, shape: Shape) -> list[tuple[float, str]]:
     return sorted((each for each in out if each[0]), key=lambda each: (-each[0], each[1]))
 
 
+def whole(limits: Limits) -> Limits:
+    """All there is of what is counted exactly: what exceeds it cannot be built."""
+    return MappingProxyType({name: (there, 100) for name, (there, _) in limits.items() if name not in ("LUT", "FF")})
+
+
+def excess(shape: Shape, limits: Limits = LIMITS) -> dict[str, tuple[float, int]]:
+    """Of what a node of that shape takes more than a device allows: (needed, allowed) by name. URAM is counted in whole ranks."""
+    out = {}
+    for name, (there, percent) in limits.items():
+        needed, allowed = sum(amount for amount, _ in _summands(name, shape)), there * percent // 100
+        if needed > allowed:
+            out[name] = needed, allowed
+    return out
+
+
 def check_fit(shape: Shape, limits: Limits = LIMITS) -> list[str]:
     """What of a node of that shape does not fit a device, with the arithmetic: nothing where it fits.
 
     URAM is counted in whole ranks of 4,096 words: no two of them share a URAM288.
     """
     problems = []
-    for name, (there, percent) in limits.items():
-        parts, allowed = _summands(name, shape), there * percent // 100
-        needed = sum(each[0] for each in parts)
-        if needed > allowed:
-            text = " + ".join(each[1] for each in parts)
-            problems.append(f"{name}: {text} = {amount(needed)} needed, {allowed:,} allowed ({percent} % of {there:,}); {_REMEDY[name]}")
+    for name, (needed, allowed) in excess(shape, limits).items():
+        there, percent = limits[name]
+        text = " + ".join(each for _, each in _summands(name, shape))
+        problems.append(f"{name}: {text} = {amount(needed)} needed, {allowed:,} allowed ({percent} % of {there:,}); {_REMEDY[name]}")
     return problems
 
 

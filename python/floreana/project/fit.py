@@ -187,7 +187,8 @@ def solve(kernel: str, what: str, points: Sequence[Point], shapes: Mapping[str, 
         rows.append([term(shape) / measured for term in terms.values()])
         wanted.append((measured - memory) / measured)
     found = np.linalg.lstsq(np.array(rows), np.array(wanted), rcond=None)[0]
-    return {name: float(f"{value:.5g}") for name, value in zip(terms, found, strict=True)}
+    # ten digits first: what lies between two values of five digits is rounded alike by every machine
+    return {name: float(f"{float(f'{value:.10g}'):.5g}") for name, value in zip(terms, found, strict=True)}
 
 
 def fitted(measured: Mapping[str, Mapping[str, Usage]]) -> Data:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from floreana.cluster.description import MinilmModel, Project, find_project, load_project, projects_root
 from floreana.cluster.plan import Plan, make_plan
-from floreana.cluster.resources import check_fit, devices_of
+from floreana.cluster.resources import check_fit, devices_of, whole
 from floreana.environment import cache_folder
 from floreana.errors import InputError
 from floreana.ibert.quantise import quantise_cached
@@ -35,8 +35,7 @@ def check_memories(project: Project, plan: Plan) -> tuple[str, ...]:
     """
     problems, tight = [], []
     for device, limits in devices_of(project).items():
-        whole = {name: (there, 100) for name, (there, _) in limits.items() if name in ("DSP48E2", "RAMB36", "URAM288")}
-        problems += [f"  {device}: {text}" for text in check_fit(plan.shape, whole)]
+        problems += [f"  {device}: {text}" for text in check_fit(plan.shape, whole(limits))]
         tight += [f"{device}: {text}" for text in check_fit(plan.shape, limits)]
     if problems:
         raise InputError("\n".join([f"a node of {plan.project} does not fit its board:", *problems]))

@@ -15,11 +15,11 @@ from typing import Any
 
 from rich.console import Console
 
-from floreana.cluster.multipliers import dsp_count
 from floreana.cluster.plan import Plan
+from floreana.cluster.resources import DEVICE, LIMITS, amount, excess, whole
 from floreana.environment import project_root
 from floreana.errors import DiffersError, InputError
-from floreana.report.bench_data import BenchData, Part, load_data
+from floreana.report.bench_data import BenchData, load_data
 from floreana.report.bench_mapper import measure_mapper
 from floreana.report.bench_runs import LINK_DELAY, Case, Runner
 from floreana.report.result import write_whole
@@ -118,34 +118,23 @@ def array_words_of_one(plan: Plan) -> float:
     return macs * plan.encoders / (plan.shape["K_LANES"] * plan.shape["OUT_N"])
 
 
-def weight_ramb36(shape: Mapping[str, int], words: int | None = None) -> int:
-    """RAMB36 of a node's weights, each 72 bits wide and 512 words deep."""
-    width = 8 * shape["K_LANES"] * shape["OUT_N"]
-    return -(-width // 72) * -(-(shape["W_WORDS"] if words is None else words) // 512)
+def misfits(shape: Mapping[str, int]) -> list[str]:
+    """Why a node of that shape cannot be built on the device of the boards: of what it needs more than there is."""
+    return [f"{amount(needed)} {name}, {there:,} exist" for name, (needed, there) in excess(shape, whole(LIMITS)).items()]
 
 
-def misfits(part: Part, shape: Mapping[str, int], words: int | None = None) -> list[str]:
-    """Why a node of that shape does not fit a part; of memories its weights alone are counted."""
-    blocks, slices = weight_ramb36(shape, words), dsp_count(shape)
-    out = [f"{blocks:,} RAMB36 of weights, {part.ramb36:,} exist"] if blocks > part.ramb36 else []
-    return out + ([f"{slices:,} DSP48E2, {part.dsp:,} exist"] if slices > part.dsp else [])
-
-
-def scaling_row(
-    part: Part, nodes: int, tokens: int, record: Mapping[str, Any] | None, one: float, shape: Mapping[str, int]
-) -> dict[str, Any]:
+def scaling_row(nodes: int, tokens: int, record: Mapping[str, Any] | None, one: float) -> dict[str, Any]:
     """A cluster of so many nodes against one array that is always busy; without a record, one that was not run."""
-    ideal = one * tokens
     row: dict[str, Any] = {"nodes": nodes, "cycles": None, "bound": None, "efficiency": None, "speedup": None, "refused": None}
     if record is None:
-        return row | {"misfits": misfits(part, shape, int(-(-one // nodes)))}
-    cycles = record["content"]["cycles"]
+        return row | {"misfits": []}
+    ideal, cycles = one * tokens, record["content"]["cycles"]
     return row | {
         "cycles": cycles,
         "bound": record["mac_bound"],
         "speedup": round(ideal / cycles, 3),
         "efficiency": round(ideal / (nodes * cycles), 4),
-        "misfits": misfits(part, record["shape"]),
+        "misfits": misfits(record["shape"]),
     }
 
 
@@ -213,10 +202,9 @@ def measure_figures(runner: Runner, data: BenchData, names: Sequence[str]) -> li
     return out
 
 
-def measure_scaling(runner: Runner, data: BenchData, tokens: int = 128) -> list[dict[str, Any]]:
+def measure_scaling(runner: Runner, tokens: int = 128) -> list[dict[str, Any]]:
     """The base encoder on 1 to 12 nodes. What a plan refuses is not run, what does not fit the part is marked."""
-    reference = runner.plan(base_case(tokens))
-    one = array_words_of_one(reference)
+    one = array_words_of_one(runner.plan(base_case(tokens)))
     rows = []
     for nodes in NODES:
         try:
@@ -225,14 +213,14 @@ def measure_scaling(runner: Runner, data: BenchData, tokens: int = 128) -> list[
         except (InputError, DiffersError) as error:
             lines = error.message.splitlines()
             record, refused = None, lines[0] if isinstance(error, DiffersError) else lines[-1].strip()
-        rows.append(scaling_row(data.part, nodes, tokens, record, one, reference.shape) | {"refused": refused})
+        rows.append(scaling_row(nodes, tokens, record, one) | {"refused": refused})
     return rows
 
 
 def measure(runner: Runner, data: BenchData, options: BenchOptions, version: str) -> dict[str, Any]:
     """The content of bench.json."""
     parts, names = chosen(options.only, data)
-    content: dict[str, Any] = {"version": version, "link_delay": LINK_DELAY, "part": data.part.name}
+    content: dict[str, Any] = {"version": version, "link_delay": LINK_DELAY, "part": DEVICE}
     if "figures" in parts:
         content["figures"] = measure_figures(runner, data, names)
     if "tokens" in parts:
@@ -241,7 +229,7 @@ def measure(runner: Runner, data: BenchData, options: BenchOptions, version: str
             with contextlib.suppress(DiffersError):
                 content["tokens"].append(token_row(count, runner.run(base_case(count))))
     if "scaling" in parts:
-        content["scaling"] = measure_scaling(runner, data)
+        content["scaling"] = measure_scaling(runner)
     if "wire" in parts or "array_busy" in names:
         with contextlib.suppress(DiffersError):
             run = runner.run(base_case(128))["content"]

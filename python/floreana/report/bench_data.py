@@ -19,15 +19,6 @@ SENSES = ("most", "least")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What an FPGA has."""
-
-    name: str
-    dsp: int
-    ramb36: int
-
-
-@dataclass(frozen=True, slots=True)
 class Peer:
     """A figure of another system. ``kind``: published, model (derived by us) or measured (by us)."""
 
@@ -78,7 +69,6 @@ class Target:
 class BenchData:
     """The whole file."""
 
-    part: Part
     targets: tuple[Target, ...]
     peers: tuple[Peer, ...]
 
@@ -118,8 +108,7 @@ def _unique(what: str, names: list[Any], problems: list[str]) -> None:
 
 def parse_data(raw: dict[str, Any], where: str) -> BenchData:
     """InputError with everything that is wrong."""
-    problems = [f"[{name}] is not known; there are part, target, peer" for name in raw if name not in ("part", "target", "peer")]
-    part = _fields("part", raw.get("part"), {"name": str, "dsp": int, "ramb36": int}, {}, problems)
+    problems = [f"[{name}] is not known; there are target, peer" for name in raw if name not in ("target", "peer")]
     peers: list[dict[str, Any]] = []
     for number, item in enumerate(raw.get("peer", [])):
         place = f"peer {item.get('id', number)}"
@@ -147,7 +136,6 @@ def parse_data(raw: dict[str, Any], where: str) -> BenchData:
         raise InputError(f"{where}: {len(problems)} error(s)\n" + "\n".join(f"  {line}" for line in problems))
     known = {fields["id"]: Peer(**fields) for fields in peers}
     return BenchData(
-        Part(**part),
         tuple(Target(**{**fields, "peer": known.get(fields.get("peer", ""))}) for fields in targets),
         tuple(known.values()),
     )
