@@ -152,12 +152,12 @@ def yosys(folder: Path, top: str, names: list[str]) -> tuple[int, str]:
 
 
 def slang(folder: Path, top: str, names: list[str]) -> bool:
-    """Whether slang elaborates it as Verilog-2005 without an error; rtl/ has names before their declarations, as the other tools allow."""
+    """Whether slang elaborates it as Verilog-2005 without an error."""
     driver = Driver()
     driver.addStandardArgs()
     boxes = [f"blackbox/{name}.v" for name in primitives()]
     paths = " ".join(str(folder / name) for name in (*boxes, *names))
-    arguments = f"slang --std 1364-2005 --allow-use-before-declare -DFLOREANA_PACKED=1 --top {top} {paths}"
+    arguments = f"slang --std 1364-2005 -DFLOREANA_PACKED=1 --top {top} {paths}"
     assert driver.parseCommandLine(arguments) and driver.processOptions() and driver.parseAllSources()
     return not any(problem.isError() for problem in driver.createCompilation().getAllDiagnostics())
 

@@ -478,6 +478,15 @@ module ibert_add_norm #(
     end
   endgenerate
 
+  wire [CHAN_AW-1:0] chan_addr_in;
+  generate
+    if (CHAN_AW > 14) begin : g_chan_wide
+      assign chan_addr_in = {{CHAN_AW - 14{1'b0}}, chan_base_reg};
+    end else begin : g_chan_addr
+      assign chan_addr_in = chan_base_reg[CHAN_AW-1:0];
+    end
+  endgenerate
+
   ibert_residual_sum #(
       .LANES    (LANES),
       .RES_W    (RES_W),
@@ -517,15 +526,6 @@ module ibert_add_norm #(
       .y_addr     (y_wr_addr),
       .y_data     (y_wr_data)
   );
-
-  wire [CHAN_AW-1:0] chan_addr_in;
-  generate
-    if (CHAN_AW > 14) begin : g_chan_wide
-      assign chan_addr_in = {{CHAN_AW - 14{1'b0}}, chan_base_reg};
-    end else begin : g_chan_addr
-      assign chan_addr_in = chan_base_reg[CHAN_AW-1:0];
-    end
-  endgenerate
 
   assign res_rd_en   = sum_res_en || copy_en;
   assign res_rd_addr = copy_en ? res_base_reg[RES_AW-1:0] : sum_res_addr;

@@ -57,15 +57,15 @@ endgenerate
 wire w_we = cfg_we && cfg_addr[27:24] == 4'd4 && {14'd0, cfg_addr[23:6]} < W_WORDS;
 wire b_we = cfg_we && cfg_addr[27:24] == 4'd5 && {12'd0, cfg_addr[23:4]} < BIAS_WORDS;
 
-// the plan keeps addresses inside the memories
-wire unused_addr = &{1'b0, word_w_addr, word_b_addr, b_addr_p3};
-
 // bit i-1 of valid, int8 ...: stage p<i>
 reg [4:0]  valid_reg;
 reg [4:0]  int8_reg;
 reg [4:0]  last_reg;
 reg [3:0]  first_reg;
 reg [13:0] b_addr_p1, b_addr_p2, b_addr_p3;
+
+// the plan keeps addresses inside the memories
+wire unused_addr = &{1'b0, word_w_addr, word_b_addr, b_addr_p3};
 
 always @(posedge clk) begin
     int8_reg  <= {int8_reg[3:0], word_int8};

@@ -75,7 +75,6 @@ wire        beat_end  = vec_reg == VEC_LAST || row_end;
 wire        spend     = fire && !begun_reg;
 wire        give      = m_valid && m_ready;
 wire [15:0] addr      = post_base + vec_row_reg;
-wire        unused_addr = &{1'b0, addr, addr_p5};
 
 assign s_ready = fire && unit_end;
 
@@ -84,6 +83,7 @@ reg [9:0]               valid_reg, beat_end_reg, row_end_reg;
 reg                     gelu_p1;
 reg [32*POST_LANES-1:0] x_p1;
 reg [15:0]              addr_p1, addr_p2, addr_p3, addr_p4, addr_p5;
+wire                    unused_addr = &{1'b0, addr, addr_p5};
 
 always @(posedge clk) begin
     if (fire) begin

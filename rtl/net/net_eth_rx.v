@@ -114,6 +114,7 @@ wire [7:0]        c_credit;
 wire [143:0]      c_head;
 wire [PEER_W-1:0] c_node;
 wire [12:0]       c_causes;
+wire [23:0]       n_seq;
 
 net_rx_check #(.PEERS_N(PEERS_N), .UDP_PORT(UDP_PORT)) u_check (
     .clk(clk), .rst(rst), .id_mac(id_mac), .id_ip(id_ip),
@@ -128,7 +129,6 @@ net_rx_check #(.PEERS_N(PEERS_N), .UDP_PORT(UDP_PORT)) u_check (
 
 wire        full, release_valid;
 wire [PEER_W-1:0] release_peer;
-wire [23:0] n_seq;
 wire [23:0] seq      = {c_head[23:16], c_head[31:24], c_head[39:32]};
 wire        next, behind;   // it is the number expected, one before it
 wire        clean    = (c_causes == 13'd0);

@@ -178,6 +178,12 @@ wire              q_arrived = q_accept_reg && live_reg[q_peer_reg];
 wire              q_freed   = q_release_reg && live_reg[q_release_peer_reg];
 wire              q_nack    = q_gap_reg && live_reg[q_peer_reg] && !hold_reg[q_peer_reg];
 
+function [PEERS_N-1:0] one_hot(input enable, input [PEER_W-1:0] index);
+    one_hot = enable ? (ONE << index) : {PEERS_N{1'b0}};
+endfunction
+
+wire [PEERS_N-1:0] told_mask  = one_hot(q_sent_reg, q_sent_peer_reg);
+
 axis_lutram #(.DATA_W(TIME_W), .DEPTH(PEERS_N)) u_arrived_at (
     .clk(clk), .wr_en(q_arrived && (!arrived_reg[q_peer_reg] || told_mask[q_peer_reg])), .wr_addr(q_peer_reg), .wr_data(ack_at_reg),
     .rd_addr(scan_reg), .rd_data(arrived_at)
@@ -193,11 +199,6 @@ axis_lutram #(.DATA_W(TIME_W), .DEPTH(PEERS_N)) u_hold_to (
     .clk(clk), .wr_en(q_nack), .wr_addr(q_peer_reg), .wr_data(nack_at_reg), .rd_addr(scan_reg), .rd_data(hold_to)
 );
 
-function [PEERS_N-1:0] one_hot(input enable, input [PEER_W-1:0] index);
-    one_hot = enable ? (ONE << index) : {PEERS_N{1'b0}};
-endfunction
-
-wire [PEERS_N-1:0] told_mask  = one_hot(q_sent_reg, q_sent_peer_reg);
 wire [PEERS_N-1:0] nacked_mask = one_hot(q_nacked_reg, q_sent_peer_reg);
 wire [PEERS_N-1:0] reset_mask = one_hot(link_reset, link_reset_peer);
 wire               scan_due   = (arrived_reg[scan_reg] && !arrived_left[TIME_W-1]) || (freed_reg[scan_reg] && !freed_left[TIME_W-1]);
