@@ -323,6 +323,7 @@ def test_tables_and_plots_of_everything(tmp_path: Path, monkeypatch: pytest.Monk
     found = {grid.name: grid for grid in bench_tables.grids(content, data)}
     assert list(found) == ["figures", "array", "tokens", "scaling", "ports", "mapper", "systems"]
     assert found["mapper"].rows[0][:7] == ("one encoder", "6", "latency", "tensor, 1 group(s), 64 x 48", "52,577", "52,577", "0.0 %")
+    assert found["mapper"].rows[0][7] == "52,513"
     assert found["figures"].head[-1] == "published design (model)"
     assert len(found["figures"].rows) == len(data.targets)
     assert found["figures"].rows[0][2:] == ("1,300", "1,080", "reached, bit-exact", "201,094")

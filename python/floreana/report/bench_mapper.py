@@ -48,6 +48,7 @@ def measure_mapper(clock: Callable[[], float] = time.process_time) -> list[dict[
                 "cycles": choice.value,
                 "bound": choice.bound,
                 "gap": choice.gap,
+                "timed": choice.timed,
                 "ticks": round(choice.ticks, 2),
                 "seconds": round(clock() - begin, 1),
             }

@@ -167,11 +167,22 @@ def mapper_grid(content: Mapping[str, Any]) -> Grid:
             _count(row["cycles"]),
             _count(row["bound"]),
             _percent(row["gap"]),
+            _count(row["timed"]),
             f"{row['seconds']:.1f}",
         )
         for row in content["mapper"]
     )
-    head = ("description", "nodes", "objective", "found", "cycles by its model", "bound proved", "gap", "CPU seconds")
+    head = (
+        "description",
+        "nodes",
+        "objective",
+        "found",
+        "cycles by its model",
+        "bound proved",
+        "gap",
+        "by the schedule model",
+        "CPU seconds",
+    )
     return Grid("mapper", "the mapper, encoders of BERT-base size, 128 tokens", head, rows, (0, 2, 3))
 
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import yaml
 from rich.console import Console
@@ -16,16 +16,20 @@ from floreana.cluster.mapper.layout import OPERATORS, Cost, Layout, Objective, T
 from floreana.cluster.mapper.model import BIG, Model, Solved, legal_groups
 from floreana.cluster.mapper.usage import RESOURCES, Limit, amount, limits, usage
 from floreana.cluster.plan import make_plan
+from floreana.cluster.schedule import schedule
 from floreana.errors import FloreanaError, InputError
 
 TICKS = 12.0  # deterministic time of a search: about a minute of one core, the same work on every machine
 REFUSALS_MAX = 20
+TIMED_MOST = 150_000  # rows of all encoders times nodes of a cluster; the schedule model takes about a tenth of a millisecond for each
+SLACK = 1.05  # the mapper's model is at most so much above the schedule model: what is beyond it need not be timed
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A decision. ``value``: cycles of the objective by the model; no decision has fewer than ``bound``. ``status``: optimal, where they
     are equal, or feasible, where the time ended before. ``ticks``: deterministic time used; ``refused``: what the plan refused on the way.
+    ``timed``: cycles of a sequence by the schedule model, which ranked ``finalists`` mappings; None where there was nothing to rank.
     """
 
     project: Project
@@ -39,6 +43,8 @@ class Choice:
     usage: Mapping[str, float]
     limits: Sequence[Limit]
     refused: tuple[str, ...] = ()
+    timed: int | None = None
+    finalists: int = 1
 
     @property
     def gap(self) -> float:
@@ -52,10 +58,11 @@ class Choice:
         tokens = self.project.build.max_tokens
         proved = "proved: no mapping has fewer" if self.value == self.bound else f"bound proved {self.bound:,}, gap {100 * self.gap:.2f} %"
         other = f"{self.cost.interval:,} from sequence to sequence" if self.objective == "latency" else f"{self.cost.latency:,} a sequence"
-        return (
-            f"least {self.objective}, {tokens} tokens: {self.value:,} cycles {what} by the mapper's model ({proved}; {other});"
-            f" busiest: {self.cost.bottleneck}"
-        )
+        text = f"least {self.objective}, {tokens} tokens: {self.value:,} cycles {what} by the mapper's model ({proved}; {other});"
+        if self.timed is not None:
+            others = f", the least of the {self.finalists} mappings that it timed" if self.finalists > 1 else ""
+            text += f" {self.timed:,} by the schedule model{others};"
+        return f"{text} busiest: {self.cost.bottleneck}"
 
 
 _choices: dict[str, Choice] = {}
@@ -73,6 +80,64 @@ def choose(description: Description, ticks: float = TICKS) -> Choice:
 
 
 def _choose(description: Description, ticks: float) -> Choice:
+    best = _search(description, ticks)
+    if best is None:
+        raise InputError(explain(description, limits(description)))
+    task = Task.of(description)
+    most = task.tokens * task.encoders * task.cluster_nodes
+    return best if best.objective == "throughput" or most > TIMED_MOST else _ranked(description, best, ticks)
+
+
+def _ranked(description: Description, best: Choice, ticks: float) -> Choice:
+    """Of the best mappings of each kind the one of least latency by the schedule model, which follows every message; ``best`` is one.
+
+    The mapper's model takes the overlap of one encoder with the next to be perfect, and so prefers one group to several.
+    """
+    winner = replace(best, timed=_time(best))
+    places, spent = {str(best.project.mapping)}, best.ticks
+    for variant in _variants(description):
+        assert winner.timed is not None
+        other = _search(variant, ticks / 4, int(SLACK * winner.timed))
+        if other is None:
+            continue
+        spent += other.ticks
+        if str(other.project.mapping) not in places:
+            places.add(str(other.project.mapping))
+            cycles = _time(other)
+            if cycles < winner.timed:
+                winner = replace(other, timed=cycles)
+    bound = min(best.bound, winner.value)
+    return replace(winner, bound=bound, status=best.status, ticks=spent, refused=best.refused, finalists=len(places))
+
+
+def _time(choice: Choice) -> int:
+    """Cycles of a sequence of all tokens by the schedule model."""
+    return schedule(make_plan(choice.project), choice.project.build.max_tokens).last_row
+
+
+def _variants(description: Description) -> Iterator[Description]:
+    """The description with groups decided, and whether every node holds a share of every operator; none where neither is open."""
+    mapping, opened = description.mapping, description.open
+    strategies = ("auto", "tensor") if mapping.strategy == "auto" else (mapping.strategy,)
+    numbers = legal_groups(description)
+    if len(strategies) * len(numbers) == 1:
+        return
+    lanes = {name: "auto" for name in DEFAULT_LANES if opened[name]}
+    for strategy in strategies:
+        for groups in numbers:
+            yield description.model_copy(
+                update={
+                    "mapping": mapping.model_copy(update={"strategy": strategy, "groups": groups}),
+                    "build": description.build.model_copy(update=lanes),
+                }
+            )
+
+
+def _search(description: Description, ticks: float, below: int | None = None) -> Choice | None:
+    """The mapping of least cycles by the mapper's model; None where nothing fits, or nothing has less than ``below``.
+
+    Raises InputError where the time was too short to find one, and ``below`` is None.
+    """
     boards = limits(description)
     objective: Objective = description.mapping.objective
     task = Task.of(description)
@@ -87,7 +152,7 @@ def _choose(description: Description, ticks: float) -> Choice:
         for k, groups in enumerate(numbers):  # one search for each number of groups: what one has found, the next must beat
             if groups not in models:
                 models[groups] = Model(description, boards, objective, [groups])
-            solved = models[groups].solve(max(ticks - spent, ticks / 8) / (len(numbers) - k), None if best is None else best.value)
+            solved = models[groups].solve(max(ticks - spent, ticks / 8) / (len(numbers) - k), below if best is None else best.value)
             spent += solved.ticks
             bound = min(bound, solved.bound)
             if solved.layout is not None:
@@ -95,12 +160,16 @@ def _choose(description: Description, ticks: float) -> Choice:
             if solved.status not in ("optimal", "infeasible"):
                 status = "feasible"
         if best is None or best.layout is None:
+            if below is not None:
+                return None
             if status != "optimal":
                 raise InputError(
                     f"project {description.name}: no mapping was found in {spent:.1f} units of deterministic time, and none was excluded;"
                     " state some of what is open (mapping.groups, build.k_lanes, build.out_n)"
                 )
-            raise InputError("\n".join([explain(description, boards), *refused]))
+            if refused:
+                raise InputError("\n".join([explain(description, boards), *refused]))
+            return None
         small = models[best.layout.groups].smallest(best.value, best.layout, ticks / 4)
         spent += small.ticks
         assert small.layout is not None
