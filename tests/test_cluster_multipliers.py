@@ -10,9 +10,11 @@ from collections import Counter
 
 import pytest
 
+from floreana.boards import device
 from floreana.cluster.description import find_project, load_project
-from floreana.cluster.multipliers import DSP_LIMIT, dsp_count, multipliers
+from floreana.cluster.multipliers import dsp_count, multipliers
 from floreana.cluster.plan import make_plan, render
+from floreana.cluster.resources import AVAILABLE, limits_of
 from floreana.environment import project_root
 
 # small, all different, so that a count cannot be right by accident
@@ -63,8 +65,22 @@ def test_every_signed_multiplier_is_counted(head_dim: int) -> None:
 @pytest.mark.parametrize(("name", "dsp"), [("minilm_6", 1770), ("ibert_base_6", 1765), ("ibert_base_6_pipeline", 1765)])
 def test_one_fpga_holds_a_node(name: str, dsp: int) -> None:
     plan = make_plan(load_project(find_project(name)))
-    assert dsp_count(plan.shape) == dsp <= DSP_LIMIT
-    assert f"{dsp:,} of the {DSP_LIMIT:,} of an XCZU19EG" in render(plan)
+    assert dsp_count(plan.shape) == dsp <= AVAILABLE["DSP48E2"]
+    assert f"{dsp:,} of the 1,968 of an XCZU19EG" in render(plan)
+
+
+def test_the_slices_are_those_of_the_plans_devices() -> None:
+    plan = make_plan(load_project(find_project("tiny_2")))
+    count = dsp_count(plan.shape)
+
+    def row(*names: str) -> list[str]:
+        text = render(plan, devices={name.upper(): limits_of(device(name)) for name in names})
+        lines = [line.strip("│┃ ") for line in text[text.index("multipliers of a node") : text.index("resources of a node")].splitlines()]
+        at = next(k for k, line in enumerate(lines) if line.startswith("all"))
+        return [line.removeprefix("all").strip("│┃ ") for line in lines[at : at + max(len(names), 1)]]
+
+    assert row("xcu250", "xcvu9p") == [f"{count:,} of the 12,288 of an XCU250", f"{count:,} of the 6,840 of an XCVU9P"]
+    assert row("xcku15p") == [f"{count:,}"]  # no figure of it is known
 
 
 def test_tiles_of_a_product() -> None:

@@ -56,19 +56,27 @@ if TSHARK is not None:
         "peer", "node", "sequence",
     )  # fmt: skip
 
-    def _tshark(frames: Sequence[bytes], folder: Path, fields: Sequence[str]) -> list[dict[str, list[str]]]:
-        """The values of some fields in every frame; a field that is not there has none."""
+    def _run(frames: Sequence[bytes], folder: Path, *arguments: str) -> str:
+        """What tshark prints of the frames."""
         path = folder / "traffic.pcapng"
         write_capture(path, ["node6"], "", [Record(k, 0, True, raw) for k, raw in enumerate(frames)])
+        command = [str(TSHARK), "-X", f"lua_script:{SCRIPT}", "-r", str(path), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    def _tshark(frames: Sequence[bytes], folder: Path, fields: Sequence[str]) -> list[dict[str, list[str]]]:
+        """The values of some fields in every frame; a field that is not there has none."""
         asked = [word for name in fields for word in ("-e", name)]
-        form = ["-T", "fields", "-E", "separator=/t", "-E", "aggregator=;"]
-        command = [str(TSHARK), "-X", f"lua_script:{SCRIPT}", "-r", str(path), *form, *asked]
-        out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-        lines = out.stdout.split("\n")[:-1]
-        assert len(lines) == len(frames), out.stderr
+        lines = _run(frames, folder, "-T", "fields", "-E", "separator=/t", "-E", "aggregator=;", *asked).split("\n")[:-1]
+        assert len(lines) == len(frames)
         return [
             {name: value.split(";") if value else [] for name, value in zip(fields, line.split("\t"), strict=True)} for line in lines
         ]  # fmt: skip
+
+    def _texts(frames: Sequence[bytes], folder: Path) -> list[list[str]]:
+        """What the tree says of every frame, a line each."""
+        texts = re.split(r"^Frame \d+: ", _run(frames, folder, "-O", "floreana"), flags=re.MULTILINE)[1:]
+        assert len(texts) == len(frames)
+        return [[line.strip() for line in text.splitlines()] for text in texts]
 
     def _number(text: str) -> int:
         return {"True": 1, "False": 0}[text] if text in {"True", "False"} else int(text, 0)
@@ -198,6 +206,23 @@ if TSHARK is not None:
                     got = [_number(part) for part in text]
                 assert got == (value if isinstance(value, list) else [value]), (name, payload.hex())
             assert info in ";".join(seen["_ws.col.Info"]) and seen["_ws.expert.message"] == ([expert] if expert else [])
+
+    def test_kernels_with_names(tmp_path: Path) -> None:
+        """(destination, source), each cluster and kernel, and what is said of the two kernels."""
+        cases = [
+            (((0, 0), (3, 255)), ("manager here", "host")),
+            (((0, 195), (2, 195)), ("manager of node 2", "manager 2 of cluster 2")),
+            (((1, 193), (0, 223)), ("manager 0 of cluster 1", "manager of node 30")),
+            (((7, 224), (7, 254)), ("group", "gateway")),
+            (((1, 192), (0, 1)), ("", "")),
+        ]
+        frames = [
+            build(HERE, THERE, Header(*to, 100, *source, 0, 0, 0, 0, TYPE_CONTROL, False), bytes(64), 0, 0)
+            for (to, source), _ in cases
+        ]  # fmt: skip
+        for (ends, names), lines in zip(cases, _texts(frames, tmp_path), strict=True):
+            for what, (_, kernel), name in zip(("Destination", "Source"), ends, names, strict=True):
+                assert f"{what} kernel: {kernel}{f' ({name})' if name else ''}" in lines, (ends, lines)
 
     def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         row = Header(0, 129, 3, 0, 255, 1, 2, 5, 16, 0, False)

@@ -44,15 +44,15 @@ MUTATIONS = {
         "both_ways/pattern=random/clocks=mhz200",
     ),
     "a frame is cut where it finds no room": (
-        "node_shell_rx",
-        "wire         drop = drop_reg || s_rst || !fifo_ready;",
-        "wire         drop = s_rst || !fifo_ready;",
+        "node_shell_cross",
+        "wire drop = drop_reg || s_stop || ((STALL_EN == 0) && !fifo_ready);",
+        "wire drop = s_stop || ((STALL_EN == 0) && !fifo_ready);",
         "frames_of_65_bytes_fill_the_store",
     ),
     "a frame without room is not counted": (
-        "node_shell_rx",
-        ".s_event(in_tvalid_reg && in_tlast_reg && drop && !s_rst)",
-        ".s_event(in_tvalid_reg && in_tlast_reg && drop_reg && !s_rst)",
+        "node_shell_cross",
+        ".s_event(s_axis_tvalid && s_axis_tlast && drop && !s_stop)",
+        ".s_event(s_axis_tvalid && s_axis_tlast && drop_reg && !s_stop)",
         "frames_of_65_bytes_fill_the_store",
     ),
     "bad frames lose their mark": (
@@ -68,15 +68,15 @@ MUTATIONS = {
         "resets/side=node/clocks=mhz200",
     ),
     "the rest of a frame after a reset of the MAC is a frame": (
-        "node_shell_tx",
-        "if (s_rst && inside_reg) drop_reg <= 1'b1;",
-        "",
+        "node_shell_cross",
+        "if (s_stop && inside_reg) drop_reg <= 1'b1;",
+        "if (s_stop && inside_reg && STALL_EN == 0) drop_reg <= 1'b1;",
         "a_frame_that_pauses_through_a_reset",
     ),
     "the rest of a frame after a reset of the node is a frame": (
-        "node_shell_rx",
-        "if (s_rst && inside_reg) drop_reg <= 1'b1;",
-        "",
+        "node_shell_cross",
+        "if (s_stop && inside_reg) drop_reg <= 1'b1;",
+        "if (s_stop && inside_reg && STALL_EN != 0) drop_reg <= 1'b1;",
         "a_frame_that_pauses_through_a_reset",
     ),
     "the transmitter is disabled in the middle of a frame": (
@@ -85,7 +85,7 @@ MUTATIONS = {
         "end else begin",
         "link_loss",
     ),
-    "frames go to a MAC that is not enabled": ("node_shell_tx", "going_reg ? pass_reg : open;", "1'b1;", "bring_up"),
+    "frames go to a MAC that is not enabled": ("node_shell_cross", "going_reg ? pass_reg : open;", "1'b1;", "bring_up"),
     "the MAC is enabled before its receiver is aligned": (
         "node_shell_link",
         "wire good = aligned && !mac_rx_rst;",

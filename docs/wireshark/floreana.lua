@@ -91,18 +91,20 @@ end
 p.fields = list(f, m)
 p.experts = list(e)
 
--- names of kernel numbers that mean the same in every plan
-local function kernel(number)
+-- names of kernel numbers that mean the same in every plan; managers are counted in their cluster, nodes through all of them
+local function kernel(number, cluster)
     if number == 0 then return "manager here" end
-    if number >= 193 and number <= 223 then return string.format("manager of node %d", number - 193) end
+    if number >= 193 and number <= 223 then
+        return string.format(cluster == 0 and "manager of node %d" or "manager %d of cluster %d", number - 193, cluster)
+    end
     if number >= 224 and number <= 253 then return "group" end
     if number == 254 then return "gateway" end
     if number == 255 then return "host" end
     return nil
 end
 
-local function add_kernel(tree, field, range)
-    local item, name = tree:add(field, range), kernel(range:uint())
+local function add_kernel(tree, field, range, cluster)
+    local item, name = tree:add(field, range), kernel(range:uint(), cluster:uint())
     if name then item:append_text(" (" .. name .. ")") end
 end
 
@@ -209,10 +211,10 @@ function p.dissector(buf, pinfo, root)
 
     local message = tree:add(p, buf(12, 10), "Message header")
     message:add(f.dst_cluster, buf(12, 1))
-    add_kernel(message, f.dst_kernel, buf(13, 1))
+    add_kernel(message, f.dst_kernel, buf(13, 1), buf(12, 1))
     message:add(f.edge, buf(14, 1))
     message:add(f.src_cluster, buf(15, 1))
-    add_kernel(message, f.src_kernel, buf(16, 1))
+    add_kernel(message, f.src_kernel, buf(16, 1), buf(15, 1))
     message:add(f.slot, buf(17, 1))
     message:add(f.generation, buf(17, 1))
     message:add(f.row, buf(18, 2))

@@ -5,6 +5,7 @@
 //
 // Latency 1 cycle, one read and one write a cycle. Requires that a word is read only when its write is a whole period of rd_clk old: what comes of
 // a word that is being written is not specified. No reset, no initial contents.
+// Not one module with axis_ram: Vivado makes an UltraRAM only where both ports have the same clock (UG901), which a module's two clocks hide.
 `resetall
 `timescale 1ns/1ps
 `default_nettype none

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shell between a node (node_core) and its 100G MACs (AMD cmac_usplus, AXIS interface), one for each port: clocks, resets, bring-up, frames whole.
 //
-//   node_shell_tx, node_shell_rx, node_shell_link for each port; no logic of its own but the node's reset and sts_link
+//   node_shell_cross to the MAC, node_shell_rx from it, node_shell_link for each port; no logic of its own but the node's reset and sts_link
+//
+// To the MAC a frame never pauses, so the MAC cannot underflow; what comes while the link is not up is dropped, and the node's transport sends it
+// again. net_eth sends no frame below the 60 bytes that the MAC demands (its own have 64 at least; net_respond pads to 60), none above 17 beats (64 +
+// 1,024 bytes; echo replies 1,038). cmac_tx_tuser is 0 but for a frame that a reset of the node cuts: the MAC sends it as bad, and every receiver
+// drops it.
 //
 // Clocks: clk and each mac_clk are unrelated. Requires that their periods differ by less than a factor of 3 (322.265625 MHz: clk 108 MHz or more).
 // Both directions of a MAC are in its mac_clk: rx_clk of the MAC is its gt_txusrclk2.
@@ -10,7 +15,7 @@
 // up to 70 cycles of the slower clock after a reset frames are still dropped in both directions, and one that begins in that time may be cut, and
 // marked bad.
 //
-// Latency node to node through two shells and a MAC of no latency: that of node_shell_tx + node_shell_rx. sts_link: frames to this port go out.
+// Latency node to node through two shells and a MAC of no latency: that of node_shell_cross + node_shell_rx. sts_link: frames to this port go out.
 // sts_rx_dropped, sts_rx_bad: frames since rst, see node_shell_rx.
 `resetall
 `timescale 1ns/1ps
@@ -18,7 +23,7 @@
 
 module node_shell #(
     parameter PORTS_N  = 1,             // Ethernet ports. Requires 1 or 2
-    parameter TX_DEPTH = 64,            // beats a port towards the MAC: see node_shell_tx
+    parameter TX_DEPTH = 64,            // beats a port towards the MAC: see node_shell_cross
     parameter RX_DEPTH = 512,           // beats a port from the MAC: see node_shell_rx
     parameter TX_STYLE = "distributed", // ram_style of these
     parameter RX_STYLE = "block"
@@ -77,7 +82,8 @@ axis_cdc_reset u_rst (.clk(clk), .arst(arst), .rst(rst), .clear(clear));
 genvar p;
 generate
 for (p = 0; p < PORTS_N; p = p + 1) begin : g_port
-    wire open, busy;
+    wire        open, busy;
+    wire [31:0] unused_dropped; // 0: the node waits for room
 
     node_shell_link u_link (
         .mac_clk(mac_clk[p]), .mac_tx_rst(mac_tx_rst[p]), .mac_rx_rst(mac_rx_rst[p]), .stat_rx_aligned(stat_rx_aligned[p]),
@@ -87,13 +93,14 @@ for (p = 0; p < PORTS_N; p = p + 1) begin : g_port
 
     axis_cdc_bit u_open (.clk(clk), .d(open), .q(sts_link[p]));
 
-    node_shell_tx #(.DEPTH(TX_DEPTH), .STYLE(TX_STYLE)) u_tx (
-        .clk(clk), .rst(rst),
-        .mac_tx_tdata(mac_tx_tdata[512*p +: 512]), .mac_tx_tkeep(mac_tx_tkeep[64*p +: 64]), .mac_tx_tlast(mac_tx_tlast[p]),
-        .mac_tx_tvalid(mac_tx_tvalid[p]), .mac_tx_tready(mac_tx_tready[p]),
-        .mac_clk(mac_clk[p]), .mac_rst(mac_tx_rst[p]), .open(open), .busy(busy),
-        .cmac_tx_tdata(cmac_tx_tdata[512*p +: 512]), .cmac_tx_tkeep(cmac_tx_tkeep[64*p +: 64]), .cmac_tx_tlast(cmac_tx_tlast[p]),
-        .cmac_tx_tuser(cmac_tx_tuser[p]), .cmac_tx_tvalid(cmac_tx_tvalid[p]), .cmac_tx_tready(cmac_tx_tready[p])
+    node_shell_cross #(.DEPTH(TX_DEPTH), .STYLE(TX_STYLE), .STALL_EN(1)) u_tx (
+        .s_clk(clk), .s_rst(rst),
+        .s_axis_tdata(mac_tx_tdata[512*p +: 512]), .s_axis_tkeep(mac_tx_tkeep[64*p +: 64]), .s_axis_tuser(1'b0), .s_axis_tlast(mac_tx_tlast[p]),
+        .s_axis_tvalid(mac_tx_tvalid[p]), .s_axis_tready(mac_tx_tready[p]),
+        .m_clk(mac_clk[p]), .m_rst(mac_tx_rst[p]), .open(open),
+        .m_axis_tdata(cmac_tx_tdata[512*p +: 512]), .m_axis_tkeep(cmac_tx_tkeep[64*p +: 64]), .m_axis_tuser(cmac_tx_tuser[p]),
+        .m_axis_tlast(cmac_tx_tlast[p]), .m_axis_tvalid(cmac_tx_tvalid[p]), .m_axis_tready(cmac_tx_tready[p]),
+        .sts_busy(busy), .sts_dropped(unused_dropped)
     );
 
     node_shell_rx #(.DEPTH(RX_DEPTH), .STYLE(RX_STYLE)) u_rx (

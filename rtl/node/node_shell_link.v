@@ -5,8 +5,8 @@
 //   up:   ctl_tx_send_rfi = 0, ctl_tx_enable = 1, open    -> stop where not stat_rx_aligned, or the MAC's receiver is in reset
 //   stop: as up, but no frame begins                      -> down when tx_busy is 0: the frame under way is whole
 //
-// ctl_rx_enable is always 1. A reset of the MAC's transmitter leads to down at once. While the state is not up no frame begins: node_shell_tx drops
-// those that wait. Remote faults are not looked at: frames sent before the peer is aligned are lost, and its transport asks for them.
+// ctl_rx_enable is always 1. A reset of the MAC's transmitter leads to down at once. While the state is not up no frame begins: node_shell_cross
+// drops those that wait. Remote faults are not looked at: frames sent before the peer is aligned are lost, and its transport asks for them.
 // Latency stat_rx_aligned -> outputs 3 edges of mac_clk, or 4.
 `resetall
 `timescale 1ns/1ps
@@ -17,7 +17,7 @@ module node_shell_link (
     input  wire mac_tx_rst,
     input  wire mac_rx_rst,
     input  wire stat_rx_aligned,
-    input  wire tx_busy,            // of node_shell_tx
+    input  wire tx_busy,            // of node_shell_cross
     output reg  open,
     output wire ctl_rx_enable,
     output reg  ctl_tx_enable,

@@ -13,9 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rich.table import Table
-
-DSP_LIMIT = 1968  # of one XCZU19EG
 RES_W = 8  # bits of a residual element in ibert_add_norm
 
 
@@ -69,14 +66,3 @@ def multipliers(shape: Mapping[str, int]) -> list[Multipliers]:
 def dsp_count(shape: Mapping[str, int]) -> int:
     """DSP48E2 slices of a node."""
     return sum(each.dsp for each in multipliers(shape))
-
-
-def multiplier_table(shape: Mapping[str, int]) -> Table:
-    """The count as a table."""
-    table = Table(title="multipliers of a node", title_justify="left")
-    for column in ("where", "count", "bits", "DSP48E2"):
-        table.add_column(column, justify="left" if column == "where" else "right")
-    for each in multipliers(shape):
-        table.add_row(each.where, f"{each.count:,}", f"{each.a} x {each.b}", f"{'LUTs' if each.luts else f'{each.dsp:,}'}")
-    table.add_row("all", "", "", f"{dsp_count(shape):,} of the {DSP_LIMIT:,} of an XCZU19EG", style="bold")
-    return table

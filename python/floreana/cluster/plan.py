@@ -24,8 +24,7 @@ from rich.table import Table
 from floreana.cluster import layout
 from floreana.cluster.description import MAX_REGISTER, Project, format_ip, format_mac
 from floreana.cluster.entry import EntryPlan
-from floreana.cluster.multipliers import multiplier_table
-from floreana.cluster.resources import DEVICE, LIMITS, Limits, resource_table
+from floreana.cluster.resources import DEVICE, LIMITS, Limits, multiplier_table, resource_table
 from floreana.cluster.topology import (
     DEFAULT_ROUTING,
     ETH_PORT,
@@ -1191,7 +1190,7 @@ def render(plan: Plan, width: int = 110, devices: Mapping[str, Limits] = types.M
     values = (("ACK_DELAY", t.ack_delay), ("RTO", t.rto), ("RETRIES", t.retries), ("KEEP", t.keep), ("NACK_HOLD", t.nack_hold))
     registers.add_row(*(f"{name} {value}" for name, value in values))
     tables.append(registers)
-    tables += [multiplier_table(plan.shape), resource_table(plan.shape, devices)]
+    tables += [multiplier_table(plan.shape, devices), resource_table(plan.shape, devices)]
     console = Console(width=width if alike else width + 8, color_system=None, highlight=False, legacy_windows=False)
     with console.capture() as capture:
         for table in tables:

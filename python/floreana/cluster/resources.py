@@ -22,7 +22,7 @@ from rich.table import Table
 
 from floreana.boards import Device, board
 from floreana.cluster.description import DEFAULT_BOARD, Project
-from floreana.cluster.multipliers import multipliers
+from floreana.cluster.multipliers import dsp_count, multipliers
 from floreana.errors import FloreanaError, InputError
 
 DATA = Path(__file__).with_name("resources.toml")
@@ -431,6 +431,19 @@ def require_fit(shape: Shape, limits: Limits = LIMITS, device: str = DEVICE) -> 
     """Raises InputError with everything that does not fit the device."""
     if problems := check_fit(shape, limits):
         raise InputError("\n".join([f"a node does not fit one {device}:", *(f"  {each}" for each in problems)]))
+
+
+def multiplier_table(shape: Shape, devices: Mapping[str, Limits]) -> Table:
+    """Multipliers of a node, and the DSP slices they fill of those of each device."""
+    table = Table(title="multipliers of a node", title_justify="left")
+    for column in ("where", "count", "bits", "DSP48E2"):
+        table.add_column(column, justify="left" if column == "where" else "right")
+    for each in multipliers(shape):
+        table.add_row(each.where, f"{each.count:,}", f"{each.a} x {each.b}", f"{'LUTs' if each.luts else f'{each.dsp:,}'}")
+    there = {device: limits["DSP48E2"][0] for device, limits in devices.items() if "DSP48E2" in limits}
+    slices = [f"{dsp_count(shape):,} of the {count:,} of an {device}" for device, count in there.items()]
+    table.add_row("all", "", "", "\n".join(slices) or f"{dsp_count(shape):,}", style="bold")
+    return table
 
 
 def resource_table(shape: Shape, devices: Mapping[str, Limits]) -> Table:

@@ -11,6 +11,7 @@ import ipaddress
 import json
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,17 +178,23 @@ def _cluster(path: Path, problems: Problems) -> dict[str, Any]:
     return value
 
 
+def _elements(path: Path, cluster: dict[str, Any], name: str, has: str, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Key and content of every element ``name`` of the cluster that has any; ``has`` says what one has."""
+    items = _items(cluster.get(name))
+    if not items:
+        problems.add(path, f"cluster.{name}", None, f"a cluster has at least one {name}", "add it")
+    for index, item in enumerate(items):
+        key = f"cluster.{name}[{index}]"
+        if isinstance(item, dict):
+            yield key, item
+        else:
+            problems.add(path, key, item, f"a {name} has {has}", "write them")
+
+
 def _kernels(path: Path, cluster: dict[str, Any], problems: Problems) -> list[GalapagosKernel]:
     found: list[GalapagosKernel] = []
     owners: dict[int, str] = {}
-    items = _items(cluster.get("kernel"))
-    if not items:
-        problems.add(path, "cluster.kernel", None, "a cluster has at least one kernel", "add it")
-    for index, item in enumerate(items):
-        key = f"cluster.kernel[{index}]"
-        if not isinstance(item, dict):
-            problems.add(path, key, item, "a kernel has a name and num", "write them")
-            continue
+    for key, item in _elements(path, cluster, "kernel", "a name and num", problems):
         name = item.get("#text")
         if not isinstance(name, str) or not name:
             problems.add(path, f"{key}.#text", name, "a kernel has a name", "write it (XML: the text of the element)")
@@ -224,15 +231,8 @@ def _address(path: Path, key: str, item: dict[str, Any], problems: Problems) -> 
 def _nodes(path: Path, cluster: dict[str, Any], known: dict[int, str], problems: Problems) -> list[GalapagosNode]:
     found: list[GalapagosNode] = []
     homes: dict[int, str] = {}
-    addresses: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
-    items = _items(cluster.get("node"))
-    if not items:
-        problems.add(path, "cluster.node", None, "a cluster has at least one node", "add it")
-    for index, item in enumerate(items):
-        key = f"cluster.node[{index}]"
-        if not isinstance(item, dict):
-            problems.add(path, key, item, "a node has type, kernel, mac and ip", "write them")
-            continue
+    addresses: defaultdict[tuple[str, int], list[tuple[str, object]]] = defaultdict(list)
+    for key, item in _elements(path, cluster, "node", "type, kernel, mac and ip", problems):
         kind = item.get("type")
         if kind not in ("hw", "sw"):
             problems.add(path, f"{key}.type", kind, "a node is an FPGA or a computer", "write hw or sw")
@@ -256,12 +256,11 @@ def _nodes(path: Path, cluster: dict[str, Any], known: dict[int, str], problems:
         mac, ip = _address(path, key, item, problems)
         for name, value in (("mac", mac), ("ip", ip)):
             if value is not None:
-                addresses[name, value].append(key)
+                addresses[name, value].append((key, item[name]))
         found.append(GalapagosNode(kind == "hw", tuple(sorted(numbers)), mac or 0, ip or 0, str(board or ""), str(item.get("comm", ""))))
-    for (name, _), keys in addresses.items():
-        for key in keys[1:]:
-            value = items[int(key.split("[")[1][:-1])][name]
-            problems.add(path, f"{key}.{name}", value, f"{keys[0]} has the same address", "give each node its own")
+    for (name, _), ((first, _), *others) in addresses.items():
+        for key, given in others:
+            problems.add(path, f"{key}.{name}", given, f"{first} has the same address", "give each node its own")
     for number in sorted(set(known) - set(homes)):
         problems.add(
             path, "cluster.node", f"kernel {number}", f"{known[number]} is on no node", "add it to one, or remove it from the logical file"
