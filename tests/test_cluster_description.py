@@ -17,6 +17,7 @@ from floreana.cluster.description import (
     format_ip,
     format_mac,
     legal_node_counts,
+    load_description,
     load_project,
     project_schema,
     projects_root,
@@ -246,6 +247,19 @@ def test_softmax(tmp_path: Path) -> None:
     assert load_project(write(tmp_path, minilm)).model.softmax == ("deferred",)
 
 
+def test_the_place_of_a_chain_of_clusters(tmp_path: Path) -> None:
+    """Nodes of the first group of the first cluster, and the same positions everywhere else; the mapper's where none is given."""
+    chain = GOOD.replace("encoders: 2", "encoders: 4").replace("nodes: 2", "nodes: 8\n  clusters: 2")
+    text = chain.replace("cluster:", PLACE.format(ln1="node1", ffn1="node0, node1", ln2="node0") + "  groups: 2\ncluster:")
+    project = load_project(write(tmp_path, text))
+    teams = [members for cluster in range(2) for members in project.teams(cluster)]
+    assert teams == [(0, 1), (2, 3), (4, 5), (6, 7)]
+    assert [project.place("ln1", members) for members in teams] == [(1,), (3,), (5,), (7,)]
+    assert [project.place("ffn1", members) for members in teams] == teams
+    unplaced = load_description(write(tmp_path, chain.replace("cluster:", "mapping: {strategy: pipeline}\ncluster:")))
+    assert unplaced.open["place"] and unplaced.cluster.clusters == 2
+
+
 def test_every_error_at_once(tmp_path: Path) -> None:
     text = """\
 name: Sample
@@ -465,10 +479,22 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
         ("nodes: 2", "nodes: 2\n  clusters: 2\n  topology: line"),
         (10, "cluster.clusters", "2", "chained over one Ethernet switch, not over a line", "choose topology: star, or clusters: 1"),
     ),
-    "clusters of a pipeline": (
-        ("nodes: 2", "nodes: 2\n  clusters: 2"),
-        ("cluster:", PLACE.format(ln1="node0", ffn1="node0", ln2="node0") + "cluster:"),
-        (13, "cluster.clusters", "2", "strategy pipeline names the nodes of one cluster", "choose strategy: tensor, or clusters: 1"),
+    "place in the second cluster": (
+        ("nodes: 2", "nodes: 4\n  clusters: 2"),
+        ("cluster:", PLACE.format(ln1="node0", ffn1="node2", ln2="node0") + "cluster:"),
+        (
+            10,
+            "mapping.place.ffn1",
+            "node2",
+            "no node in the first cluster, whose places are those of all clusters, is named node2",
+            "choose from node0, node1",
+        ),
+    ),
+    "place in the second group of the first cluster": (
+        ("encoders: 2", "encoders: 4"),
+        ("nodes: 2", "nodes: 4\n  clusters: 2"),
+        ("cluster:", PLACE.format(ln1="node0", ffn1="node0", ln2="node0") + "  groups: 2\ncluster:"),
+        (10, "mapping.place.attention", "node1", "no node in the first group, whose places are those of all groups", "choose from node0"),
     ),
     "place in the second group": (
         ("cluster:", PLACE.format(ln1="node0", ffn1="node0", ln2="node0") + "  groups: 2\ncluster:"),

@@ -606,6 +606,38 @@ def test_three_clusters_tell_each_other() -> None:
     assert plan.nodes[2].peers[0][257] == 1 << 1 and plan.nodes[1].peers[0][258] == 1 << 2 and plan.host.peers[258] == 1 << 2
 
 
+def test_a_chain_of_pipelines_is_alike_in_every_cluster() -> None:
+    """Three clusters of three nodes, an encoder each: the same tables but for the numbers of edges, and where rows come from and go to."""
+    place = {"qkv": ["a"], "attention": ["a", "b"], "out": ["b"], "ln1": ["c"], "ffn1": ["c"], "ffn2": ["a"], "ln2": ["b"]}
+    cluster = {"nodes": list("abcdefghi"), "clusters": 3}
+    changes = {
+        "cluster": ClusterSection.model_validate(cluster),
+        "mapping": MappingSection.model_validate({"strategy": "pipeline", "place": place}),
+    }
+    plan = make_plan(synthetic(128, 2, 128, 3, 1, max_tokens=8).model_copy(update=changes))
+    for k in range(3):
+        holders = {name: tuple(3 * k + ord(node) - ord("a") for node in nodes) for name, nodes in place.items()}
+        assert {name: plan.holders(name, k) for name in place} == holders
+        assert plan.clusters[k].owners[:3] == holders["ln1"] * 3  # who gets the rows that come in
+        assert plan.owner("ln1", 5, k) == holders["ln1"][0] and plan.owner("ln2", 5, k) == holders["ln2"][0]
+        for node, first in zip(plan.nodes[3 * k : 3 * k + 3], plan.nodes[:3], strict=True):
+            assert [(c.name, c.fields | {"bank": 0}) for c in node.contexts] == [(c.name, c.fields | {"bank": 0}) for c in first.contexts]
+            assert node.kernels == first.kernels and node.columns == first.columns
+            assert {number: mask for number, mask in node.route.items() if number not in (254, 256, 257, 258)} == {
+                number: mask for number, mask in first.route.items() if number != 257
+            }
+    # ENTRY is where LayerNorm 1 is, the gateway on the first node, whoever has the last LayerNorm sends to it
+    gates = [gate for node in plan.nodes for gate in node.gateway]
+    assert [(k, cluster.gateway) for k, cluster in enumerate(plan.clusters)] == [(0, -1), (1, 3), (2, 6)]
+    assert [(gate.kernel, gate.up_cluster, gate.up_kernel) for gate in gates] == [(129, 0, 255), (129, 1, 254)]
+    for k, gate in enumerate(gates):
+        sends, takes = plan.nodes[3 * k + 1], plan.nodes[3 * k + 5]
+        last = sends.messages["add_norm"][sends.context("ln2", k).fields["msg_base"]]
+        assert (last.dst_cluster, last.dst_kernel, last.edge) == (k + 1, 254, gate.edge_in)
+        assert takes.edges["add_norm"][gate.edge_out].ctx == takes.context("entry", k + 1).index
+        assert sends.peers[0][257 + k] == 1 << 3 * k + 3
+
+
 def test_damaged_plans(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     with pytest.raises(InputError, match="cannot be read"):

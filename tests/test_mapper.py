@@ -121,11 +121,15 @@ def _values(description: Description, lane: str) -> tuple[int, ...]:
     return ({"out_n": (16, 32, 48, 64)}.get(lane, (1,))) if given is None else (given,)
 
 
-@pytest.mark.parametrize("objective", ["latency", "throughput"])
-@pytest.mark.parametrize("encoders", [1, 2])
-def test_nothing_is_better(objective: str, encoders: int) -> None:
+@pytest.mark.parametrize(
+    ("objective", "encoders", "clusters"),
+    [("latency", 1, 1), ("latency", 2, 1), ("throughput", 1, 1), ("throughput", 2, 1), ("latency", 2, 2)],
+)
+def test_nothing_is_better(objective: str, encoders: int, clusters: int) -> None:
+    """On two nodes, and in a chain of clusters of two."""
     sizes = {"hidden": 128, "heads": 2, "ffn": 192}
-    description = described(2, encoders, sizes=sizes, objective=objective, k_lanes=16, post_lanes=2, norm_lanes=2, max_tokens=16)
+    given = {"k_lanes": 16, "post_lanes": 2, "norm_lanes": 2, "max_tokens": 16}
+    description = described(2 * clusters, encoders, clusters, sizes=sizes, objective=objective, **given)
     choice = choose(description)
     task = Task.of(description)
     costs = [evaluate(task, each) for each in all_layouts(description)]
@@ -177,15 +181,42 @@ def test_the_schedule_model_ranks_the_best_of_each_kind() -> None:
     assert best is not None and best.value == best.bound == choice.bound < choice.value
     assert choice.timed == schedule(make_plan(choice.project), 128).last_row < schedule(make_plan(best.project), 128).last_row
     assert f"{choice.timed:,} by the schedule model, the least of the {choice.finalists} mappings" in choice.explanation
-    assert (
-        choose(description.model_copy(update={"mapping": description.mapping.model_copy(update={"objective": "throughput"})})).timed is None
-    )
+
+
+def test_throughput_is_ranked_too() -> None:
+    """On six nodes the mapper's model takes a pipeline to be best, and the schedule model finds that sequences wait there."""
+    description = described(6, objective="throughput")
+    choice, best = choose(description), mapper_choice._search(description, mapper_choice.TICKS)
+    assert best is not None and best.project.mapping.strategy == "pipeline" and choice.project.mapping.strategy == "tensor"
+    assert choice.timed is not None and choice.bound <= choice.timed < mapper_choice._time(best)
 
 
 def test_seventy_two_nodes() -> None:
     choice = choose(described(72, 12, clusters=12))
     assert choice.status == "optimal" and choice.value == choice.bound
-    assert len(make_plan(choice.project).nodes) == 72
+    assert len(make_plan(choice.project).nodes) == 72 and choice.project.mapping.strategy == "tensor"
+
+
+def test_clusters_of_five_use_all_their_nodes() -> None:
+    """Five nodes, over which no operator divides, in each of two clusters: what one cluster does, twice, by either model of time."""
+    one, two = choose(described(5)), choose(described(10, 2, clusters=2))
+    assert two.layout == one.layout and two.value == two.bound
+    plan = make_plan(two.project)
+    assert plan.strategy == "pipeline" and {c.name for node in plan.nodes[5:] for c in node.contexts} >= set(OPERATORS)
+    assert two.value == pytest.approx(schedule(plan, 128).cycles, rel=0.02)
+
+
+def test_a_pipeline_in_each_of_two_clusters() -> None:
+    choice = choose(described(12, 2, clusters=2, strategy="pipeline"))
+    assert choice.status == "optimal" and choice.project.mapping.strategy == "pipeline"
+    assert shape_of(Task.of(choice.project), choice.layout) == make_plan(choice.project).shape
+    nodes = {name for operator in OPERATORS for name in getattr(choice.project.mapping.place, operator)}
+    assert nodes <= set(choice.project.cluster.nodes[:6])
+
+
+def test_throughput_of_a_chain_keeps_every_operator_on_every_node() -> None:
+    choice = choose(described(12, 2, clusters=2, objective="throughput"))
+    assert choice.project.mapping.strategy == "tensor"
 
 
 # ------------------------------------------------------------------ limits

@@ -315,7 +315,10 @@ class Priorities(_Section):
 
 
 class PlaceSection(_Section):
-    """Names of the nodes that share each operator, in order; several nodes take even shares of its columns."""
+    """Names of the nodes that share each operator, in order; several nodes take even shares of its columns.
+
+    They are nodes of the first group of the first cluster; the others use the same positions.
+    """
 
     qkv: NodeNames
     attention: NodeNames
@@ -461,7 +464,7 @@ class Project(_Described):
     def place(self, operator: str, members: tuple[int, ...]) -> tuple[int, ...]:
         """Those of a group's ``members`` that share an operator, a key of :class:`PlaceSection`: all in strategy ``tensor``.
 
-        ``mapping.place`` names nodes of the first group; in the others it is the nodes at the same positions.
+        ``mapping.place`` names nodes of the first group of the first cluster; in all others it is the nodes at the same positions.
         """
         if self.mapping.place is None:
             return members
@@ -928,9 +931,7 @@ def _check_addresses(source: _Source, cluster: ClusterSection, build: BuildSecti
                 source.add((*path, where, kind), shown, f"{first} and {name} have the same address", "give each its own")
 
 
-def _check_clusters(
-    source: _Source, cluster: ClusterSection, mapping: OpenMapping | None, model: MinilmModel | SyntheticModel | None
-) -> bool:
+def _check_clusters(source: _Source, cluster: ClusterSection, model: MinilmModel | SyntheticModel | None) -> bool:
     """Rules of the size of clusters, and of a chain of them; True where the nodes divide."""
     count, nodes = cluster.clusters, len(cluster.nodes)
     share = -(-nodes // count)
@@ -953,9 +954,6 @@ def _check_clusters(
     if cluster.topology != "star":
         limit = f"clusters are chained over one Ethernet switch, not over a {cluster.topology}"
         source.add(path, count, limit, "choose topology: star, or clusters: 1")
-    if mapping is not None and mapping.strategy == "pipeline":
-        limit = f"strategy {mapping.strategy} names the nodes of one cluster"
-        source.add(path, count, limit, "choose strategy: tensor, or clusters: 1")
     return nodes % count == 0
 
 
@@ -984,13 +982,14 @@ def _check_place(source: _Source, mapping: OpenMapping, cluster: ClusterSection,
     if place is None:
         return
     groups = mapping.groups if isinstance(mapping.groups, int) else 1
-    first = cluster.nodes[: max(len(cluster.nodes) // groups, 1)]
+    first = cluster.nodes[: max(len(cluster.nodes) // cluster.clusters // groups, 1)]
+    part = "group" if groups > 1 else "cluster"
     for operator in PlaceSection.model_fields:
         path: _KeyPath = ("mapping", "place", operator)
         names: tuple[str, ...] = getattr(place, operator)
         unknown = [name for name in names if name not in first]
         if unknown:
-            whose = "" if len(first) == len(cluster.nodes) else " in the first group, whose places are those of all groups"
+            whose = "" if len(first) == len(cluster.nodes) else f" in the first {part}, whose places are those of all {part}s,"
             source.add(path, ", ".join(names), f"no node{whose} is named {', '.join(unknown)}", f"choose from {', '.join(first)}")
         if model is not None:
             for limit in share_limits(len(names), model.hidden, model.heads, model.ffn).get(operator, []):
@@ -1066,7 +1065,7 @@ def load_description(path: Path | str, nodes: int | None = None) -> Description:
         _check_addresses(source, cluster, build)
     if cluster is not None and mapping is not None:
         _check_place(source, mapping, cluster, model if divides else None)
-    even = cluster is not None and _check_clusters(source, cluster, mapping, model)
+    even = cluster is not None and _check_clusters(source, cluster, model)
     if even and cluster is not None and mapping is not None:
         even = _check_groups(source, cluster, mapping, model)
     fixed = mapping is not None and mapping.strategy == "tensor" and mapping.groups != "auto"

@@ -29,7 +29,7 @@ SLACK = 1.05  # the mapper's model is at most so much above the schedule model: 
 class Choice:
     """A decision. ``value``: cycles of the objective by the model; no decision has fewer than ``bound``. ``status``: optimal, where they
     are equal, or feasible, where the time ended before. ``ticks``: deterministic time used; ``refused``: what the plan refused on the way.
-    ``timed``: cycles of a sequence by the schedule model, which ranked ``finalists`` mappings; None where there was nothing to rank.
+    ``timed``: cycles of the objective by the schedule model, which ranked ``finalists`` mappings; None where there was nothing to rank.
     """
 
     project: Project
@@ -84,14 +84,14 @@ def _choose(description: Description, ticks: float) -> Choice:
     if best is None:
         raise InputError(explain(description, limits(description)))
     task = Task.of(description)
-    most = task.tokens * task.encoders * task.cluster_nodes
-    return best if best.objective == "throughput" or most > TIMED_MOST else _ranked(description, best, ticks)
+    rows = task.tokens * task.encoders * task.cluster_nodes * len(_sequences(best))
+    return best if rows > TIMED_MOST else _ranked(description, best, ticks)
 
 
 def _ranked(description: Description, best: Choice, ticks: float) -> Choice:
-    """Of the best mappings of each kind the one of least latency by the schedule model, which follows every message; ``best`` is one.
+    """Of the best mappings of each kind the one of fewest cycles by the schedule model, which follows every message; ``best`` is one.
 
-    The mapper's model takes the overlap of one encoder with the next to be perfect, and so prefers one group to several.
+    The mapper's model takes the overlap of one encoder, or one sequence, with the next to be perfect, and so prefers one group to several.
     """
     winner = replace(best, timed=_time(best))
     places, spent = {str(best.project.mapping)}, best.ticks
@@ -110,9 +110,20 @@ def _ranked(description: Description, best: Choice, ticks: float) -> Choice:
     return replace(winner, bound=bound, status=best.status, ticks=spent, refused=best.refused, finalists=len(places))
 
 
+def _in_flight(choice: Choice) -> int:
+    """Sequences that have a slot in the clusters."""
+    return choice.project.build.slots * choice.project.clusters if choice.objective == "throughput" else 1
+
+
+def _sequences(choice: Choice) -> list[int]:
+    """Tokens of the sequences that are timed: one; for throughput as many back to back as are in flight, and four more."""
+    return [choice.project.build.max_tokens] * (1 if choice.objective == "latency" else _in_flight(choice) + 4)
+
+
 def _time(choice: Choice) -> int:
-    """Cycles of a sequence of all tokens by the schedule model."""
-    return schedule(make_plan(choice.project), choice.project.build.max_tokens).last_row
+    """Cycles of a sequence, or from one to the next, by the schedule model."""
+    found = schedule(make_plan(choice.project), _sequences(choice), in_flight=_in_flight(choice))
+    return found.last_row if choice.objective == "latency" else round(found.interval or 0)
 
 
 def _variants(description: Description) -> Iterator[Description]:
