@@ -208,12 +208,16 @@ TERMS: Mapping[str, Mapping[str, Term]] = MappingProxyType({
         "OUT_N": lambda s: s["OUT_N"],
         "POST_LANES": lambda s: s["POST_LANES"],
     },
-    "attention": {"1": lambda s: 1, "heads side by side": lambda s: 64 // s["HEAD_DIM"]},
+    "attention": {
+        "1": lambda s: 1,
+        "heads side by side": lambda s: 64 // s["HEAD_DIM"],
+        "rows": lambda s: 1 << s["SLOT_W"] + s["ROW_W"],
+    },
     "add_norm": {"1": lambda s: 1, "NORM_LANES": lambda s: s["NORM_LANES"]},
-    "switch": {"ports ** 2": lambda s: _ports(s) ** 2},
-    "eth": {"ETH_N": lambda s: s["ETH_N"]},
+    "switch": {"ports": _ports, "ports ** 2": lambda s: _ports(s) ** 2},
+    "eth": {"ETH_N": lambda s: s["ETH_N"], "ETH_N * PEERS_N": lambda s: s["ETH_N"] * s["PEERS_N"]},
     "gateway": {"1": lambda s: 1},
-    "rest": {"1": lambda s: 1},
+    "rest": {"1": lambda s: 1, "ETH_N": lambda s: s["ETH_N"], "GATEWAY": lambda s: s.get("GATEWAY", 0)},
 })  # fmt: skip
 
 

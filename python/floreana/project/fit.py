@@ -85,7 +85,7 @@ MATRIX = (
     Case(
         "slim",
         {"K_LANES": 16, "OUT_N": 64, "POST_LANES": 16, "NORM_LANES": 4, "PEERS_N": 64, "GATEWAY": 1},
-        ("linear", "add_norm", "gateway"),
+        ("linear", "add_norm", "eth", "gateway", "rest"),
     ),
     Case("few", {"OUT_N": 16, "POST_LANES": 4}, ("linear",)),
     Case("quarter", {"K_LANES": 32, "OUT_N": 32, "POST_LANES": 2}, ("linear",)),
@@ -93,7 +93,16 @@ MATRIX = (
         "middle",
         {"K_LANES": 32, "W_WORDS": 896, "NORM_LANES": 8, "HEAD_BEATS": 1, "REQ_WORDS": 4, "PEERS_N": 16, "ETH_N": 2},
         (),
-        ("linear",),
+        ("linear", "attention", "add_norm", "switch", "eth", "rest"),
+    ),
+    Case(
+        "long",  # 512 rows, one sequence, all ports
+        {
+            "K_LANES": 32, "OUT_N": 32, "POST_LANES": 2, "W_WORDS": 1024, "STORE_BEATS": 12288, "ROW_W": 9, "SLOT_W": 0, "HEAD_DIM": 32,
+            "HEAD_BEATS": 4, "REQ_WORDS": 16, "NORM_LANES": 8, "LROW_W": 6, "ROW_BEATS": 16, "PEERS_N": 64, "ETH_N": 2, "GATEWAY": 1,
+        },
+        ("attention", "switch", "rest"),
+        ("linear", "add_norm", "gateway"),
     ),
 )  # fmt: skip
 
