@@ -33,7 +33,7 @@ class _Data(BaseModel):
 
 
 class Run(_Data):
-    """A simulated cluster; cycles of 5 ns, ``interval`` those of a sequence with two in flight."""
+    """A simulated cluster; cycles of 5 ns, ``interval`` those of a sequence with two in flight. ``groups``: of all ``clusters``."""
 
     hidden: Count
     heads: Count
@@ -44,6 +44,8 @@ class Run(_Data):
     tokens: Count
     cycles: Count
     interval: Count | None = None
+    clusters: Count = 1
+    source: str = "docs/bench.md"
 
 
 class Simulated(_Data):

@@ -143,7 +143,7 @@ def simulated_rows(simulated: Simulated, project: Project, options: EstimateOpti
     for run in simulated.run:
         if Model(run.hidden, run.heads, run.ffn, run.encoders) != Model.of(project) or run.tokens != options.tokens:
             continue
-        team = f"{run.groups} groups x " if run.groups > 1 else ""
+        team = f"{run.groups} {'clusters' if run.clusters > 1 else 'groups'} x " if run.groups > 1 else ""
         out.append(
             {
                 "devices": run.nodes,
@@ -152,7 +152,7 @@ def simulated_rows(simulated: Simulated, project: Project, options: EstimateOpti
                 "latency_ms": round(1e3 * run.cycles / BASE_HZ, 4),
                 "sequences_s": None if run.interval is None else round(BASE_HZ / run.interval, 1),
                 "kind": "simulated",
-                "source": "docs/bench.md",
+                "source": run.source,
             }
         )
     return out

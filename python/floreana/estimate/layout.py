@@ -168,6 +168,16 @@ def bounds(model: Model, layout: Layout, tokens: int, ports: int, network: Netwo
     )
 
 
+def latency(model: Model, layout: Layout, tokens: int, ports: int, network: Network) -> int:
+    """Cycles of a sequence by the bounds, host to host.
+
+    Rows that a team of nodes finishes are taken up by the next one at once: its QKV and what is left here go on side by side.
+    """
+    each, qkv = bounds(model, layout, tokens, ports, network), tokens * words(model, layout)["qkv"]
+    overlap = (layout.teams - 1) * min(qkv, each.busy - qkv)
+    return model.encoders * each.cycles - overlap + (layout.clusters + 1) * network.delay
+
+
 def interval(model: Model, layout: Layout, tokens: int, ports: int, network: Network, latency: int, slots: int) -> int:
     """Cycles a sequence when they come back to back: the busiest kernel or line, and no more in a cluster than it has slots."""
     by, beats = words(model, layout), model.hidden // layout.parts // 64
@@ -273,8 +283,7 @@ class Chooser:
 
     def latency(self, layout: Layout, ports: int) -> int:
         """Cycles by the bounds, host to host."""
-        each = bounds(self.model, layout, self.tokens, ports, self.network)
-        return self.model.encoders * each.cycles + (layout.clusters + 1) * self.network.delay
+        return latency(self.model, layout, self.tokens, ports, self.network)
 
     def interval(self, layout: Layout, ports: int, latency: int) -> int:
         """Cycles a sequence, see :func:`interval`."""

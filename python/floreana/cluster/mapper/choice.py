@@ -27,8 +27,10 @@ SLACK = 1.05  # the mapper's model is at most so much above the schedule model: 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A decision. ``value``: cycles of the objective by the model; no decision has fewer than ``bound``. ``status``: optimal, where a mapping
-    of the bound exists, or feasible, where the time ended before. ``ticks``: deterministic time used; ``refused``: what the plan refused on the way.
+    """A decision.
+
+    ``value``: cycles of the objective by the model; no decision has fewer than ``bound``. ``status``: optimal, where a mapping of the bound
+    exists, or feasible, where the time ended before. ``ticks``: deterministic time used; ``refused``: what the plan refused on the way.
     ``timed``: cycles of the objective by the schedule model, which ranked ``finalists`` mappings; None where there was nothing to rank.
     """
 
