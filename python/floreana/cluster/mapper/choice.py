@@ -248,7 +248,7 @@ def render_choice(choice: Choice, width: int = 110) -> str:
 def mapped_yaml(project: Project) -> str:
     """A project with nothing open as the text of a description."""
     content = project.model_dump(mode="json", exclude_none=True)
-    cluster = content["cluster"]
+    cluster = content["cluster"] = {name: value for name, value in content["cluster"].items() if value != {}}
     cluster["mac_base"], cluster["ip_base"] = format_mac(project.cluster.mac_base), format_ip(project.cluster.ip_base)
     head = "# SPDX-License-Identifier: Apache-2.0\n# Written by `floreana map`: nothing is open here. Keys: docs/mapping.md\n"
     text: str = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=140)
