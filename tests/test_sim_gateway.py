@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from test_sim_tiny import Quiet
 
 from floreana.cluster.layout import TYPE_CONTROL
 from floreana.environment import project_root
+from floreana.sim import flow
 from floreana.host.frame import DATA, parse
 from floreana.sim.capture import read_capture
 from floreana.sim.flow import Finished, Hooks, Options, simulate
@@ -32,7 +34,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def _run(out: Path, **changes: Any) -> Finished:
     options = replace(Options(project="tiny_2x2", tokens=TOKENS, in_flight=4, out=out), **changes)
-    return simulate(options, Quiet(), "test", Hooks(builds=BUILDS))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flow, "build", partial(flow.build, optimise="-O1"))  # compiling takes most of the time
+        return simulate(options, Quiet(), "test", Hooks(builds=BUILDS))
 
 
 def _messages(done: Finished) -> Counter[tuple[int, int, bool]]:

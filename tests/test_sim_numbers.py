@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from test_sim_tiny import Quiet
 
 from floreana.environment import project_root
+from floreana.sim import flow
 from floreana.sim.capture import read_capture
 from floreana.sim.flow import Finished, Hooks, Options, simulate
 
@@ -29,6 +31,7 @@ def _run(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Finis
     project = folder / "chain_5x1" / "project.yaml"
     project.parent.mkdir()
     project.write_text(PROJECT, encoding="utf-8")
+    monkeypatch.setattr(flow, "build", partial(flow.build, optimise="-O0"))  # short runs: compiling takes most of their time
     options = replace(Options(project=str(project), tokens="2", out=folder / "out"), **changes)
     return simulate(options, Quiet(), "test", Hooks(builds=BUILDS))
 
