@@ -14,8 +14,8 @@ from test_sim_tiny import Quiet
 
 from floreana.cluster.layout import TYPE_CONTROL
 from floreana.environment import project_root
-from floreana.sim import flow
 from floreana.host.frame import DATA, parse
+from floreana.sim import flow
 from floreana.sim.capture import read_capture
 from floreana.sim.flow import Finished, Hooks, Options, simulate
 
