@@ -214,9 +214,20 @@ def test_a_pipeline_in_each_of_two_clusters() -> None:
     assert nodes <= set(choice.project.cluster.nodes[:6])
 
 
-def test_throughput_of_a_chain_keeps_every_operator_on_every_node() -> None:
+def test_throughput_of_a_chain_is_ranked() -> None:
     choice = choose(described(12, 2, clusters=2, objective="throughput"))
-    assert choice.project.mapping.strategy == "tensor"
+    assert choice.project.mapping.strategy == "tensor" and choice.timed is not None and choice.bound < choice.value
+
+
+def test_what_would_take_too_long_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the mapper's own model decides for latency; for throughput, of which it knows too little, auto keeps to tensor."""
+    monkeypatch.setattr(mapper_choice, "TIMED_MOST", 0)
+    for objective in ("latency", "throughput"):
+        choice = mapper_choice._choose(described(6, objective=objective), mapper_choice.TICKS)
+        assert choice.timed is None and choice.project.mapping.strategy == "tensor"
+    assert choice.bound < choice.value  # a pipeline has the bound
+    pipeline = mapper_choice._choose(described(6, objective="throughput", strategy="pipeline"), mapper_choice.TICKS)
+    assert pipeline.timed is None and pipeline.project.mapping.strategy == "pipeline"
 
 
 # ------------------------------------------------------------------ limits

@@ -19,7 +19,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from floreana.boards import boards
-from floreana.cluster.topology import CHAIN_NODES_MAX, ETH_PORTS, PEERS_MAX, PORT_STEP, RING_NODES_MIN, RoutingName, TopologyName, reach
+from floreana.cluster.topology import (
+    CHAIN_NODES_MAX,
+    ETH_PORTS,
+    PEERS_MAX,
+    PORT_STEP,
+    RING_NODES_MIN,
+    RoutingName,
+    TopologyName,
+    find_cycle,
+    reach,
+)
 from floreana.errors import InputError
 from floreana.ibert.params import SOFTMAX_MODES
 
@@ -781,13 +791,8 @@ def _in_chain(source: _Source, cluster: ClusterSection) -> ClusterSection:
     while order and (following := chain[order[-1]].next) in chain:
         order.append(str(following))
     left = [name for name in chain if name not in order]
-    circle: list[str] = []
-    at = left[0] if left else None
-    while at in left and at not in circle:
-        circle.append(at)
-        at = chain[at].next
-    if at in circle:
-        ring = circle[circle.index(at) :]
+    ring = find_cycle({name: [part.next] for name, part in chain.items() if part.next is not None})
+    if ring:
         limit = f"the gateways go round in a circle, {' -> '.join([*ring, ring[0]])}: no row would return to the host"
         source.add((*path, ring[-1], "next"), ring[0], limit, "remove next of the last cluster")
     elif left:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from floreana.cluster import layout
 from floreana.errors import InputError
@@ -266,13 +266,16 @@ def dependencies(stations: Sequence[Station], links: Links) -> dict[Channel, set
     return graph
 
 
-def find_cycle(graph: Mapping[Channel, Iterable[Channel]]) -> list[Channel]:
-    """Buffers of a cycle in order, the lowest first; empty where there is none."""
-    done: set[Channel] = set()
+_Place = TypeVar("_Place", Channel, str)
+
+
+def find_cycle(graph: Mapping[_Place, Iterable[_Place]]) -> list[_Place]:
+    """Places of a cycle in order, the lowest first; empty where there is none."""
+    done: set[_Place] = set()
     for root in sorted(graph):
         if root in done:
             continue
-        path: list[Channel] = [root]
+        path: list[_Place] = [root]
         choices = [iter(sorted(graph.get(root, ())))]
         while path:
             following = next(choices[-1], None)

@@ -21,7 +21,9 @@ from floreana.errors import FloreanaError, InputError
 
 TICKS = 12.0  # deterministic time of a search: about a minute of one core, the same work on every machine
 REFUSALS_MAX = 20
-TIMED_MOST = 150_000  # rows of all encoders times nodes of a cluster; the schedule model takes about a tenth of a millisecond for each
+TIMED_MOST = (
+    200_000  # rows of all encoders and sequences times nodes of a group, all mappings together: about a minute of the schedule model
+)
 SLACK = 1.05  # the mapper's model is at most so much above the schedule model: what is beyond it need not be timed
 
 
@@ -31,7 +33,7 @@ class Choice:
 
     ``value``: cycles of the objective by the model; no decision has fewer than ``bound``. ``status``: optimal, where a mapping of the bound
     exists, or feasible, where the time ended before. ``ticks``: deterministic time used; ``refused``: what the plan refused on the way.
-    ``timed``: cycles of the objective by the schedule model, which ranked ``finalists`` mappings; None where there was nothing to rank.
+    ``timed``: cycles of the objective by the schedule model, which ranked ``finalists`` mappings; None where it would take too long.
     """
 
     project: Project
@@ -85,9 +87,14 @@ def _choose(description: Description, ticks: float) -> Choice:
     best = _search(description, ticks)
     if best is None:
         raise InputError(explain(description, limits(description)))
-    task = Task.of(description)
-    rows = task.tokens * task.encoders * task.cluster_nodes * len(_sequences(best))
-    return best if rows > TIMED_MOST else _ranked(description, best, ticks)
+    if _work(best) <= TIMED_MOST:
+        return _ranked(description, best, ticks)
+    if best.objective == "latency" or description.mapping.strategy != "auto":
+        return best
+    # sequences may wait in a pipeline, which the mapper's model does not see: untimed, none is taken where there is another
+    groups = "auto" if description.open["groups"] else description.mapping.groups
+    whole = _search(_variant(description, "tensor", groups), ticks, BIG)
+    return best if whole is None else replace(whole, bound=min(best.bound, whole.value), status=best.status)
 
 
 def _ranked(description: Description, best: Choice, ticks: float) -> Choice:
@@ -96,15 +103,16 @@ def _ranked(description: Description, best: Choice, ticks: float) -> Choice:
     The mapper's model takes the overlap of one encoder, or one sequence, with the next to be perfect, and so prefers one group to several.
     """
     winner = replace(best, timed=_time(best))
-    places, spent = {str(best.project.mapping)}, best.ticks
+    places, spent, work = {str(best.project.mapping)}, best.ticks, _work(best)
     for variant in _variants(description):
         assert winner.timed is not None
         other = _search(variant, ticks / 4, int(SLACK * winner.timed))
         if other is None:
             continue
         spent += other.ticks
-        if str(other.project.mapping) not in places:
+        if str(other.project.mapping) not in places and work + _work(other) <= TIMED_MOST:
             places.add(str(other.project.mapping))
+            work += _work(other)
             cycles = _time(other)
             if cycles < winner.timed:
                 winner = replace(other, timed=cycles)
@@ -122,6 +130,12 @@ def _sequences(choice: Choice) -> list[int]:
     return [choice.project.build.max_tokens] * (1 if choice.objective == "latency" else _in_flight(choice) + 4)
 
 
+def _work(choice: Choice) -> int:
+    """What it costs to time a mapping: rows of all encoders and sequences, times the nodes that share an encoder."""
+    task = Task.of(choice.project)
+    return sum(_sequences(choice)) * task.encoders * task.team(choice.layout.groups)
+
+
 def _time(choice: Choice) -> int:
     """Cycles of a sequence, or from one to the next, by the schedule model."""
     found = schedule(make_plan(choice.project), _sequences(choice), in_flight=_in_flight(choice))
@@ -130,20 +144,21 @@ def _time(choice: Choice) -> int:
 
 def _variants(description: Description) -> Iterator[Description]:
     """The description with groups decided, and whether every node holds a share of every operator; none where neither is open."""
-    mapping, opened = description.mapping, description.open
+    mapping = description.mapping
     strategies = ("auto", "tensor") if mapping.strategy == "auto" else (mapping.strategy,)
     numbers = legal_groups(description)
     if len(strategies) * len(numbers) == 1:
         return
-    lanes = {name: "auto" for name in DEFAULT_LANES if opened[name]}
     for strategy in strategies:
         for groups in numbers:
-            yield description.model_copy(
-                update={
-                    "mapping": mapping.model_copy(update={"strategy": strategy, "groups": groups}),
-                    "build": description.build.model_copy(update=lanes),
-                }
-            )
+            yield _variant(description, strategy, groups)
+
+
+def _variant(description: Description, strategy: str, groups: int | str | None) -> Description:
+    """The description with another strategy and number of groups, the parameters of the node as open as they were."""
+    lanes = {name: "auto" for name in DEFAULT_LANES if description.open[name]}
+    mapping = description.mapping.model_copy(update={"strategy": strategy, "groups": groups})
+    return description.model_copy(update={"mapping": mapping, "build": description.build.model_copy(update=lanes)})
 
 
 def _search(description: Description, ticks: float, below: int | None = None) -> Choice | None:

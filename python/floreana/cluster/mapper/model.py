@@ -70,13 +70,8 @@ def _subsets(names: Sequence[str]) -> list[Kind]:
 
 
 def whole(description: Description) -> bool:
-    """True where every node holds a share of every operator: with strategy tensor, and with auto for the throughput of a chain of clusters.
-
-    What is best there by the model's interval is not in truth: docs/mapper.md, what the model leaves out.
-    """
-    mapping = description.mapping
-    chain = description.cluster.clusters > 1
-    return mapping.strategy == "tensor" or (mapping.strategy == "auto" and mapping.objective == "throughput" and chain)
+    """True where every node holds a share of every operator."""
+    return description.mapping.strategy == "tensor"
 
 
 def legal_groups(description: Description) -> list[int]:
