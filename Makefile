@@ -12,7 +12,7 @@ PY     := $(VENV)/bin/python
 # ---------------------------------------------------------------- variables that become options
 # A value goes through the environment and is never expanded by make or by the shell: any text is safe. Only variables given on make's
 # command line count, so that a SIM or OUT that happens to be in the environment changes nothing.
-OPTIONS := PROJECT TEXT TEXT_FILE TOKENS SEED SIM LINK_DELAY LOSS DUP REORDER CORRUPT CUT RESTART DEAD LOAD IN_FLIGHT COMPARE_CLEAN VECTORS \
+OPTIONS := PROJECT TEXT TEXT_FILE TOKENS SEED SIM LINK_DELAY LOSS DUP REORDER CORRUPT DELAY CUT RESTART DEAD LOAD IN_FLIGHT COMPARE_CLEAN VECTORS \
            ENCODER RANKS HOSTFILE WINDOW WAVES JOBS OUT CHECK MODEL NODES
 # of other targets than sim
 MORE_OPTIONS := SEEDS TORCH_INDEX ONLY KEEP TOP INTERVAL ONCE FRAMES RECORD AGAIN REFRESH

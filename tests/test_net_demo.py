@@ -88,7 +88,7 @@ def test_the_seed_decides_what_the_relay_does_to_which_frame() -> None:
     assert out == again and out != other
     counts = relay.counts
     assert 2000 + counts["duplicated"] == counts["passed"] + counts["lost"] and counts["passed"] == len(out)
-    for kind, share in (("lost", 200), ("duplicated", 180), ("delayed", 400)):
+    for kind, share in (("lost", 200), ("duplicated", 180), ("reordered", 400)):
         assert 0.7 * share < counts[kind] < 1.3 * share, (kind, counts)
     times = Counter(out)
     assert set(times) <= set(_frames(2000)) and sum(n == 2 for n in times.values()) == counts["duplicated"] and max(times.values()) == 2
@@ -107,6 +107,8 @@ def test_a_delayed_frame_that_nothing_overtakes_goes_after_the_hold() -> None:
     assert relay.due(1, 10.5) == frames and relay.next_time() is None
     with pytest.raises(ValueError, match="a frame with a wrong checksum reaches no TAP device"):
         Relay(Rates(corrupt=0.1), 1)
+    with pytest.raises(ValueError, match="use reorder"):
+        Relay(Rates(delay=0.1), 1)
 
 
 def test_the_relay_carries_both_ways() -> None:
@@ -547,7 +549,7 @@ net_demo(NetOptions(options, keep=True, interval=0.2, builds=Path(sys.argv[2])),
         clean, bad = result["passes"]["clean"], result["passes"]["relay"]
         assert clean["values"] == bad["values"] == 5 * 128 and clean["sha256"] == bad["sha256"]
         assert clean["relay"]["active"] is False and bad["relay"]["active"] is True
-        assert all(bad["relay"][kind] > 0 for kind in ("lost", "delayed"))
+        assert all(bad["relay"][kind] > 0 for kind in ("lost", "reordered"))
         for node, own in bad["words"].items():
             assert own["eth0.rx.arp_answered"] > 0 and own["eth0.rx.icmp_answered"] >= 3, node
             assert own["linear.rows_out"] > 0 and own["eth0.rx.dropped.mac_error"] == 0

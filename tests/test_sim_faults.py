@@ -10,8 +10,10 @@ import pytest
 
 from floreana.sim.ethernet import Arrival, Fabric, Sent
 from floreana.sim.faults import (
+    DELAY_CYCLES,
     DUPLICATE_CYCLES,
     FOREVER,
+    KINDS,
     REORDER_CYCLES,
     Cut,
     Draws,
@@ -26,7 +28,7 @@ from floreana.sim.faults import (
 )
 
 MACS = {0x02F10E000000 + k: k for k in range(4)}
-ALL = Rates(0.1, 0.1, 0.1, 0.1)
+ALL = Rates(0.1, 0.1, 0.1, 0.1, 0.1)
 
 
 def _raw(target: int, size: int, mark: int = 0) -> bytes:
@@ -49,11 +51,10 @@ def _plain(arrivals: list[Arrival]) -> list[tuple[int, int, bytes, bool]]:
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5])
 def test_every_kind_hits_its_share(rate: float) -> None:
     frames = 20_000
-    for kind in ("loss", "dup", "reorder", "corrupt"):
+    for kind, name in KINDS.items():
         seen: Counter[str] = Counter()
         for number in range(frames):
             seen.update(fate(Rates(**{kind: rate}), 1, 2, number, bytes(128)).kinds)
-        name = {"loss": "lost", "dup": "duplicated", "reorder": "delayed", "corrupt": "corrupted"}[kind]
         assert abs(seen[name] - rate * frames) <= 5 * (frames * rate * (1 - rate)) ** 0.5
         assert set(seen) <= {name}
 
@@ -94,7 +95,7 @@ def test_faults_do_not_depend_on_the_window() -> None:
             assert all(a.start >= horizon for a in new)
             pieces += new
         assert sorted(_plain(pieces)) == sorted(expected) and fabric.done() == whole.done()
-    assert min(whole.done().values()) > 200 and set(whole.done()) == {"lost", "duplicated", "delayed", "corrupted"}
+    assert min(whole.done().values()) > 200 and set(whole.done()) == set(KINDS.values())
     assert _plain(Fabric(MACS, 220, rates=ALL, seed=4).forward(sent)) != expected
     # conservation: what was sent and doubled arrives or is lost
     assert len(expected) == len(sent) + whole.done()["duplicated"] - whole.done()["lost"]
@@ -120,6 +121,26 @@ def test_delays_stay_in_their_bounds_and_frames_overtake() -> None:
     assert order != sorted(order)
     twice = Fabric(MACS, 220, rates=Rates(dup=0.2), seed=1).forward(sent)
     assert max(a.cycle - by_data[a.data] - 220 for a in twice) <= DUPLICATE_CYCLES + 100
+
+
+def test_a_delayed_frame_holds_up_its_output_and_no_other() -> None:
+    sent = [Sent(20 * i, i % 2, _raw(2 + i // 2 % 2, 64, i)) for i in range(4000)]
+    rates = Rates(delay=0.1)
+    holds = {s.data: fate(rates, 1, s.port, i // 2, s.data).hold for i, s in enumerate(sent)}
+    assert 300 < sum(hold > 0 for hold in holds.values()) < 500 and 350 < max(holds.values()) <= DELAY_CYCLES
+    fabric = Fabric(MACS, 220, rates=rates, seed=1)
+    arrivals = fabric.forward(sent)
+    assert fabric.done() == {"delayed": sum(hold > 0 for hold in holds.values())}
+    for port in (2, 3):
+        free, expected = 0, []
+        for s in sent:  # in the order in which they left: none overtakes
+            if s.data[5] == port:
+                free = max((s.cycle + 220) * 125, free + 2 * (64 + 24)) + holds[s.data] * 125
+                expected.append((-(-free // 125), s.data))
+        assert [(a.cycle, a.data) for a in arrivals if a.port == port] == expected
+        cycles = {s.data: s.cycle for s in sent}
+        waited = [data for cycle, data in expected if cycle > cycles[data] + 220]
+        assert len(waited) > 2 * sum(holds[data] > 0 for data in waited)  # those behind wait too
 
 
 def test_cables_lead_to_the_other_end_whatever_the_address() -> None:

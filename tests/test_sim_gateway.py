@@ -71,7 +71,7 @@ def test_eight_sequences_through_two_clusters_of_two_slots(tmp_path: Path) -> No
 
 
 def test_a_bad_network_and_a_gateway_that_restarts(tmp_path: Path) -> None:
-    done = _run(tmp_path, loss=0.03, dup=0.03, reorder=0.03, corrupt=0.03, restart=f"{GATEWAY_NODE}@21000")
+    done = _run(tmp_path, loss=0.03, dup=0.03, reorder=0.03, corrupt=0.03, delay=0.03, restart=f"{GATEWAY_NODE}@21000")
     assert done.content["bit_exact"] is True and done.content["transport"]["again"] > 0
     assert any(GATEWAY_NODE in event.text and "restarted" in event.text for event in done.outcome.events)
     assert max(sentence.attempts for sentence in done.outcome.sentences) > 1

@@ -226,7 +226,7 @@ def _run(
     return run
 
 
-ALL = Rates(0.1, 0.1, 0.1, 0.1)
+ALL = Rates(0.1, 0.1, 0.1, 0.1, 0.1)
 
 
 def _images(folder: Path) -> tuple[Path, ...]:
@@ -245,7 +245,7 @@ def test_nothing_is_sent_again_on_a_clean_network() -> None:
     assert run.host.words["node2"]["node.node"] == 2 and run.host.words["node1"]["manager.switches"] == 1
 
 
-@pytest.mark.parametrize("rates", [Rates(loss=0.1), Rates(dup=0.1), Rates(reorder=0.1), Rates(corrupt=0.1), ALL, Rates(0.3, 0.3, 0.3, 0.3)])
+@pytest.mark.parametrize("rates", [Rates(loss=0.1), Rates(dup=0.1), Rates(reorder=0.1), Rates(corrupt=0.1), Rates(delay=0.1), ALL, Rates(0.3, 0.3, 0.3, 0.3, 0.3)])
 @pytest.mark.parametrize("in_flight", [1, 2])
 def test_a_bad_network_changes_no_byte(rates: Rates, in_flight: int) -> None:
     run = _run(rates=rates, in_flight=in_flight, sentences=4, rows=12)
@@ -299,7 +299,7 @@ def test_a_cut_is_bridged_or_survived() -> None:
 
 def test_images_travel_in_frames(tmp_path: Path) -> None:
     images = _images(tmp_path)
-    for rates, restarts in ((None, ()), (Rates(0.1, 0.1, 0.1, 0.1), ()), (None, (Restart(2, 12_000, 12_100),))):
+    for rates, restarts in ((None, ()), (ALL, ()), (None, (Restart(2, 12_000, 12_100),))):
         run = _run(images=images, rates=rates, restarts=restarts, sentences=20)
         assert run.error is None and run.host.loaded_at > 0
         for node, path in zip(run.nodes, images, strict=True):

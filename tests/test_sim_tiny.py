@@ -27,6 +27,7 @@ from floreana.report.compare import find_attempts, find_sentences
 from floreana.report.transport import inspect
 from floreana.sim import flow
 from floreana.sim.capture import read_capture
+from floreana.sim.faults import KINDS
 from floreana.sim.flow import Finished, Hooks, Options, simulate
 from floreana.sim.job import Fault
 
@@ -326,17 +327,16 @@ def _same_rows(a: Finished, b: Finished) -> None:
         assert sorted(x) == sorted(y) and all(np.array_equal(x[name], y[name]) for name in x)
 
 
-TENTH = {"loss": 0.1, "dup": 0.1, "reorder": 0.1, "corrupt": 0.1}
+TENTH = dict.fromkeys(KINDS, 0.1)
 
 
-@pytest.mark.parametrize("names", [("loss",), ("dup",), ("reorder",), ("corrupt",), tuple(TENTH)], ids="-".join)
+@pytest.mark.parametrize("names", [("loss",), ("dup",), ("reorder",), ("corrupt",), ("delay",), tuple(TENTH)], ids="-".join)
 def test_a_bad_network_costs_cycles_and_no_bit(verilator: tuple[Finished, Quiet], tmp_path: Path, names: tuple[str, ...]) -> None:
     options = _options(tmp_path, seed=1, compare_clean=len(names) > 1, **{name: TENTH[name] for name in names})
     done = simulate(options, Quiet(), "test", Hooks(builds=BUILDS))
     transport = done.content["transport"]
-    kinds = {"loss": "lost", "dup": "duplicated", "reorder": "delayed", "corrupt": "corrupted"}
-    assert done.content["bit_exact"] is True and set(transport["network"]) == {kinds[name] for name in names}
-    assert (transport["again"] > 0) == (names != ("dup",)) and transport["failed_links"] == []
+    assert done.content["bit_exact"] is True and set(transport["network"]) == {KINDS[name] for name in names}
+    assert (transport["again"] > 0) == (names not in (("dup",), ("delay",))) and transport["failed_links"] == []
     _same_rows(done, verilator[0])
     if options.compare_clean:
         assert transport["cycles_clean"] == verilator[0].content["cycles"]

@@ -73,7 +73,7 @@ examples
   floreana sim --project tiny_2 --tokens 5,16   two random sequences of 5 and 16 tokens
   floreana sim --project ibert_base_6 --vectors FOLDER   recorded encoders, compared with the recording too
   floreana sim --link-delay 400                 a slower network, in cycles of 5 ns
-  floreana sim --loss 0.05 --reorder 0.1        a network that loses and delays frames: the result is the same
+  floreana sim --loss 0.05 --reorder 0.1        a network that loses and reorders frames: the result is the same
   floreana sim --restart node2@20000            a node that restarts: its sentences are sent again
   floreana sim --load frames                    the host writes the images over the wire, no loader does"""
 
@@ -138,8 +138,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, what in (
         ("loss", "are lost"),
         ("dup", "arrive twice"),
-        ("reorder", "are delayed, so that later ones overtake"),
+        ("reorder", "are held back, so that later ones overtake"),
         ("corrupt", "arrive broken, marked by the receiver's MAC"),
+        ("delay", "come late, and all behind them with them"),
     ):
         sim.add_argument(f"--{name}", type=float, default=0.0, metavar="RATE", help=f"share of all frames, 0 to 0.5, that {what}")
     sim.add_argument("--cut", metavar="NAME:FROM-TO[,...]", help="cables that are out, for example node2:5000-9000, in cycles")
@@ -525,6 +526,7 @@ def _sim(arguments: argparse.Namespace, console: Console) -> int:
         dup=arguments.dup,
         reorder=arguments.reorder,
         corrupt=arguments.corrupt,
+        delay=arguments.delay,
         cut=arguments.cut,
         restart=arguments.restart,
         dead=arguments.dead,

@@ -552,7 +552,7 @@ def _with_network(
             lossy = through(f"relay with LOSS={run.loss:g} DUP={run.dup:g} REORDER={run.reorder:g} SEED={run.seed}")
             time.sleep(0.6)  # the relay writes its counts twice a second
             passes["relay"] = lossy = replace(lossy, relay=_read_json(relay_status))
-            did = ", ".join(f"{lossy.relay.get(kind, 0):,} {kind}" for kind in ("passed", "lost", "duplicated", "delayed"))
+            did = ", ".join(f"{lossy.relay.get(kind, 0):,} {kind}" for kind in ("passed", "lost", "duplicated", "reordered"))
             teller.note(f"the relay: {did}")
         teller.show(render(job.nodes, list(passes.values())[-1].words, {}, "counters of all nodes at the end"))
         if options.keep:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A seeded relay in the host's cable: it loses, doubles and delays whole frames of real traffic, whatever they are.
+"""A seeded relay in the host's cable: it loses, doubles and reorders whole frames of real traffic, whatever they are.
 
-What becomes of frame n of a way depends on (seed, way, n) alone, as in the simulated network (`floreana.sim.faults`). A delayed frame waits
-until one to three later ones of its way have overtaken it, at most ``hold`` seconds.
+What becomes of frame n of a way depends on (seed, way, n) alone, as in the simulated network (`floreana.sim.faults`). A reordered frame
+waits until one to three later ones of its way have overtaken it, at most ``hold`` seconds.
 
 Run as a process: `python -m floreana.demo.relay` with the two cables as open files. It passes everything until SIGUSR1; frames are
 counted from there.
@@ -47,13 +47,15 @@ class Relay:
     seed: int
     hold: float = HOLD_SECONDS
     active: bool = True  # else all frames pass
-    counts: Counter[str] = field(default_factory=Counter)  # "passed", "lost", "duplicated", "delayed"
+    counts: Counter[str] = field(default_factory=Counter)  # "passed", "lost", "duplicated", "reordered"
     _number: list[int] = field(default_factory=lambda: [0, 0])
     _held: tuple[list[_Held], list[_Held]] = field(default_factory=lambda: ([], []))
 
     def __post_init__(self) -> None:
         if self.rates.corrupt:
             raise ValueError(f"corrupt = {self.rates.corrupt:g}: a frame with a wrong checksum reaches no TAP device; use loss")
+        if self.rates.delay:
+            raise ValueError(f"delay = {self.rates.delay:g}: this cable has no output that could stand still; use reorder, which holds frames back")
 
     def enter(self, way: int, data: bytes, now: float) -> list[bytes]:
         """A frame comes; those that go out now, in order."""

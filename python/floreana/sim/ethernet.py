@@ -14,8 +14,9 @@ every frame up to its horizon. A direct cable is the same with one output for on
 
 A frame of more than 17 beats (hostile ones only) is stored whole first: it comes later by the beats it has more.
 
-Faults happen at two places. Before the output: a frame is lost, doubled or delayed (``t`` grows, others overtake). On the
-way to the receiver: bits flip or the end is cut off, and the receiver's MAC marks the frame bad, since its checksum is wrong.
+Faults happen at three places. Before the output: a frame is lost, doubled or held back (``t`` grows, others overtake). At the output: it
+stands still for a while, and all that leave by it wait (``finish`` grows). On the way to the receiver: bits flip or the end is cut off, and
+the receiver's MAC marks the frame bad, since its checksum is wrong.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ class Fabric:
         self._finish: dict[int, int] = {}  # half bytes since cycle 0
         self._last: dict[int, int] = {}  # cycle of the last beat that entered a port
         self._count: dict[int, int] = {}  # frames a port has sent
-        self._waiting: list[tuple[int, int, int, int, int, bytes, bool]] = []  # cycle, source, number, copy, output, data, bad
+        self._waiting: list[tuple[int, int, int, int, int, bytes, bool, int]] = []  # cycle, source, number, copy, output, data, bad, hold
         self._done: list[tuple[int, str]] = []  # what the network did to frames: cycle, kind
 
     def _attach(self, table: dict[int, _T], ends: Mapping[int, _T]) -> None:
@@ -153,11 +154,12 @@ class Fabric:
                 self._enter(item)
         out: list[Arrival] = []
         while self._waiting and (horizon is None or self._waiting[0][0] < horizon):
-            cycle, source, _number, _copy, port, data, bad = heapq.heappop(self._waiting)
+            cycle, source, _number, _copy, port, data, bad, hold = heapq.heappop(self._waiting)
             free = self._finish.get(port)
             finish = (cycle + self._delay + max(beats(len(data)) - MAX_BEATS, 0)) * HALF_BYTES
             if free is not None:
                 finish = max(finish, free + 2 * (len(data) + OVERHEAD))
+            finish += hold * HALF_BYTES
             self._finish[port] = finish
             last = max(-(-finish // HALF_BYTES), self._last.get(port, -MAX_BEATS) + beats(len(data)))
             self._last[port] = last
@@ -183,22 +185,22 @@ class Fabric:
             self._done.append((frame.cycle, "cut"))
             return
         if self._rates is None:
-            heapq.heappush(self._waiting, (frame.cycle, frame.port, number, 0, port, frame.data, False))
+            heapq.heappush(self._waiting, (frame.cycle, frame.port, number, 0, port, frame.data, False, 0))
             return
         what = fate(self._rates, self._seed, frame.port, number, frame.data)
         self._done += [(frame.cycle, kind) for kind in what.kinds]
         for copy, (extra, data, bad) in enumerate(what.copies):
-            heapq.heappush(self._waiting, (frame.cycle + extra, frame.port, number, copy, port, data, bad))
+            heapq.heappush(self._waiting, (frame.cycle + extra, frame.port, number, copy, port, data, bad, 0 if copy else what.hold))
 
     def inject(self, cycle: int, port: int, data: bytes, bad: bool) -> None:
         """A frame for ``port``, whatever its addresses say, from an attacker on the port's switch; its last beat left in ``cycle``."""
         source = ATTACKERS + port
         number = self._count.get(source, 0)
         self._count[source] = number + 1
-        heapq.heappush(self._waiting, (cycle, source, number, 0, port, data, bad))
+        heapq.heappush(self._waiting, (cycle, source, number, 0, port, data, bad, 0))
 
     def done(self, until: int | None = None) -> Counter[str]:
-        """How many frames were lost, duplicated, delayed, corrupted or cut off up to a cycle (that cycle included)."""
+        """How many frames were lost, duplicated, reordered, corrupted, delayed or cut off up to a cycle (that cycle included)."""
         return Counter(kind for cycle, kind in self._done if until is None or cycle <= until)
 
     def _is_cut(self, port: int, cycle: int) -> bool:

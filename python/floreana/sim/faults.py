@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes wrong in a simulated network on purpose: rates of broken frames, cut cables, nodes that restart or die.
 
-Whether frame n of a port is lost, doubled, delayed or broken depends on (seed, port, n) alone: not on the window, not on what other
-ports do. The same seed breaks the same frames.
+Whether frame n of a port is lost, doubled, overtaken, delayed or broken depends on (seed, port, n) alone: not on the window, not on what
+other ports do. The same seed breaks the same frames.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import pairwise
 
 MAX_RATE = 0.5
 REORDER_CYCLES = 400  # most extra delay of a frame that later ones overtake
+DELAY_CYCLES = 400  # most extra delay of a frame that holds up those behind it
 DUPLICATE_CYCLES = 200  # most extra delay of a second copy
 RESTART_CYCLES = 100  # a restart holds the reset for so long unless said
 MIN_RESTART_CYCLES = 16
@@ -23,15 +24,21 @@ _MASK = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """How many of the frames, 0 to 0.5 each, are lost, arrive twice, are delayed so that later ones overtake, arrive broken."""
+    """How many of the frames, 0 to 0.5 each, are lost, arrive twice, are held back so that later ones overtake, arrive broken, or hold up
+    the output they leave by."""
 
     loss: float = 0.0
     dup: float = 0.0
     reorder: float = 0.0
     corrupt: float = 0.0
+    delay: float = 0.0
 
     def any(self) -> bool:
-        return any((self.loss, self.dup, self.reorder, self.corrupt))
+        return any(astuple(self))
+
+
+# what a run counts, by rate
+KINDS = {"loss": "lost", "dup": "duplicated", "reorder": "reordered", "corrupt": "corrupted", "delay": "delayed"}
 
 
 def check_rate(name: str, value: float) -> str | None:
@@ -93,10 +100,14 @@ class Draws:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What the network does to one frame: copies, each (extra delay in cycles, data, marked bad by the receiving MAC)."""
+    """What the network does to one frame: copies, each (extra delay in cycles, data, marked bad by the receiving MAC).
+
+    ``hold``: cycles for which the output stands still before the first copy leaves by it.
+    """
 
     copies: tuple[tuple[int, bytes, bool], ...]
-    kinds: tuple[str, ...]  # of "lost", "duplicated", "delayed", "corrupted"
+    kinds: tuple[str, ...]  # values of KINDS
+    hold: int = 0
 
 
 def damaged(data: bytes, draws: Draws) -> bytes:
@@ -110,26 +121,30 @@ def damaged(data: bytes, draws: Draws) -> bytes:
 
 
 def fate(rates: Rates, seed: int, port: int, number: int, data: bytes) -> Fate:
-    """What becomes of frame ``number`` of ``port``. Each copy of a frame is delayed or broken on its own."""
+    """What becomes of frame ``number`` of ``port``. Each copy of a frame is held back or broken on its own."""
     draws = Draws(seed, port, number)
     if draws.hit(rates.loss):
-        return Fate((), ("lost",))
+        return Fate((), (KINDS["loss"],))
     kinds: list[str] = []
     copies = []
     twice = draws.hit(rates.dup)
     if twice:
-        kinds.append("duplicated")
+        kinds.append(KINDS["dup"])
     for copy in range(2 if twice else 1):
         extra = draws.below(DUPLICATE_CYCLES) if copy else 0
         if draws.hit(rates.reorder):
             extra += 1 + draws.below(REORDER_CYCLES)
-            kinds.append("delayed")
+            kinds.append(KINDS["reorder"])
         if draws.hit(rates.corrupt):
             copies.append((extra, damaged(data, draws), True))
-            kinds.append("corrupted")
+            kinds.append(KINDS["corrupt"])
         else:
             copies.append((extra, data, False))
-    return Fate(tuple(copies), tuple(kinds))
+    hold = 0
+    if draws.hit(rates.delay):
+        hold = 1 + draws.below(DELAY_CYCLES)
+        kinds.append(KINDS["delay"])
+    return Fate(tuple(copies), tuple(kinds), hold)
 
 
 _CUT = re.compile(r"([A-Za-z_][\w.-]*):(\d+)-(\d+)")

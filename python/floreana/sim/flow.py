@@ -36,7 +36,7 @@ from floreana.report.result import SentenceReport, result, write_outputs, write_
 from floreana.report.transport import network
 from floreana.sim.build import SIMULATORS, Simulator, build
 from floreana.sim.capture import read_capture
-from floreana.sim.faults import Cut, Rates, Restart, check_rate, check_restarts, parse_cuts, parse_restarts
+from floreana.sim.faults import KINDS, Cut, Rates, Restart, check_rate, check_restarts, parse_cuts, parse_restarts
 from floreana.sim.job import Fault, Job, Neighbour, Outcome, Port
 from floreana.sim.run import check_window, default_window, run
 
@@ -64,6 +64,7 @@ class Options:
     dup: float = 0.0
     reorder: float = 0.0
     corrupt: float = 0.0
+    delay: float = 0.0
     cut: str | None = None
     restart: str | None = None
     dead: str | None = None
@@ -333,7 +334,7 @@ def read_trouble(options: Options, plan: Plan) -> Trouble:
     problems += check_restarts(restarts, nodes)
     if problems:
         raise InputError("\n".join(problems))
-    return Trouble(Rates(options.loss, options.dup, options.reorder, options.corrupt), cuts, restarts)
+    return Trouble(Rates(*(getattr(options, name) for name in KINDS)), cuts, restarts)
 
 
 def make_job(
@@ -445,7 +446,7 @@ def check_options(options: Options) -> None:
         problems.append(f"SIM={options.sim}: choose {' or '.join(SIMULATORS)}")
     if options.link_delay is not None:
         problems += _window_problems(options, options.link_delay)
-    for name in ("loss", "dup", "reorder", "corrupt"):
+    for name in KINDS:
         why = check_rate(name.upper(), getattr(options, name))
         problems += [why] if why else []
     if options.load not in LOADS:

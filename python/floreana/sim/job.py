@@ -195,7 +195,7 @@ class Outcome:
     sentences: tuple[SentenceOutcome, ...]
     events: tuple[Happened, ...] = ()
     failed_links: tuple[str, ...] = ()  # as the nodes' own flags said, at any time
-    network: dict[str, int] = field(default_factory=dict)  # frames the network lost, doubled, delayed, broke
+    network: dict[str, int] = field(default_factory=dict)  # frames the network lost, doubled, reordered, broke, delayed
     words: dict[str, dict[str, int]] = field(default_factory=dict)  # by node: its manager's words at the end
     host_drops: dict[str, int] = field(default_factory=dict)  # frames the host dropped, by cause
     host_again: int = 0  # data frames the host sent again
