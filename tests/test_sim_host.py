@@ -245,7 +245,10 @@ def test_nothing_is_sent_again_on_a_clean_network() -> None:
     assert run.host.words["node2"]["node.node"] == 2 and run.host.words["node1"]["manager.switches"] == 1
 
 
-@pytest.mark.parametrize("rates", [Rates(loss=0.1), Rates(dup=0.1), Rates(reorder=0.1), Rates(corrupt=0.1), Rates(delay=0.1), ALL, Rates(0.3, 0.3, 0.3, 0.3, 0.3)])
+@pytest.mark.parametrize(
+    "rates",
+    [Rates(loss=0.1), Rates(dup=0.1), Rates(reorder=0.1), Rates(corrupt=0.1), Rates(delay=0.1), ALL, Rates(0.3, 0.3, 0.3, 0.3, 0.3)],
+)
 @pytest.mark.parametrize("in_flight", [1, 2])
 def test_a_bad_network_changes_no_byte(rates: Rates, in_flight: int) -> None:
     run = _run(rates=rates, in_flight=in_flight, sentences=4, rows=12)

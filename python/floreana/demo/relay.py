@@ -55,7 +55,7 @@ class Relay:
         if self.rates.corrupt:
             raise ValueError(f"corrupt = {self.rates.corrupt:g}: a frame with a wrong checksum reaches no TAP device; use loss")
         if self.rates.delay:
-            raise ValueError(f"delay = {self.rates.delay:g}: this cable has no output that could stand still; use reorder, which holds frames back")
+            raise ValueError(f"delay = {self.rates.delay:g}: no output stands still here; use reorder, which holds frames back")
 
     def enter(self, way: int, data: bytes, now: float) -> list[bytes]:
         """A frame comes; those that go out now, in order."""
