@@ -19,7 +19,10 @@ def test_net_eth_rx() -> None:
 
 
 def test_all_64_peers_at_once() -> None:
-    run_unit(TOP, BENCH, parameters={"PEERS_N": 64, "CELLS": 256}, extra_env={"RX_PEERS": "64", "RX_CELLS": "256"}, expected_tests=["every_peer"])
+    run_unit(
+        TOP, BENCH, parameters={"PEERS_N": 64, "CELLS": 256}, extra_env={"RX_PEERS": "64", "RX_CELLS": "256"},
+        expected_tests=["every_peer"],
+    )  # fmt: skip
 
 
 def test_numbers_wrap(tmp_path: Path) -> None:

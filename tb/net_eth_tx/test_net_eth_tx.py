@@ -330,7 +330,7 @@ async def full_window_holds_and_failure_frees(dut: Any) -> None:
 
 @cocotb.test(timeout_time=600, timeout_unit="us")
 async def slow_peer_holds_others_for_its_pace(dut: Any) -> None:
-    """A peer that lives but takes a message every PACE cycles, its window full: a message for another, one of its own before it, waits that long."""
+    """A peer that takes a message every 200 cycles, its window full: a message for another, behind one for it, waits that long."""
     pace, pairs = 200, 12
     bench = Bench(dut, stalls.none(), KNOWN, MASKS)
     acknowledges(bench)

@@ -462,7 +462,7 @@ async def unknown_epoch_stays_unknown(dut: Any) -> None:
 
 @cocotb.test(timeout_time=400, timeout_unit="us")
 async def registers_at_run_time(dut: Any) -> None:
-    """What is written while a timer runs counts from the next visit: RTO shorter and longer, RETRIES below the count and 0, KEEP on and off."""
+    """What is written while a timer runs counts from the next visit: RTO shorter and longer, RETRIES below the count, KEEP on and off."""
     bench = Bench(dut)
     await bench.start(rto=100000, retries=24)
     await bench.make_up()
@@ -516,3 +516,39 @@ async def registers_at_run_time(dut: Any) -> None:
     await ClockCycles(dut.clk, 4000)
     assert len(bench.hellos) == before + 1
     assert bench.counts()[:2] == [7, 2]
+
+
+@cocotb.test(timeout_time=200, timeout_unit="us")
+async def epochs_wrap(dut: Any) -> None:
+    """After 255 comes 1: the own epoch at a failure, the peer's at a restart; 255 is the older one then."""
+    bench = Bench(dut)
+    await bench.start(rto=100, retries=1)
+    dut.lk_peer.value = NODE
+    await bench.event(NODE, HELLO_ACK, 255, 254)
+    await bench.event(NODE, HELLO, 255, 255)
+    await ClockCycles(dut.clk, 6)
+    assert bench.epochs(NODE) == (255, 255)
+    assert int(dut.up.value) == 1 << NODE
+    dut.outstanding.value = 1 << NODE
+    while not int(dut.failed.value):
+        await RisingEdge(dut.clk)
+    dut.outstanding.value = 0
+    await ClockCycles(dut.clk, 1)
+    assert bench.epochs(NODE) == (1, 255)
+    await bench.event(NODE, ACK, 255, 255)
+    await bench.event(NODE, HELLO_ACK, 255, 255)
+    await ClockCycles(dut.clk, 6)
+    assert int(dut.failed.value) == 1 << NODE
+    await bench.event(NODE, HELLO_ACK, 255, 1)
+    await ClockCycles(dut.clk, 6)
+    assert (int(dut.failed.value), int(dut.up.value)) == (0, 1 << NODE)
+    await bench.event(NODE, HELLO, 1, 1)
+    await ClockCycles(dut.clk, 6)
+    resets = len(bench.resets)
+    await bench.event(NODE, HELLO, 255, 1)
+    await bench.event(NODE, HELLO_ACK, 255, 255)
+    await ClockCycles(dut.clk, 6)
+    assert bench.epochs(NODE) == (1, 1)
+    assert int(dut.up.value) == 1 << NODE
+    assert len(bench.resets) == resets
+    assert bench.counts() == [1, 1, 1, 3]
