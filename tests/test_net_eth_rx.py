@@ -18,6 +18,13 @@ def test_net_eth_rx() -> None:
     run_unit(TOP, BENCH, parameters=SMALL, extra_env=ENV)
 
 
+def test_all_64_peers_at_once() -> None:
+    run_unit(
+        TOP, BENCH, parameters={"PEERS_N": 64, "CELLS": 256}, extra_env={"RX_PEERS": "64", "RX_CELLS": "256"},
+        expected_tests=["every_peer"],
+    )  # fmt: skip
+
+
 def test_numbers_wrap(tmp_path: Path) -> None:
     """A build whose numbers begin at 2^24 - 20 instead of 0: they go on at 0."""
     mutated = mutate("net_rx_peers", "FIRST = 24'd0", "FIRST = 24'hffffec", tmp_path)

@@ -14,8 +14,8 @@ BENCH = "net_eth_tx.test_net_eth_tx"
 # at the default size; not those that set the tables from outside, which only Icarus allows
 DEFAULT_SIZE = (
     "messages_of_all_kinds/pattern=4", "latency", "long_frames_at_full_rate", "one_peer_at_full_rate", "short_frames_back_to_back",
-    "empty_frames_every_cycle", "credit_is_kept", "full_window_holds_and_failure_frees", "cells_run_out_and_come_back",
-    "room_falls_in_time", "go_back",
+    "empty_frames_every_cycle", "credit_is_kept", "full_window_holds_and_failure_frees", "slow_peer_holds_others_for_its_pace",
+    "cells_run_out_and_come_back", "room_falls_in_time", "go_back",
     "peer_restarts", "cell_is_not_written_while_it_is_read", "control_frames_come_first", "nothing_to_strangers",
     "bad_network/pattern=none/trouble=True", "reset_in_mid_frame",
 )  # fmt: skip

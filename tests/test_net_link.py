@@ -9,9 +9,15 @@ import pytest
 
 from floreana_tb import TestsFailed, mutate, run_unit
 
+AT_64 = ["rules_in_every_cycle", "expiries_and_failure", "registers_at_run_time"]
+
 
 def test_net_link() -> None:
     run_unit("net_link", "net_link.test_net_link", parameters={"PEERS_N": 8}, extra_env={"LINK_PEERS": "8"})
+
+
+def test_net_link_of_64_peers() -> None:
+    run_unit("net_link", "net_link.test_net_link", parameters={"PEERS_N": 64}, extra_env={"LINK_PEERS": "64"}, expected_tests=AT_64)
 
 
 MUTATIONS = {

@@ -221,15 +221,25 @@ async def dead_peer(dut: Any) -> None:
     lost = 5
     for _ in range(lost):
         bench.send(0, 2, bytes(64), expect=False)
+    # node 1 sends it more than its window and the cells hold: what is behind waits until the link has failed
+    stuck = 128 + 2
+    for _ in range(stuck):
+        bench.send(1, 2, bytes(64), expect=False)
     await ClockCycles(dut.clk, 20)
     start = bench.net.cycle
-    while not bench.mask("sts_failed", 0):
-        if (bench.net.cycle - start) % 300 == 0:
+    bench.send(1, 0, bench.rng.randbytes(64))
+    took = held = 0
+    while not (bench.mask("sts_failed", 0) and held):
+        if (bench.net.cycle - start) % 300 == 0 and not bench.mask("sts_failed", 0):
             bench.send(0, 1, bench.rng.randbytes(64))
-            bench.send(1, 0, bench.rng.randbytes(64))
         await RisingEdge(dut.clk)
-        assert bench.net.cycle - start < (RETRIES + 1) * RTO + 300, "not failed in time"
-    took = bench.net.cycle - start
+        assert bench.net.cycle - start < (RETRIES + 1) * RTO + 300, "not failed in time, or another waits longer"
+        if not held and bench.sinks[0].received:
+            held = bench.net.cycle - start
+            assert bench.mask("sts_failed", 1) == 4, "the window was not full"
+        if not bench.mask("sts_failed", 0):
+            took = bench.net.cycle - start
+    print(f"a message behind a full window of the dead peer was held for {held} cycles")
     print(f"failed after {took} cycles, RETRIES x RTO = {RETRIES * RTO}")
     assert took > (RETRIES - 1) * RTO
     assert bench.mask("sts_failed", 0) == 4 and bench.mask("sts_up", 0) == 2
@@ -239,6 +249,7 @@ async def dead_peer(dut: Any) -> None:
     await bench.settle()
     words = bench.words(0)
     assert words[TX_LOST] == lost + 1 and int(dut.sts_lost0.value) == lost + 1
+    assert bench.words(1)[TX_LOST] == stuck and int(dut.sts_lost1.value) == stuck
     assert words[LINK_FAILED] == 1 and words[54] == 4
     bench.faults.cable(0, 2, whole=True)
     bench.faults.cable(1, 2, whole=True)

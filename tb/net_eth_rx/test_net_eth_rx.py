@@ -517,6 +517,72 @@ async def quotas(dut: Any) -> None:
         assert await bench.told(node) == ((START + few) % NUMBERS, few)
 
 
+@cocotb.test(timeout_time=400, timeout_unit="us")
+async def every_peer(dut: Any) -> None:
+    """As many peers as there are, each with a number beyond the table: all send their whole quota into a stuck reader, and each has its own
+    number, credit, acknowledgement, nack and reset."""
+    bench = Bench(dut)
+    await bench.start()
+    rng = random.Random(cocotb.RANDOM_SEED)
+    nodes = [index + PEERS_N * rng.randrange(1, 65536 // PEERS_N) for index in range(PEERS_N)]
+    known = {node: (rng.randint(1, 255), rng.randint(1, 255)) for node in nodes}  # mine, theirs
+    mine, theirs = ({node: pair[k] for node, pair in known.items()} for k in range(2))
+    bench.oracle = Oracle(ME, set(nodes), START, mine, theirs, peers_n=PEERS_N)
+    bench.set_epochs()
+    quota = dict.fromkeys(nodes, 1)  # different ones, all cells in all
+    for _ in range(CELLS - PEERS_N):
+        quota[rng.choice(nodes)] += 1
+    for node in nodes:
+        await bench.peer(node, quota[node])
+
+    async def send(node: int, ahead: int, fate: str) -> None:
+        seq = (bench.oracle.expected.get(node, START) + ahead) % NUMBERS
+        header = control(rng.randrange(65536))
+        raw = frame(station(node), ME, seq, header, rng.randbytes(rng.choice([0, 1, 64, 200])), epochs=bytes(reversed(known[node])))
+        await bench.send(raw, fate)
+
+    bench.sink.pause(iter(lambda: False, True))
+    turns = [node for node in nodes for _ in range(quota[node])]
+    rng.shuffle(turns)
+    for node in turns:
+        await send(node, 0, "data")
+    await bench.idle(12)
+    handed = 0
+    for node in nodes:
+        expected, credit = await bench.told(node)
+        assert expected == (START + quota[node]) % NUMBERS
+        handed += credit
+    assert handed <= 3  # beats that fit between the cells and the reader
+    # nobody is told while the others are
+    await bench.idle(128 + PEERS_N + 4)
+    everybody = (1 << PEERS_N) - 1
+    assert bench.owed() == (everybody, 0)
+    left = everybody
+    for node in rng.sample(nodes, PEERS_N):
+        await bench.tell(node % PEERS_N)
+        await RisingEdge(dut.clk)
+        left &= ~(1 << node % PEERS_N)
+        assert bench.owed() == (left, 0)
+    bench.sink.pause(None)
+    await bench.drain()
+    for node in nodes:
+        assert await bench.told(node) == ((START + quota[node]) % NUMBERS, quota[node])
+    # a gap of each, and one link that is reset
+    for node in nodes:
+        await send(node, 1, "gap")
+    await bench.idle(6)
+    assert bench.owed()[1] == everybody
+    other = rng.choice(nodes)
+    await bench.reset_link(other % PEERS_N)
+    bench.oracle.expected.pop(other)
+    await RisingEdge(dut.clk)
+    assert bench.owed()[1] == everybody & ~(1 << other % PEERS_N)
+    for node in nodes:
+        assert (await bench.told(node))[0] == (START if node == other else (START + quota[node]) % NUMBERS)
+        await send(node, 0, "data")
+    await bench.finish(CELLS + PEERS_N)
+
+
 # ------------------------------------------------------------------ what is owed
 
 DELAY = 40

@@ -329,6 +329,53 @@ async def full_window_holds_and_failure_frees(dut: Any) -> None:
 
 
 @cocotb.test(timeout_time=600, timeout_unit="us")
+async def slow_peer_holds_others_for_its_pace(dut: Any) -> None:
+    """A peer that takes a message every 200 cycles, its window full: a message for another, behind one for it, waits that long."""
+    pace, pairs = 200, 12
+    bench = Bench(dut, stalls.none(), KNOWN, MASKS)
+    acknowledges(bench)
+    slow, inner = bench.peers[FIRST], bench.on_data
+    done: list[int] = []  # cycles in which the other peer got a message
+
+    def on_data(peer: Peer, number: int, old: bool) -> None:
+        if peer is slow:
+            bench.take(peer, number, old)
+            return
+        inner(peer, number, old)
+        done.append(bench.cycle)
+
+    def on_cycle() -> None:
+        if bench.cycle % pace == 0 and slow.acked < slow.expected:
+            bench.acknowledge(FIRST, slow.acked + 1, 200)
+
+    bench.on_data, bench.on_cycle = on_data, on_cycle
+    await bench.start()
+    fits = min(WINDOW_N, CELLS)
+    for k in range(fits):
+        bench.source.send(header(ONE, k), bytes([k & 255] * 64))
+    for k in range(pairs):
+        bench.source.send(header(ONE, k), bytes([k] * 64))
+        bench.source.send(header(OTHER, k), bytes([k] * 128))
+    await bench.source.wait_idle()
+    for _ in range((pairs + 2) * 2 * pace):
+        await RisingEdge(dut.clk)
+        if len(done) == pairs:
+            break
+    gaps = [b - a for a, b in itertools.pairwise(done)]
+    # where all cells are the slow peer's, the message for the other waits for one too
+    turns = 1 if CELLS > WINDOW_N else 2
+    print(f"a slow peer, {pace} cycles a message: another's messages after {gaps} cycles")
+    assert len(done) == pairs
+    assert max(gaps) <= turns * pace + 40
+    assert max(gaps) >= pace - 40, "the window was not full"
+    bench.on_cycle = None
+    bench.acknowledge(FIRST, slow.top, 200)
+    bench.on_data = inner
+    await bench.drain()
+    bench.finish(fits + 2 * pairs)
+
+
+@cocotb.test(timeout_time=600, timeout_unit="us")
 async def cells_run_out_and_come_back(dut: Any) -> None:
     """No link is up: messages fill the cells, tready falls, nothing is lost."""
     bench = Bench(dut, stalls.none(), KNOWN, MASKS)

@@ -458,3 +458,97 @@ async def unknown_epoch_stays_unknown(dut: Any) -> None:
     await ClockCycles(dut.clk, 6)
     assert bench.epochs(NODE) == (42, 9)
     assert bench.counts()[:2] == [2, 1]
+
+
+@cocotb.test(timeout_time=400, timeout_unit="us")
+async def registers_at_run_time(dut: Any) -> None:
+    """What is written while a timer runs counts from the next visit: RTO shorter and longer, RETRIES below the count, KEEP on and off."""
+    bench = Bench(dut)
+    await bench.start(rto=100000, retries=24)
+    await bench.make_up()
+    dut.outstanding.value = 1 << NODE
+    await ClockCycles(dut.clk, 1000)
+    assert bench.gobacks == []
+    await bench.config.write(2, RTO, 300)
+    start = bench.cycle
+    while len(bench.gobacks) < 3:
+        await RisingEdge(dut.clk)
+    within(start, 0, bench.gobacks[0][0], rounds=1)  # more than 300 cycles are over
+    within(bench.gobacks[0][0], 300, bench.gobacks[1][0], rounds=1)
+    within(bench.gobacks[1][0], 300, bench.gobacks[2][0], rounds=1)
+    await bench.config.write(2, RTO, 1000)
+    while len(bench.gobacks) < 4:
+        await RisingEdge(dut.clk)
+    within(bench.gobacks[2][0], 1000, bench.gobacks[3][0], rounds=1)
+    await bench.config.write(2, RETRIES, 2)  # four expiries are counted
+    while not int(dut.failed.value):
+        await RisingEdge(dut.clk)
+    within(bench.gobacks[3][0], 1000, bench.cycle, rounds=1)
+    assert len(bench.gobacks) == 4
+    await ClockCycles(dut.clk, 1)  # the counters follow
+    assert bench.counts()[:2] == [5, 1]
+    # RETRIES 0 is as 1: the first expiry
+    await bench.config.write(2, RETRIES, 0)
+    dut.outstanding.value = 0
+    await bench.event(NODE, HELLO_ACK, 7, 2)
+    await ClockCycles(dut.clk, 3 * ROUND)
+    assert int(dut.failed.value) == 0
+    start = bench.cycle
+    dut.outstanding.value = 1 << NODE
+    while not int(dut.failed.value):
+        await RisingEdge(dut.clk)
+    within(start, 1000, bench.cycle, early=ROUND)
+    assert len(bench.gobacks) == 4
+    await ClockCycles(dut.clk, 1)
+    assert bench.counts()[:2] == [6, 2]
+    # KEEP in a silence that is longer, and off again before the link fails
+    dut.outstanding.value = 0
+    await bench.config.write(2, RETRIES, 3)
+    await bench.event(NODE, HELLO_ACK, 7, 3)
+    await ClockCycles(dut.clk, 1200)
+    before = len(bench.hellos)
+    await bench.config.write(2, KEEP, 800)
+    start = bench.cycle
+    while len(bench.hellos) == before:
+        await RisingEdge(dut.clk)
+    within(start, 1000, bench.hellos[-1][0], early=ROUND, rounds=3)
+    await bench.config.write(2, KEEP, 0)
+    await ClockCycles(dut.clk, 4000)
+    assert len(bench.hellos) == before + 1
+    assert bench.counts()[:2] == [7, 2]
+
+
+@cocotb.test(timeout_time=200, timeout_unit="us")
+async def epochs_wrap(dut: Any) -> None:
+    """After 255 comes 1: the own epoch at a failure, the peer's at a restart; 255 is the older one then."""
+    bench = Bench(dut)
+    await bench.start(rto=100, retries=1)
+    dut.lk_peer.value = NODE
+    await bench.event(NODE, HELLO_ACK, 255, 254)
+    await bench.event(NODE, HELLO, 255, 255)
+    await ClockCycles(dut.clk, 6)
+    assert bench.epochs(NODE) == (255, 255)
+    assert int(dut.up.value) == 1 << NODE
+    dut.outstanding.value = 1 << NODE
+    while not int(dut.failed.value):
+        await RisingEdge(dut.clk)
+    dut.outstanding.value = 0
+    await ClockCycles(dut.clk, 1)
+    assert bench.epochs(NODE) == (1, 255)
+    await bench.event(NODE, ACK, 255, 255)
+    await bench.event(NODE, HELLO_ACK, 255, 255)
+    await ClockCycles(dut.clk, 6)
+    assert int(dut.failed.value) == 1 << NODE
+    await bench.event(NODE, HELLO_ACK, 255, 1)
+    await ClockCycles(dut.clk, 6)
+    assert (int(dut.failed.value), int(dut.up.value)) == (0, 1 << NODE)
+    await bench.event(NODE, HELLO, 1, 1)
+    await ClockCycles(dut.clk, 6)
+    resets = len(bench.resets)
+    await bench.event(NODE, HELLO, 255, 1)
+    await bench.event(NODE, HELLO_ACK, 255, 255)
+    await ClockCycles(dut.clk, 6)
+    assert bench.epochs(NODE) == (1, 1)
+    assert int(dut.up.value) == 1 << NODE
+    assert len(bench.resets) == resets
+    assert bench.counts() == [1, 1, 1, 3]

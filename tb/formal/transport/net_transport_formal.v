@@ -225,8 +225,35 @@ always @(posedge clk) if (!rst && cycle > 8'd3) begin
         arrived:      assert (accepted_reg == taken_reg);
         acknowledged: assert (outstanding == 2'b00 && used_reg == {CELLS{1'b0}});
     end
-    // reachable: two messages under way, one lost, sent again, accepted
-    if (FAIR_AT == 255) seen: cover (accepted_reg == 4'd3 && sent_valid && sent_again);
+    // reachable: what the channel does to a frame, and the sender about it; a planted assertion that it never happens must be refuted
+    if (FAIR_AT == 255) begin
+        seen_again:     cover (accepted_reg == 4'd3 && sent_valid && sent_again);
+        seen_lost:      cover (accepted_reg == 4'd2 && lost_reg);
+        seen_repeated:  cover (came_reg > sent_reg && accepted_reg == 4'd2);
+        seen_overtaken: cover (accept && gap_reg && !again_reg && accepted_reg == 4'd1);
+        seen_late_ack:  cover (late_ack_reg && accepted_reg == 4'd2);
+        seen_delay:     cover (accept && d_age_reg == 4'd8);
+    end
+end
+
+// ---- for these alone: frames sent and arrived, whether one was lost, came before another, was sent again; an acknowledgement overtaken by a newer
+// one; cycles since the last data frame was sent
+
+reg [3:0]  sent_reg = 4'd0, came_reg = 4'd0, d_age_reg = 4'd0;
+reg        lost_reg = 1'b0, gap_reg = 1'b0, again_reg = 1'b0, late_ack_reg = 1'b0;
+reg [23:0] newest_ack_reg = 24'd0;
+
+always @(posedge clk) begin
+    sent_reg  <= sent_reg + {3'd0, sent_valid};
+    came_reg  <= came_reg + {3'd0, d_valid_reg && !rst};
+    lost_reg  <= lost_reg || (sent_valid && !data_in);
+    gap_reg   <= gap_reg || gap;
+    again_reg <= again_reg || (sent_valid && sent_again);
+    d_age_reg <= sent_valid ? 4'd0 : (d_age_reg == 4'd15) ? 4'd15 : d_age_reg + 4'd1;
+    if (ev_valid_reg) begin
+        if (ev_ack_reg > newest_ack_reg) newest_ack_reg <= ev_ack_reg;
+        late_ack_reg <= late_ack_reg || (ev_ack_reg < newest_ack_reg);
+    end
 end
 
 endmodule
