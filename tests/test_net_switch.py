@@ -49,9 +49,17 @@ def test_net_switch_shapes(name: str) -> None:
     run_unit("net_switch_tb", BENCH, parameters=parameters, extra_env=env, expected_tests=tests, seed=2)
 
 
-def test_net_switch_load_verilator() -> None:
+# as node_core has them, the smallest and the largest
+LOADED = {
+    "one Ethernet port": {"PORTS": 5, "NO_RETURN": 16, "CUT": 16, "OVERDUE_W": 9},
+    "two Ethernet ports and a gateway": {"PORTS": 7, "NO_RETURN": 48, "CUT": 48, "OVERDUE_W": 9},
+}
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_net_switch_load_verilator(name: str) -> None:
     """Long runs: full rate on permutations, 85 % and more on uniform random traffic, storms, stalls."""
-    parameters = {"PORTS": 5, "NO_RETURN": 0, "CUT": 16, "OVERDUE_W": 7}
+    parameters = LOADED[name]
     # behavioural code with integers: widths are not its business
     args = ("-Wno-WIDTHTRUNC", "-Wno-WIDTHEXPAND")
     run_unit("net_switch_load", "net_switch.test_net_switch_load", simulator="verilator", parameters=parameters, extra_args=args)
@@ -85,6 +93,18 @@ MUTATIONS = {
     ),
     "the cluster is not looked up": ("net_switch_store", "(home_reg ? kernel_reg : cluster_reg)", "kernel_reg", "foreign_clusters"),
     "clusters overwrite kernels": ("net_switch_store", "cfg_we && !cfg_index[8]", "cfg_we", "foreign_clusters"),
+    "the highest bit of a kernel number is not looked at": (
+        "net_switch_store",
+        ".rd_addr(s_axis_tdest[15:8])",
+        ".rd_addr({1'b0, s_axis_tdest[14:8]})",
+        "every_address",
+    ),
+    "the highest bit of a cluster number is not looked at": (
+        "net_switch_store",
+        ".rd_addr(s_axis_tdest[7:0])",
+        ".rd_addr({1'b0, s_axis_tdest[6:0]})",
+        "every_address",
+    ),
     "nobody is late": (
         "net_switch_input",
         "assign late    = late_reg &",

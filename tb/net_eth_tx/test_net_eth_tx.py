@@ -37,10 +37,10 @@ FIRST, LAST = 0, PEERS_N - 1
 KNOWN = [n for n in range(PEERS_N) if PEERS_N == 2 or n % 4 != 2]  # the others are strangers
 ALL = sum(1 << n for n in KNOWN)
 EVERY = (1 << PEERS_N) - 1
-ONE, OTHER, BOTH, SOME, MANY, STRANGE = 9, 10, 11, 12, 13, 14
+ONE, OTHER, BOTH, SOME, MANY, STRANGE = 1, 223, 224, 253, 127, 254
 MASKS = {
     ONE: 1 << FIRST, OTHER: 1 << LAST, BOTH: 1 << FIRST | 1 << LAST, SOME: ALL, MANY: EVERY,
-    STRANGE: EVERY & ~ALL, 255: 1 << FIRST, 256 + 8: 1 << LAST, 256 + 9: ALL, 256 + CLUSTER: EVERY,
+    STRANGE: EVERY & ~ALL, 255: 1 << FIRST, 256 + 0: 1 << LAST, 256 + 255: ALL, 256 + CLUSTER: EVERY,
 }  # fmt: skip
 NOWHERE = 99
 
@@ -95,8 +95,8 @@ async def messages_of_all_kinds(dut: Any, pattern: str) -> None:
     acknowledges(bench)
     await bench.start()
     for number in range(40):
-        kernel = rng.choice([ONE, OTHER, BOTH, SOME, MANY, STRANGE, NOWHERE])
-        cluster = CLUSTER if rng.random() < 0.8 else rng.choice([8, 9, 10])
+        kernel = rng.choice([ONE, OTHER, BOTH, SOME, MANY, STRANGE, NOWHERE, 255])
+        cluster = CLUSTER if rng.random() < 0.8 else rng.choice([0, 255, 128])
         if rng.random() < 0.3:
             size = rng.choice([0, 1, 63, 64, 65, 1000, 1023])
             bench.source.send(header(kernel, number, TYPE_CONTROL, cluster), rng.randbytes(size))

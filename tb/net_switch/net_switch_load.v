@@ -3,6 +3,7 @@
 // (input, output) pair in order, multicasts too; beats and greatest waits are counted.
 //
 // A source sends whenever the switch takes (`cfg_idle` of 256: how often it pauses between messages, `cfg_dribble`: inside one).
+// `cfg_room` of 256: how often the room of an output in CUT, an Ethernet port, comes or goes (0: there is always room).
 // Traffic: permutation (`cfg_shift`), uniform random, a hot output, two outputs half and half, with `cfg_multi` of 256 multicasts of random masks. Sizes: cfg_beats, or
 // mixed (0): a half of one beat, the others 1 to BEATS. A beat holds {number of the message 24, 0, beat 5, 0, group 1, 0, source 4}.
 `resetall
@@ -27,6 +28,7 @@ module net_switch_load #(
     input  wire [8:0]          cfg_idle,
     input  wire [8:0]          cfg_dribble,
     input  wire [8:0]          cfg_stall,       // of sinks
+    input  wire [8:0]          cfg_room,
     input  wire                cfg_clear,       // counters of this module to 0
     output reg  [31:0]         sts_cycles,
     output reg  [PORTS*32-1:0] sts_beats,       // out, a port
@@ -50,7 +52,7 @@ wire [PORTS*64-1:0]  m_tdata;
 wire [PORTS*8-1:0]   m_tkeep;
 wire [PORTS*80-1:0]  m_tuser;
 wire [PORTS-1:0]     m_tlast, m_tvalid;
-reg  [PORTS-1:0]     m_tready;
+reg  [PORTS-1:0]     m_tready, m_room;
 
 reg                  cfg_we;
 reg  [27:0]          cfg_addr;
@@ -78,7 +80,7 @@ net_switch #(
     .s_axis_tdata(s_tdata), .s_axis_tkeep({PORTS*8{1'b1}}), .s_axis_tuser(s_tuser), .s_axis_tlast(s_tlast), .s_axis_tvalid(s_tvalid),
     .s_axis_tready(s_tready),
     .m_axis_tdata(m_tdata), .m_axis_tkeep(m_tkeep), .m_axis_tuser(m_tuser), .m_axis_tlast(m_tlast), .m_axis_tvalid(m_tvalid),
-    .m_axis_room({PORTS{1'b1}}), .m_axis_tready(m_tready),
+    .m_axis_room(m_room), .m_axis_tready(m_tready),
     .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_data(cfg_data), .sts_count(), .sts_drops(), .sts_busy(sts_busy)
 );
 
@@ -124,6 +126,7 @@ always @(posedge clk) begin
         sent       = 0;
         s_tvalid   <= {PORTS{1'b0}};
         m_tready   <= {PORTS{1'b0}};
+        m_room     <= {PORTS{1'b1}};
         cfg_addr   <= 28'd0;
         cfg_data   <= {PORTS{1'b0}};
         sts_cycles <= 32'd0;
@@ -209,6 +212,8 @@ always @(posedge clk) begin
                 sts_beats[o*32 +: 32] <= sts_beats[o*32 +: 32] + 1;
             end else if (started[o]) sts_gaps[o*32 +: 32] <= sts_gaps[o*32 +: 32] + 1;
             m_tready[o] <= !dice(cfg_stall);
+            if (cfg_room == 0)                             m_room[o] <= 1'b1;
+            else if (((CUT >> o) & 1) && dice(cfg_room))   m_room[o] <= !m_room[o];
         end
         sts_cycles <= sts_cycles + 1;
         if (cfg_clear) begin

@@ -37,8 +37,14 @@ AFTER = 5  # messages that begin at an output after its room has fallen, at most
 NEVER: Iterator[bool] = iter(lambda: False, True)
 
 
+FULL: dict[int, int] = {}  # in every_address, ROUTE as it is written there: kernels of HOME, then 256 + clusters
+
+
 def masks(cluster: int, kernel: int, port: int) -> int:
     """Independent statement of the routing rule."""
+    if FULL:
+        mask = FULL[kernel if cluster == HOME else 256 + cluster]
+        return mask & ~(1 << port) if ETH >> port & 1 else mask
     if cluster != HOME:
         mask = AWAY.get(cluster, 0)
     elif kernel < PORTS:
@@ -595,6 +601,32 @@ async def foreign_clusters(dut: Any) -> None:
     await bench.drain()
     bench.finish(10)
     assert all(count >= 4 for count in bench.drops), "messages to cluster HOME ^ 0x80"
+
+
+@cocotb.test(timeout_time=200, timeout_unit="us")
+async def every_address(dut: Any) -> None:
+    """All 512 entries of ROUTE at random, then a message to every kernel of the own cluster and to a kernel of every other cluster."""
+    bench = Bench(dut, patterns("none"))
+    await bench.start()
+    rng = random.Random(cocotb.RANDOM_SEED)
+    FULL.update((index, rng.randrange(1, ALL + 1)) for index in range(512))
+    try:
+        order = list(range(512))
+        rng.shuffle(order)
+        for index in order:
+            last = bench.config.write(0, index, FULL[index])
+        await last
+        await ClockCycles(dut.clk, 2)
+        targets = [(HOME, kernel) for kernel in range(256)]
+        targets += [(cluster, rng.choice([0, 1, 223, 224, 253, 254, 255])) for cluster in range(256) if cluster != HOME]
+        rng.shuffle(targets)
+        for place, (cluster, kernel) in enumerate(targets):
+            bench.send(place % PORTS, kernel, 1, cluster=cluster)
+        await bench.drain(20000)
+        bench.finish(500)
+        assert sum(map(len, bench.arrived)) == len(targets) == 511
+    finally:
+        FULL.clear()
 
 
 @cocotb.test(timeout_time=100, timeout_unit="us")

@@ -21,7 +21,7 @@ WARM_UP = 400
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Shares (multi, idle, dribble, stall) are of 256; ``beats`` 0 is a mixture of sizes, half of them one beat."""
+    """Shares (multi, idle, dribble, stall, room) are of 256; ``beats`` 0 is a mixture of sizes, half of them one beat."""
 
     traffic: int
     beats: int
@@ -30,6 +30,7 @@ class Load:
     idle: int = 0
     dribble: int = 0
     stall: int = 0
+    room: int = 0
     cycles: int = 3000
 
 
@@ -38,7 +39,7 @@ class Bench:
         self.dut = dut
         self.ports = len(dut.sts_beats) // 32
         self.sent = 0
-        for name in ("run", "traffic", "shift", "beats", "multi", "idle", "dribble", "stall", "clear"):
+        for name in ("run", "traffic", "shift", "beats", "multi", "idle", "dribble", "stall", "room", "clear"):
             getattr(dut, f"cfg_{name}").value = 0
 
     async def start(self) -> None:
@@ -52,7 +53,7 @@ class Bench:
     async def run(self, load: Load) -> float:
         """One load; returns the rate in per cent. Everything sent arrives, whole and in order."""
         dut = self.dut
-        for name in ("traffic", "shift", "beats", "multi", "idle", "dribble", "stall"):
+        for name in ("traffic", "shift", "beats", "multi", "idle", "dribble", "stall", "room"):
             getattr(dut, f"cfg_{name}").value = getattr(load, name)
         dut.cfg_run.value = 1
         await ClockCycles(dut.clk, WARM_UP)
@@ -63,7 +64,7 @@ class Bench:
         rate = 100 * sum(self.words("beats")) / (int(dut.sts_cycles.value) * self.ports)
         gaps = sum(self.words("gaps"))
         dut.cfg_run.value = 0
-        for _ in range(200):
+        for _ in range(400):
             await ClockCycles(dut.clk, 100)
             if int(dut.sts_sent.value) == int(dut.sts_got.value) and not int(dut.sts_busy.value):
                 break
@@ -85,7 +86,7 @@ def bounds(bench: Bench, overdue: int) -> tuple[int, int]:
     return 2 ** (overdue + 1) + bench.ports**2 + 2 * bench.ports**2 * turn, 2 * bench.ports * turn
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
+@cocotb.test(timeout_time=4, timeout_unit="ms")
 async def load(dut: Any) -> None:
     bench = Bench(dut)
     await bench.start()
@@ -108,5 +109,13 @@ async def load(dut: Any) -> None:
     assert 0 < int(dut.sts_head.value) <= unicast
     assert 0 < int(dut.sts_head_multi.value) <= multicast
     print(f"bounds of a head's wait: {unicast} and {multicast} cycles, seen {int(dut.sts_head.value)} and {int(dut.sts_head_multi.value)}")
-    for stall in (Load(UNIFORM, 0, multi=64, idle=100, dribble=100, stall=100), Load(UNIFORM, 16, multi=64, stall=128)):
-        await bench.run(stall)
+    for stall in (
+        Load(UNIFORM, 0, multi=64, idle=100, dribble=100, stall=100),
+        Load(UNIFORM, 16, multi=64, stall=128),
+        Load(UNIFORM, 0, multi=64, room=8),
+        # nothing but multicasts, from every port at once
+        Load(UNIFORM, 0, multi=256, stall=100, room=8, cycles=6000),
+        Load(UNIFORM, 0, multi=256, idle=100, dribble=100, stall=100, room=16, cycles=6000),
+        Load(UNIFORM, 16, multi=256, stall=160, room=4),
+    ):
+        assert await bench.run(stall) > 5, f"{stall} comes to rest"

@@ -17,7 +17,7 @@ from floreana.host.endpoint import Delivery
 from floreana.host.frame import Station
 from floreana_tb import clocks, stalls, streams
 
-CLUSTER, NODE, HOST, FAR = 7, 3, 6, 5
+CLUSTER, NODE, HOST, FAR = 254, 3, 6, 5
 LINEAR, ATTENTION, ADD_NORM, GROUP, HOST_KERNEL, ALIAS = 4, 68, 132, 224, 255, 193 + NODE
 ME = (Station(NODE, 0x02_46_4C_FF_00_03, 0xC0_A8_FF_FE), Station(NODE, 0x02_46_4C_FF_80_83, 0xC0_A8_7F_01))  # by port
 SHAPE = [

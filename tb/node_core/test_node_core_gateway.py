@@ -14,8 +14,8 @@ from floreana.cluster import layout
 from floreana.cluster.layout import TYPE_CONTROL, Header, pack
 from floreana.host import words
 
-FAR, GATEWAY = 3, 254  # the cluster before, whose station is the host
-ENTRY, EDGE_IN, EDGE_OUT, SLOT = 100, 9, 10, 1
+FAR, GATEWAY = 255, 254  # the cluster before, whose station is the host
+ENTRY, EDGE_IN, EDGE_OUT, SLOT = 222, 9, 255, 1  # 223 is the last number of a kernel
 
 
 class Gateway:
