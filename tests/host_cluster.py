@@ -280,8 +280,9 @@ class Cluster:
             n: ManagerAddress(plan.hop(plan.host, n), 0 if plan.hop(plan.host, n) == n else MANAGER_BASE + n) for n in range(plan.nodes)
         }
         names = {n: f"fpga{n}" for n in range(plan.nodes)}
-        self.manager = ManagerClient(ManagerConfig(addresses, names, timeout=timeout, outstanding=outstanding), self.endpoint.send)
-        config = AdmissionConfig(
+        self.asked = ManagerConfig(addresses, names, timeout=timeout, outstanding=outstanding)
+        self.manager = ManagerClient(self.asked, self.endpoint.send)
+        self.config = AdmissionConfig(
             host=plan.host,
             cluster=0,
             entry=plan.entry,
@@ -296,7 +297,17 @@ class Cluster:
         if not managers:
             for node in self.nodes.values():
                 node.tables = dict(TABLES)
-        self.admission = Admission(config, self.endpoint.send, self.manager if managers else None, self.prepare)
+        self.admission = Admission(self.config, self.endpoint.send, self.manager if managers else None, self.prepare)
+
+    def new_host(self) -> None:
+        """The host dies, silently; another begins, which knows nothing of its work."""
+        links = {frozenset((self.plan.host, node)) for node in range(self.plan.nodes)}
+        self.cut |= links
+        self.run(self.now + QUIET)
+        self.cut -= links
+        self.endpoint = self.plan.endpoint(self.plan.host, self.now)
+        self.manager = ManagerClient(self.asked, self.endpoint.send)
+        self.admission = Admission(self.config, self.endpoint.send, self.manager, self.prepare)
 
     def sink(self, now: int, key: tuple[int, int], rows: dict[int, tuple[int, bytes]]) -> None:
         for node in self.nodes.values():

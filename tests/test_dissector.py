@@ -249,3 +249,39 @@ if TSHARK is not None:
         for (_, text), seen in zip(cases, rows, strict=True):
             found = [message for message in seen["_ws.expert.message"] if "IPv4 total length" not in message]
             assert any(text in message for message in found) if text else not found, (text, found)
+
+    def test_a_capture_that_keeps_only_the_begin_is_no_fault(tmp_path: Path) -> None:
+        """As `tcpdump -s` writes it: what was cut off is not missed, and nothing is said to be wrong."""
+        row = build(HERE, THERE, Header(0, 129, 3, 0, 255, 1, 2, 5, 16, 0, False), bytes(256), 1, 2)
+        write = build(HERE, THERE, Header(0, 0, 0, 0, 255, 0, 0, 0, 0, TYPE_CONTROL, False), words.write_request(7, 5, [1, 2, 3]), 1, 2)
+        reply = build(HERE, THERE, Header(0, 255, 0, 0, 0, 0, 0, 0, 0, TYPE_CONTROL, False), _reply(1, 0, 7, 5, 48, bytes(192)), 1, 2)
+        kept = (43, 50, 63, 64, 70, 76, 100, 128, 200, 320)
+        frames = [(raw, size) for raw in (row, write, reply) for size in kept]
+        packets = [struct.pack("<4I", 0, 0, size, len(raw)) + raw[:size] for raw, size in frames]
+        path = tmp_path / "cut.pcap"
+        path.write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1) + b"".join(packets))
+        asked = ["-e", "floreana.payload_length", "-e", "_ws.expert.message", "-e", "_ws.col.Info", "-e", "_ws.malformed"]
+        command = [str(TSHARK), "-X", f"lua_script:{SCRIPT}", "-r", str(path), "-T", "fields", *asked]
+        lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+        for (raw, size), line in zip(frames, lines, strict=True):
+            length, expert, info, malformed = line.split("\t")
+            assert length == (str(len(raw) - 64) if size >= 64 else "") and not expert and not malformed, (size, line)
+            assert ("cut by the capture" in info) == (size < 64 or (raw is write and 64 < size < 76) or (raw is reply and 64 < size < 128))
+
+    def test_nothing_on_the_wire_breaks_the_script(tmp_path: Path) -> None:
+        """Every type of frame and every opcode at many lengths, and random bytes: the script names what is wrong and never fails."""
+        rng = random.Random(4)
+        good = build(HERE, THERE, Header(0, 129, 3, 0, 255, 1, 2, 5, 16, 0, False), bytes(64), 1, 2)[42:]
+        frames = [bytes([0x20 | kind]) + good[1:size] for kind in range(32) for size in (1, 2, 5, 11, 12, 21, 22, 23, 86)]
+        frames += [rng.randbytes(rng.randint(1, 200)) for _ in range(300)]
+        frames = [build_hop(HERE, THERE, len(data) - 22) + data for data in frames]
+        for opcode in range(256):
+            for size in (1, 11, 12, 63, 64, 67, 128, 1024):
+                kernels = rng.choice([(0, 255), (255, 0), (195, 255), (255, 223)])
+                header = Header(0, kernels[0], 0, 0, kernels[1], 0, 0, 0, 0, TYPE_CONTROL, False)
+                frames.append(build(HERE, THERE, header, bytes([opcode]) + rng.randbytes(size - 1), 0, 0))
+        fields = ["_ws.col.Protocol", "_ws.col.Info", "_ws.expert.message", "_ws.lua.error", "_ws.lua.text"]
+        for raw, seen in zip(frames, _tshark(frames, tmp_path, fields), strict=True):
+            assert seen["_ws.col.Protocol"] == ["Floreana"] and seen["_ws.col.Info"], raw.hex()
+            assert not seen["_ws.lua.error"] and not seen["_ws.lua.text"], raw.hex()
+            assert not any(word in text for text in seen["_ws.expert.message"] for word in ("Lua", "bug", "exception")), raw.hex()

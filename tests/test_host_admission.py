@@ -120,6 +120,83 @@ def test_rows_of_a_generation_that_was_given_up_are_counted() -> None:
     assert cluster.admission.counters.stale > 0
 
 
+def test_a_new_host_takes_nothing_of_one_that_died_in_the_middle() -> None:
+    """Rows of the earlier host's sequences still come, in slots and generations that the new one uses, too."""
+    plan, stale = Plan(), 0
+    for seed in range(8):
+        cluster = Cluster(plan, seed)
+        for rows in sequences(random.Random(seed), 6, plan):
+            cluster.admission.submit(rows)
+        pieces = 5 + 12 * seed
+        assert cluster.run(50_000, lambda c=cluster, n=pieces: c.admission.counters.messages_in > n and c.admission.in_flight > 0)  # type: ignore[misc]
+        cluster.new_host()
+        inputs = sequences(random.Random(100 + seed), 6, plan)
+        for rows in inputs:
+            cluster.admission.submit(rows)
+        assert cluster.run(200_000, lambda c=cluster: c.admission.idle), seed  # type: ignore[misc]
+        check(list(cluster.admission.finished), inputs)
+        assert cluster.prepared == [0, 1, 2], "the nodes have their tables"
+        flushed = plan.slots * plan.nodes
+        assert cluster.admission.counters.flushes == 2 * flushed and cluster.admission.counters.recoveries == 1
+        stale += cluster.admission.counters.stale
+    assert stale > 0
+    # the links of one that ended in order are new, too, and nothing comes
+    cluster.new_host()
+    cluster.admission.submit(inputs[0])
+    assert cluster.run(400_000, lambda: cluster.admission.idle) and cluster.admission.counters.stale == 0
+
+
+def test_no_kernel_gets_a_message_when_the_first_sequence_of_a_new_host_goes_in() -> None:
+    """Node 0 counts messages of the earlier host's work for a while: so long the slots are not emptied for the last time."""
+    cluster = Cluster(Plan(), 3)
+    cluster.run(5000, lambda: cluster.admission.idle)
+    cluster.new_host()
+    node, begin = cluster.nodes[0], cluster.now
+    word, index = node.word, words.index_of("linear.messages_in")
+    node.word = lambda k: min(cluster.now, begin + 20_000) if k == index else word(k)  # type: ignore[method-assign]
+    cluster.admission.submit([bytes(192)])
+    flushed = 0
+
+    def watch() -> None:
+        nonlocal flushed
+        if cluster.now < begin + 20_000:
+            flushed = len(node.flushes)
+            assert cluster.admission.in_flight == 0
+
+    assert cluster.run(begin + 60_000, lambda: cluster.admission.idle, watch)
+    assert len(node.flushes) == flushed + cluster.plan.slots
+
+
+def test_whatever_a_message_says_the_host_goes_on() -> None:
+    """Random control messages, replies that nobody waits for, events of nodes and peers that are and are not there; rows are refused."""
+    cluster, rng, refused = Cluster(Plan(), 1), random.Random(9), 0
+    cluster.admission.submit([bytes(192)])
+    assert cluster.run(50_000, lambda: cluster.admission.idle)
+    manager = cluster.manager
+    for k in range(3000):
+        size = rng.choice([0, 1, 2, 11, 12, 15, 16, 63, 64, 65, 68, 128, 1024])
+        body = bytearray(rng.randbytes(size))
+        if size and k % 3:
+            body[0] = rng.choice([words.OP_EVENT, *(op | words.OP_REPLY for op in range(6)), words.OP_RELEASE])
+        if size == 64 and k % 2:
+            numbers = rng.randrange(2), rng.choice([0, 2, 3, 63, 1 << 31]), rng.choice([0, 1, 2, 3, 77, (1 << 32) - 1]), k
+            body = bytearray(bytes([words.OP_EVENT, rng.randrange(5), 0, 0]) + struct.pack("<4I", *numbers)).ljust(64, b"\0")
+        kind = TYPE_CONTROL if k % 10 else rng.randrange(3)
+        header = Header(*(rng.randrange(256) for _ in range(4)), rng.choice([0, 254, 255, 7]), 0, 0, rng.randrange(1 << 16), 0, kind, False)
+        try:
+            cluster.admission.receive(cluster.now, header, bytes(body))
+        except ClusterError as error:
+            refused += "while nothing is in the cluster" in error.message and kind != TYPE_CONTROL
+        if k % 100 == 99:
+            assert cluster.run(cluster.now + 50_000, lambda: cluster.admission.idle), cluster.admission.log[-1]
+    assert refused > 100 and manager.counters.strays > 100 and manager.counters.malformed > 100 and manager.counters.events > 50
+    inputs = [[bytes(192)], *sequences(rng, 3, cluster.plan)]
+    for rows in inputs[1:]:
+        cluster.admission.submit(rows)
+    assert cluster.run(cluster.now + 50_000, lambda: cluster.admission.idle)
+    check(list(cluster.admission.finished), inputs)
+
+
 def test_a_link_that_fails_and_returns_is_a_fault_too() -> None:
     plan = Plan()
     cluster = Cluster(plan, 8)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import struct
 from pathlib import Path
@@ -45,6 +46,63 @@ def test_places_of_the_map() -> None:
             words.index_of(name)
     with pytest.raises(ValueError, match="1 or 2"):
         words.word_map(3)
+
+
+# by block: the bench that compares a unit's counters with what it saw, its list of them in the order of sts_count, and what it calls
+# by another name; `drop_x` and `x` are `dropped_x` here
+BENCHES: dict[str, tuple[str, str, dict[str, str]]] = {
+    "linear.": (
+        "ibert_linear/linear_bench.py", "COUNTERS",
+        {"drop_queue": "dropped_repeat", "no_row": "idle_row", "blocked": "idle_output", "drop_stale": "stale", "switch": "idle_switch"},
+    ),
+    "attention.": (
+        "ibert_attention/attention_env.py", "COUNTS",
+        {"messages": "messages_in", "beats": "beats_in", "rows": "rows_out", "waiting": "idle_row", "stalled": "idle_output"},
+    ),
+    "add_norm.": (
+        "ibert_add_norm/norm_bench.py", "COUNTERS",
+        {
+            "messages": "messages_in", "beats": "beats_in", "overflow": "dropped_ready", "normalised": "rows_normalised",
+            "entered": "rows_entered", "refused": "idle_output", "drop_stale": "stale",
+        },
+    ),
+    "gateway.": ("node_gateway/gateway_bench.py", "COUNTS", {}),
+    "eth0.tx.": (
+        "net_eth_tx/tx_bench.py", "COUNTS",
+        {
+            "data": "frames", "helloacks": "hello_acks", "no_node": "dropped_node", "malformed": "dropped_format", "back": "go_backs",
+            "peak": "cells_peak",
+        },
+    ),
+    "eth0.rx.dropped.": (
+        "net_eth_rx/oracle.py", "CAUSES",
+        {
+            "destination mac": "dst_mac", "destination address": "dst_ip", "version or type": "version", "source address": "src_address",
+            "full": "no_cell", "busy": "responder_busy",
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("block", BENCHES)
+def test_the_units_count_what_the_words_say(block: str) -> None:
+    """Each word of a unit has the meaning that the unit's bench compares with an independent count."""
+    path, name, others = BENCHES[block]
+    tree = ast.parse((ROOT / "tb" / path).read_text(encoding="utf-8"))
+    told = next(
+        ast.literal_eval(item.value)
+        for item in tree.body
+        if isinstance(item, ast.Assign) and any(isinstance(target, ast.Name) and target.id == name for target in item.targets)
+    )
+    first = words.index_of(f"{block}{others.get(told[0], told[0]).replace(' ', '_')}")
+    table = words.word_map()
+    for place, entry in enumerate(told):
+        word = table[first + place]
+        expected = others.get(entry, entry).replace(" ", "_")
+        names = {f"{block}{expected}", f"{block}dropped_{expected.removeprefix('drop_')}"}
+        assert word.name in names or (entry == "spare" and word.kind == "spare"), (entry, word)
+    rest = [word for word in table[first + len(told) :] if word.name.startswith(block) and word.kind != "spare"]
+    assert not rest, f"no bench counts {rest}"
 
 
 def test_document_has_the_table() -> None:

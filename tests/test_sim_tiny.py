@@ -427,7 +427,7 @@ def test_a_cut_cable_is_bridged(verilator: tuple[Finished, Quiet], tmp_path: Pat
 
 
 def test_images_in_frames_give_the_same_bits(verilator: tuple[Finished, Quiet], tmp_path: Path) -> None:
-    """The loaders stay idle; the host writes every entry through the managers, after a restart once more."""
+    """The loaders stay idle; the host writes every entry through the managers."""
     done = simulate(_options(tmp_path, load="frames"), Quiet(), "test", Hooks(builds=BUILDS))
     assert done.content["bit_exact"] is True and done.outcome.load_writes == (0, 0)
     _same_rows(done, verilator[0])
@@ -439,4 +439,22 @@ def test_images_in_frames_give_the_same_bits(verilator: tuple[Finished, Quiet], 
     manifest = json.loads((done.folder / "images" / "manifest.json").read_text())
     for k in (0, 1):
         assert done.outcome.words[f"node{k}"]["manager.words_written"] == manifest["files"][f"node{k}.hex"]["lines"]
+    assert main(["verify", str(done.folder)]) == 0
+
+
+def test_a_node_that_restarts_gets_its_image_in_frames_again(verilator: tuple[Finished, Quiet], tmp_path: Path) -> None:
+    """On a bad network, too: it is reported, the host writes its image once more, flushes and sends the sentence again."""
+    few = {"loss": 0.01, "dup": 0.01, "reorder": 0.01, "corrupt": 0.01}
+    calm = simulate(_options(tmp_path / "calm", load="frames", **few), Quiet(), "test", Hooks(builds=BUILDS))
+    begin = calm.outcome.sentences[0].start + 1500
+    done = simulate(_options(tmp_path, load="frames", restart=f"node1@{begin}", **few), Quiet(), "test", Hooks(builds=BUILDS))
+    transport = done.content["transport"]
+    assert done.content["bit_exact"] is True and done.outcome.load_writes == (0, 0) and transport["attempts"] == [2, 1]
+    assert any(event["text"] == "node1 restarted" for event in transport["events"])
+    _same_rows(done, verilator[0])
+    manifest = json.loads((done.folder / "images" / "manifest.json").read_text())
+    written = [done.outcome.words[f"node{k}"]["manager.words_written"] for k in (0, 1)]
+    lines = [manifest["files"][f"node{k}.hex"]["lines"] for k in (0, 1)]
+    # a reset clears the counters; what node 0 tells of the restart meanwhile begins the recovery, and the image, again
+    assert written[0] == lines[0] and written[1] >= lines[1]
     assert main(["verify", str(done.folder)]) == 0

@@ -108,17 +108,19 @@ local function add_kernel(tree, field, range, cluster)
     if name then item:append_text(" (" .. name .. ")") end
 end
 
--- a control message: a request, a reply or an event. Numbers are little-endian. Returns its text for the info column
-local function manager(buf, tree)
+-- a control message: a request, a reply or an event, `size` bytes of which a capture may have cut some off. Numbers are little-endian.
+-- Returns its text for the info column
+local function manager(buf, tree, size)
     if buf:len() == 0 then return "empty control message" end
     local op = buf(0, 1):uint()
     local name = OPCODES[op]
     local sub = tree:add(p, buf(), "Floreana manager: " .. (name or string.format("opcode 0x%02x", op)))
     local item = sub:add(m.opcode, buf(0, 1))
-    if buf:len() < 12 or (op >= 0x80 and buf:len() < 64) then
-        item:add_proto_expert_info(e.manager, string.format("Not a message of a manager: %d bytes", buf:len()))
+    if size < 12 or (op >= 0x80 and size < 64) then
+        item:add_proto_expert_info(e.manager, string.format("Not a message of a manager: %d bytes", size))
         return "short control message"
     end
+    if buf:len() < (op >= 0x80 and 64 or 12) then return (name or string.format("opcode 0x%02x", op)) .. ", cut by the capture" end
     if op == EVENT then
         sub:add(m.kind, buf(1, 1))
         sub:add_le(m.port, buf(4, 4))
@@ -177,8 +179,9 @@ local function manager(buf, tree)
 end
 
 function p.dissector(buf, pinfo, root)
-    local size = buf:len()
-    if size == 0 then return 0 end
+    -- of what was on the wire a capture may have kept only the begin
+    local kept, size = buf:len(), buf:reported_len()
+    if kept == 0 then return 0 end
     pinfo.cols.protocol = "Floreana"
     local first = buf(0, 1):uint()
     local version, kind = math.floor(first / 32), first % 32
@@ -195,6 +198,10 @@ function p.dissector(buf, pinfo, root)
     if size < HEADER then
         item:add_proto_expert_info(e.length, string.format("%d bytes after UDP, fewer than %d", size, HEADER))
         pinfo.cols.info = name .. ", cut short"
+        return size
+    end
+    if kept < HEADER then
+        pinfo.cols.info = name .. ", cut by the capture"
         return size
     end
     local payload = size - HEADER
@@ -239,7 +246,7 @@ function p.dissector(buf, pinfo, root)
             item:add_proto_expert_info(e.slice, string.format("Slice of %d bytes at %d is not whole beats of 64 bytes", payload, offset))
         end
     end
-    if payload > 0 then tree:add(f.payload, buf(HEADER)) end
+    if kept > HEADER then tree:add(f.payload, buf(HEADER)) end
 
     local link = string.format("node %d epochs %d/%d ack %d credit %d", buf(2, 2):uint(), buf(4, 1):uint(), buf(5, 1):uint(), ack, credit)
     if kind ~= 0 then
@@ -250,7 +257,7 @@ function p.dissector(buf, pinfo, root)
     local what
     if number == CONTROL then
         local here = from == 0 or to == 0 or (from >= 193 and from <= 223) or (to >= 193 and to <= 223)
-        what = here and payload > 0 and manager(buf(HEADER):tvb(), tree) or "control"
+        what = here and kept > HEADER and manager(buf(HEADER):tvb(), tree, payload) or "control"
     else
         what = string.format("edge %d slot %d.%d row %d%s %s %d+%d", buf(14, 1):uint(), math.floor(buf(17, 1):uint() / 16),
             buf(17, 1):uint() % 16, buf(18, 2):uint(), last and " (last)" or "", NUMBERS[number], offset, payload)

@@ -11,6 +11,10 @@ wait until no node calls a link failed; flush every slot on every node to the sl
 results are those of a run without fault: a kernel drops a message of a stale generation, and so does `receive`. A fault meanwhile
 starts this again; after ``patience`` an error names the node.
 
+A host that begins may find nodes that an earlier one left in the middle of its work. What still comes of that is no result of ours, and
+before the first sequence goes in the kernels must be found at rest and emptied once more: the generations of the earlier host are not
+known here.
+
 In a chain of clusters the host is the gateway of the first one and the receiver of the last one (docs/gateway.md): a slot is free again
 when the second cluster's gateway says that it has handed the whole sequence on, and the last gateway is told when all result rows of a
 sequence are here.
@@ -32,6 +36,8 @@ from floreana.host.manager import GATEWAY_KERNEL, HOST_KERNEL, ManagerClient, Ma
 
 GENERATIONS = 16
 MAX_SLOTS = 16
+_REST = 8  # pauses in which no kernel gets a message: the cluster is at rest
+_RECEIVERS = tuple(f"{kernel}.messages_in" for kernel in ("linear", "attention", "add_norm", "gateway"))
 
 
 class ClusterError(FloreanaError):
@@ -169,6 +175,9 @@ class Admission:
         self._outbox: deque[tuple[int, Header, bytes]] = deque()
         self._generation = [0] * config.slots  # of the next use
         self._turn = 0
+        self._begun = False  # a sequence was sent
+        self._used = False  # an earlier host spoke to a node
+        self._mine: set[int] = set()  # nodes that were made to tell events
         self._down: dict[tuple[int, int], int] = {}  # (reporter, peer) of failed links -> since when
         self._recovery: _Steps | None = None
         self._recovery_since = 0
@@ -271,6 +280,7 @@ class Admission:
         self._generation[slot] = (generation + 1) % GENERATIONS
         self._held[slot] = generation
         self._stale.discard((slot, generation))
+        self._begun = True
         self._flying[slot, generation] = sequence
         sequence.slot, sequence.generation, sequence.start = slot, generation, self._now
         sequence.attempts += 1
@@ -326,7 +336,7 @@ class Admission:
         key = (header.slot, header.generation)
         sequence = self._flying.get(key)
         if sequence is None:
-            if key in self._stale:
+            if key in self._stale or (self.manager is not None and not self._begun):
                 self.counters.stale += 1
                 return
             flying = ", ".join(f"slot {slot} generation {generation}" for slot, generation in self._flying)
@@ -408,6 +418,9 @@ class Admission:
         while self.manager.reports:
             report = self.manager.reports.popleft()
             node = report.node if self.config.numbers is None else self.config.numbers.station(report.node)
+            if node not in self.manager.config.nodes:
+                self.manager.counters.malformed += 1  # nobody could be asked whether it is true
+                continue
             at = self._peer(node, report.peer)
             link, name, peer = (node, at), self._name(node), self._name(at)
             if report.kind == words.EVENT_UP:
@@ -479,6 +492,8 @@ class Admission:
                 yield from self._visit(nodes)
                 yield from self._links_stand(nodes)
                 yield from self._flush(nodes)
+                if self._used and not self._begun:
+                    yield from self._rest(nodes)
                 return
             except ManagerError as error:
                 if not error.lost:
@@ -518,6 +533,8 @@ class Admission:
             yield from self._failed_links(group)
             reads = [manager.read(node, told, 1) for node in group]
             yield from self._all(reads)
+            self._used |= any(read.result() != (0,) and read.node not in self._mine for read in reads)
+            self._mine.update(group)
             for node in [read.node for read in reads if read.result() == (0,)]:
                 self._forget(node)
                 # what others still send of the old generations must not stay in it: a node with rows under way takes no tables
@@ -525,6 +542,23 @@ class Admission:
                 for operation in self._prepare(node) if self._prepare is not None else ():
                     yield from self._all([operation])
             yield from self._all([manager.events(node, True) for node in group])
+
+    def _rest(self, nodes: Sequence[int]) -> _Steps:
+        """Of an earlier host: wait until no kernel gets a message any more, then empty all once more."""
+        before: tuple[int, ...] = ()
+        while (seen := (yield from self._received(nodes))) != before:
+            before = seen
+            for _ in range(_REST):
+                yield from self._wait()
+        yield from self._flush(nodes)
+
+    def _received(self, nodes: Sequence[int]) -> Generator[None, None, tuple[int, ...]]:
+        """Messages that came to the kernels of some nodes, and results to nobody that came here."""
+        assert self.manager is not None
+        eth_n = self.config.eth_n
+        reads = [self.manager.read(node, words.index_of(name, eth_n), 1) for name in _RECEIVERS for node in nodes]
+        yield from self._all(reads)
+        return (*(value for read in reads for value in read.result()), self.counters.stale)
 
     def _failed_links(self, nodes: Sequence[int]) -> _Steps:
         """Ask nodes which of their links are failed. What they told may not have arrived: it went over links that failed, too."""

@@ -147,7 +147,7 @@ _MANAGER: tuple[tuple[str, Kind, str], ...] = (
     ("flushes", "count", "FLUSHes begun"),
     ("events", "count", "events told"),
     ("errors", "count", "error replies, BUSY among them"),
-    ("dropped", "count", "messages dropped: not of type control, or shorter than 12 bytes"),
+    ("dropped", "count", "messages dropped: not of type control, shorter than 12 bytes, or opcode 0x60 and more"),
     ("busy_refused", "count", "WRITEs refused with BUSY"),
     ("switches", "count", "EVENTS requests obeyed"),
     *([_SPARE] * 6),
