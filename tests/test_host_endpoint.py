@@ -537,14 +537,23 @@ def test_a_nack_goes_back_and_the_credit_limits() -> None:
         end.send(w.now, 1, header(row=number), message(number))
     assert [parse(raw).sequence for raw in end.poll(w.now)] == list(range(8))
     end.receive(w.now, _frame(1, 0, NACK, (1, 1), 0, acked=3, credit=8))
-    assert [parse(raw).sequence for raw in end.poll(w.now)] == list(range(3, 11)) and end.counters.sent_again == 5
-    # a late frame that says less, and one that acknowledges what was never sent, say nothing
+    assert [parse(raw).sequence for raw in end.poll(w.now)] == [3, 4, 5, 6] and end.counters.sent_again == 4
+    # a late frame that says less, and one that acknowledges what was never sent, say nothing; nor does a second nack of the same
     end.receive(w.now, _frame(1, 0, NACK, (1, 1), 0, acked=1, credit=200))
     end.receive(w.now, _frame(1, 0, ACK, (1, 1), 0, acked=12, credit=200))
+    end.receive(w.now, _frame(1, 0, NACK, (1, 1), 0, acked=3, credit=8))
     assert not end.poll(w.now) and end.counters.acknowledged == 3
     # the timer sends again from the oldest
     assert end.next_time() == w.now + TIMERS.rto
-    assert [parse(raw).sequence for raw in end.poll(w.now + TIMERS.rto)] == list(range(3, 11))
+    assert [parse(raw).sequence for raw in end.poll(w.now + TIMERS.rto)] == [3, 4, 5, 6]
+    # twice as many may be under way after each acknowledgement that frees something
+    end.receive(w.now, _frame(1, 0, ACK, (1, 1), 0, acked=4, credit=16))
+    assert [parse(raw).sequence for raw in end.poll(w.now)] == list(range(7, 12))
+    end.receive(w.now, _frame(1, 0, ACK, (1, 1), 0, acked=5, credit=16))
+    assert [parse(raw).sequence for raw in end.poll(w.now)] == list(range(12, 20))
+    # a nack of a newer one goes back again
+    end.receive(w.now, _frame(1, 0, NACK, (1, 1), 0, acked=9, credit=16))
+    assert [parse(raw).sequence for raw in end.poll(w.now)] == [9, 10, 11, 12]
 
 
 def test_without_credit_hello_asks_and_its_answer_counts() -> None:

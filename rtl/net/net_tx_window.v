@@ -16,6 +16,8 @@
 // else waits for it. A send takes two cycles, one begins in every cycle: picked, its entry is read (load_*), then it is sent, or waits for
 // send_ready. Flags follow the tables by two cycles, so a peer may be picked that has nothing to send any more: nothing is sent then. What was
 // picked is dropped when its peer goes back or is reset; the peer is picked again.
+// Who has gone back sends less, so that a crowded network empties: from then on 4 messages of the peer may be under way (next - una), and twice
+// as many each time una grows, up to WINDOW_N. The flags say so, four cycles late: two more may go.
 // Differences are known from few bits: tail - next, top - una and position - una of a good acknowledgement are at most WINDOW_N, limit - next at
 // most 255.
 //
@@ -95,6 +97,7 @@ endfunction
 
 localparam POS_W = RING_W + 1;     // bits that tell positions of one window apart
 localparam LIM_W = 10;             // bits of a limit: two limits of a peer differ by less than 512
+localparam LESS   = (RING_W > 2) ? RING_W - 2 : 0;      // WINDOW_N >> LESS messages under way after going back: 4
 
 // ---- acknowledgements: a1 a peer that has one; a2 its position: first what it is compared with is read, then (a2_see_reg) it is compared, then
 // (a2_write_reg) the peer is changed
@@ -108,6 +111,7 @@ reg [23:0]        old_una_reg, old_next_reg, ack_step_reg;
 reg [LIM_W-1:0]   old_limit_reg, a3_limit_reg;
 reg [POS_W-1:0]   ack_most_reg;
 reg               good_reg, new_reg, wider_reg;   // it counts; una grows; the limit grows
+reg [2:0]         old_less_reg;
 
 wire              a1_valid;
 wire [PEER_W-1:0] a1_peer;
@@ -161,6 +165,7 @@ wire [PEER_W-1:0] peer       = link_reset ? link_reset_peer : a2_peer_reg;
 wire [PEER_W-1:0] next_peer  = link_reset ? link_reset_peer : a3_valid ? a2_peer_reg : s_peer_reg;
 wire [23:0]       a2_una, a2_next, old_top, old_tail;
 wire [LIM_W-1:0]  a2_limit;
+wire [2:0]        a2_less;
 wire [POS_W-1:0]  a2_top;
 wire [6:0]        reset_una;
 
@@ -181,28 +186,35 @@ wire             change      = link_reset || a3_valid;
 wire             change_next = change || send;
 wire [23:0]      new_una     = link_reset ? restart : ack_una;
 wire [23:0]      new_next    = link_reset ? restart : a3_valid ? ack_next : s_plus;
+wire [2:0]       new_less    = link_reset ? 3'd0 : ack_back ? LESS[2:0] : (new_reg && old_less_reg != 3'd0) ? old_less_reg - 3'd1 : old_less_reg;
 wire [LIM_W-1:0] new_limit   = link_reset ? restart[LIM_W-1:0] : wider_reg ? a3_limit_reg : old_limit_reg;
 
-// flags are made of the tables two cycles after an event: f1 reads, f2 compares
+// flags are made of the tables two cycles after an event: f1 reads, f2 compares; f3 what is under way
 reg               flag_valid_reg;
 reg [PEER_W-1:0]  flag_peer_reg;
 reg [PEERS_N-1:0] f2_reg;                       // its peer, one hot
 reg [POS_W-1:0]   f2_una_reg, f2_tail_reg, f2_top_reg;
 reg [7:0]         f2_limit_reg, f2_next_reg;
+reg [POS_W-1:0]   f2_more_reg;                  // bits of a number of messages that is at least what may be under way
+reg [PEERS_N-1:0] f3_reg;
+reg               f3_less_reg;
 reg [PEERS_N-1:0] put_reg, first_reg;           // came while f1 read, and may not be in what it read: peers, one hot
-reg [PEERS_N-1:0] unsent_reg, credit_reg, outstanding_reg;
+reg [PEERS_N-1:0] unsent_reg, credit_reg, outstanding_reg, less_reg;
 wire [POS_W-1:0]  flag_una, flag_tail, flag_top;
 wire [7:0]        flag_limit, flag_next;
+wire [2:0]        flag_less;
+wire [POS_W-1:0]  f2_under_way = f2_next_reg[POS_W-1:0] - f2_una_reg;
 
 // ---- tables: one write port each, and as many copies as there are readers
 
-net_table #(.DATA_W(24 + LIM_W), .DEPTH(PEERS_N)) u_una_ack (
-    .clk(clk), .clear(rst), .wr_en(change), .wr_addr(peer), .wr_data({new_una, new_limit}), .rd_addr(a2_peer_reg), .rd_data({a2_una, a2_limit})
+net_table #(.DATA_W(3 + 24 + LIM_W), .DEPTH(PEERS_N)) u_una_ack (
+    .clk(clk), .clear(rst), .wr_en(change), .wr_addr(peer), .wr_data({new_less, new_una, new_limit}),
+    .rd_addr(a2_peer_reg), .rd_data({a2_less, a2_una, a2_limit})
 );
 
-net_table #(.DATA_W(POS_W + 8), .DEPTH(PEERS_N)) u_una_flag (
-    .clk(clk), .clear(rst), .wr_en(change), .wr_addr(peer), .wr_data({new_una[POS_W-1:0], new_limit[7:0]}),
-    .rd_addr(flag_peer_reg), .rd_data({flag_una, flag_limit})
+net_table #(.DATA_W(3 + POS_W + 8), .DEPTH(PEERS_N)) u_una_flag (
+    .clk(clk), .clear(rst), .wr_en(change), .wr_addr(peer), .wr_data({new_less, new_una[POS_W-1:0], new_limit[7:0]}),
+    .rd_addr(flag_peer_reg), .rd_data({flag_less, flag_una, flag_limit})
 );
 
 net_table #(.DATA_W(7), .DEPTH(PEERS_N)) u_una_reset (
@@ -293,7 +305,7 @@ assign kill_valid     = link_reset || (a3_valid && ack_back);
 assign kill_peer      = peer;
 assign moved_valid    = moved_reg;
 assign moved_peer     = progress_peer_reg;
-assign ready          = unsent_reg & credit_reg & up & ~discard;
+assign ready          = unsent_reg & credit_reg & ~less_reg & up & ~discard;
 assign waiting        = unsent_reg & ~(credit_reg & up);
 assign outstanding    = outstanding_reg;
 assign progress_valid = progress_reg;
@@ -328,6 +340,7 @@ always @(posedge clk) begin
         old_una_reg   <= a2_una;
         old_next_reg  <= a2_next;
         old_limit_reg <= a2_limit;
+        old_less_reg  <= a2_less;
         a3_limit_reg  <= a2_position_reg[LIM_W-1:0] + {{(LIM_W-8){1'b0}}, a2_credit_reg};
         ack_step_reg  <= a2_position_reg - a2_una;
         ack_most_reg  <= a2_top - a2_una[POS_W-1:0];
@@ -372,9 +385,13 @@ always @(posedge clk) begin
     f2_top_reg     <= flag_top;
     f2_limit_reg   <= flag_limit;
     f2_next_reg    <= flag_next;
+    f2_more_reg    <= {POS_W{1'b1}} << (RING_W[2:0] - flag_less);
+    f3_reg         <= f2_reg;
+    f3_less_reg    <= |(f2_under_way & f2_more_reg);
     put_reg        <= put_mask;
     first_reg      <= first_mask;
     unsent_reg      <= (unsent_reg & ~f2_reg) | (f2_reg & {PEERS_N{f2_next_reg[POS_W-1:0] != f2_tail_reg}}) | put_reg | put_mask;
+    less_reg        <= (less_reg & ~f3_reg) | (f3_reg & {PEERS_N{f3_less_reg}});
     credit_reg      <= (credit_reg & ~f2_reg) | (f2_reg & {PEERS_N{f2_next_reg != f2_limit_reg}});
     outstanding_reg <= (outstanding_reg & ~f2_reg) | (f2_reg & {PEERS_N{f2_una_reg != f2_top_reg}}) | first_reg | first_mask;
 
@@ -391,6 +408,8 @@ always @(posedge clk) begin
         discarded_reg   <= 7'd0;
         flag_valid_reg  <= 1'b0;
         f2_reg          <= {PEERS_N{1'b0}};
+        f3_reg          <= {PEERS_N{1'b0}};
+        less_reg        <= {PEERS_N{1'b0}};
         put_reg         <= {PEERS_N{1'b0}};
         first_reg       <= {PEERS_N{1'b0}};
         unsent_reg      <= {PEERS_N{1'b0}};

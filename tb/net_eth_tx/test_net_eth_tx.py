@@ -472,20 +472,25 @@ async def go_back(dut: Any) -> None:
     numbers: list[int] = []
     bench.on_data = lambda peer, n, old: numbers.append(n) if peer.node == FIRST else None
     bench.acknowledge(FIRST, 1, 200, NACK)
-    await bench.sink.wait(both + number - 1, 2000)
+    await ClockCycles(dut.clk, 400)
+    if number == 8:  # few at a time: 4, and two that follow before this is seen
+        assert numbers == list(range(1, 7))
+        bench.acknowledge(FIRST, 2, 200)  # twice as many
+        await ClockCycles(dut.clk, 200)
     assert numbers == list(range(1, number))
-    # the timer: from 1 again, and an acknowledgement of all but one while the second of them is on its way
+    # the timer: from the oldest again, and an acknowledgement of all but one while the second of them is on its way
+    oldest = numbers[1] if number == 8 else 1
     numbers.clear()
     before = len(bench.sink.received)
     bench.gobacks.append(FIRST)
     await bench.sink.wait(before + 1, 2000)
     bench.acknowledge(FIRST, number - 1, 200)
     await ClockCycles(dut.clk, 200)
-    assert numbers[0] == 1
+    assert numbers[0] == oldest
     assert numbers == sorted(numbers)
     assert numbers[-1] == number - 1
     if number == 8:
-        assert numbers == [1, 2, 3, 4, 7]  # four were on their way
+        assert numbers == [2, 3, 4, 5, 7]  # four were on their way
     # a nack of everything frees everything and sends nothing
     numbers.clear()
     bench.acknowledge(FIRST, number, 200, NACK)
@@ -587,7 +592,7 @@ async def cell_is_not_written_while_it_is_read(dut: Any) -> None:
         acknowledges(bench)
         for node in (FIRST, LAST):
             bench.peers[node].expected = bench.peers[node].top
-        bench.acknowledge(LAST, bench.peers[LAST].top, 200)
+            bench.acknowledge(node, bench.peers[node].top, 200)
         await bench.drain()
         bench.on_data = None
         assert bench.counts()["again"] > again, turn

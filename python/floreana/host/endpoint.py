@@ -41,6 +41,7 @@ from floreana.host.frame import (
 
 _HALF = SEQUENCE_MODULUS // 2
 _REGISTER = 1 << 24
+_BURST = 4  # messages under way after going back, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class _Peer:
     """What is kept of one peer."""
 
     __slots__ = (
-        "ack_now", "acked", "active", "cursor", "ever_up", "expected", "expiries", "failed", "fired", "heard", "held",
+        "ack_now", "acked", "active", "burst", "cursor", "ever_up", "expected", "expiries", "failed", "fired", "gone", "heard", "held",
         "hello_ack_due", "hello_due", "limit", "mine", "nack_due", "nack_until", "owed_at", "queue", "quota", "since", "station",
         "theirs", "told", "top", "up",
     )  # fmt: skip
@@ -156,6 +157,8 @@ class _Peer:
         # sending: queue[0] has number acked; frames up to top (excluded) were sent at least once; cursor is the next to send
         self.queue: deque[tuple[Header, bytes]] = deque()
         self.acked = self.cursor = self.top = self.limit = 0
+        self.burst: int | None = None  # messages that may be under way; None: as many as the peer allows
+        self.gone = False  # gone back to acked
         # receiving
         self.expected = self.held = 0
         self.nack_due = False
@@ -192,7 +195,12 @@ class _Peer:
     @property
     def sendable(self) -> bool:
         place = (self.cursor - self.acked) % SEQUENCE_MODULUS
-        return self.up and place < len(self.queue) and self.allowed(self.cursor)
+        return self.up and place < len(self.queue) and self.allowed(self.cursor) and (self.burst is None or place < self.burst)
+
+    def go_back(self) -> None:
+        """Send again from the oldest that is not acknowledged, few at a time."""
+        self.cursor = self.acked
+        self.burst, self.gone = _BURST, True
 
 
 class Endpoint:
@@ -484,6 +492,7 @@ class Endpoint:
         self.counters.discarded_restart += sent
         peer.up = False
         peer.acked = peer.cursor = peer.top = peer.limit = 0
+        peer.burst, peer.gone = None, False
         peer.expected = 0
         peer.nack_due, peer.nack_until = False, None
         peer.told = peer.state
@@ -497,9 +506,15 @@ class Endpoint:
         for _ in range(step):
             peer.queue.popleft()
         self.counters.acknowledged += step
-        if segment.type == NACK or (peer.cursor - peer.acked) % SEQUENCE_MODULUS < step:
+        if (peer.cursor - peer.acked) % SEQUENCE_MODULUS < step:
             peer.cursor = segment.acknowledged
         peer.acked = segment.acknowledged
+        if segment.type == NACK and (step or not peer.gone):
+            peer.go_back()
+        elif step:
+            peer.gone = False
+            if peer.burst is not None:
+                peer.burst = 2 * peer.burst if 2 * peer.burst < self.config.window else None
         limit = (segment.acknowledged + segment.credit) % SEQUENCE_MODULUS
         grown = 0 < (limit - peer.limit) % SEQUENCE_MODULUS < _HALF
         if grown:
@@ -536,7 +551,7 @@ class Endpoint:
                 self._fail(number, peer)
                 return
         if peer.up and peer.unacknowledged:
-            peer.cursor = peer.acked
+            peer.go_back()
         else:
             peer.hello_due = True
 
