@@ -23,7 +23,7 @@ import time
 import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -35,6 +35,7 @@ from rich.table import Table  # noqa: E402
 
 from floreana.cluster.plan import Plan  # noqa: E402
 from floreana.errors import FloreanaError  # noqa: E402
+from floreana.sim.faults import KINDS, check_rate  # noqa: E402
 from floreana.sim.flow import Hooks, Options, simulate  # noqa: E402
 from floreana.sim.process import die_with_parent, end_group  # noqa: E402
 from floreana_tb import BenchError, run_unit, runner  # noqa: E402
@@ -46,8 +47,9 @@ VERDICT = "regress: passed "  # the last line of a job's output, and nothing els
 UNIT_KEYS = {"top", "bench", "simulators", "tests", "env", "env_json", "env_names", "verilator_args", "timeout", "sources", "cases"}
 CASE_KEYS = {"name", "parameters", "simulators", "tests", "env", "timeout", "sources"}
 PART_KEYS = {"of", "modules"}
-PROJECT_KEYS = {"name", "tokens", "simulators", "timeout"}
+PROJECT_KEYS = {"name", "tokens", "simulators", "timeout", "faults", "fault_tokens"}
 LIMIT = 3600.0  # seconds of a job, unless its entry says `timeout`
+TWICE_RATE = 0.01  # up to this rate of every fault a run takes at most twice the cycles
 
 
 class MatrixError(Exception):
@@ -114,6 +116,10 @@ def load_matrix(path: Path) -> dict[str, Any]:
         problems += [f"project {project.get('name')}: unknown key {key}" for key in set(project) - PROJECT_KEYS]
         problems += [f"project {project.get('name')}: {key} is missing" for key in ("name", "tokens") if not project.get(key)]
         problems += _wrong_simulators(str(project.get("name")), project)
+        whys = [check_rate(f"project {project.get('name')}: faults", rate) for rate in project.get("faults", ())]
+        problems += [why for why in whys if why]
+        if ("faults" in project) != ("fault_tokens" in project):
+            problems.append(f"project {project.get('name')}: faults and fault_tokens need each other")
     problems += [f"part: of and modules are needed, not {part}" for part in matrix.get("part", []) if set(part) != PART_KEYS]
     problems += [
         f"exempt: name and reason are needed, not {entry}" for entry in matrix.get("exempt", []) if set(entry) != {"name", "reason"}
@@ -145,12 +151,14 @@ def jobs_of(matrix: dict[str, Any], seeds: Sequence[int]) -> list[Job]:
     for first, project in enumerate(matrix.get("project", [])):
         simulators = project.get("simulators", list(SIMULATORS))
         for simulator in simulators:
-            for number, tokens in enumerate(project["tokens"]):
+            runs = [(tokens, 0.0) for tokens in project["tokens"]]
+            runs += [(tokens, float(rate)) for rate in project.get("faults", ()) for tokens in project["fault_tokens"]]
+            for number, (tokens, rate) in enumerate(runs):
                 group = f"project/{project['name']}/{simulator}"
                 for seed in seeds:
                     quick = first == number == 0 and simulator == simulators[0] and seed == seeds[0]
-                    name = f"project/{project['name']}/tokens{tokens}/{simulator}/seed{seed}"
-                    spec = {"project": project["name"], "tokens": str(tokens)}
+                    name = f"project/{project['name']}/tokens{tokens}/{f'faults{rate:g}/' if rate else ''}{simulator}/seed{seed}"
+                    spec = {"project": project["name"], "tokens": str(tokens), "faults": rate}
                     jobs.append(Job(name, group, seed, simulator, quick, float(project.get("timeout", LIMIT)), spec))
     names = [job.name for job in jobs]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -237,13 +245,29 @@ class Told:
         print(f"{content['frames']} frames: checked {analysis.values} equal {analysis.values if content['bit_exact'] else '?'}", flush=True)
 
 
+def check_faults(rate: float, transport: dict[str, Any]) -> None:
+    """What a run with this rate of every fault must be, beside bit-exact; BenchError where it is not."""
+    again, clean, added = transport["again"], transport["cycles_clean"], transport["cycles_added"]
+    print(f"{rate:g} of every fault: {added:+,} cycles to {clean:,}, {again:,} frames sent again", flush=True)
+    if set(transport["network"]) != set(KINDS.values()):
+        raise BenchError(f"the network did {sorted(transport['network'])} to frames, all of {sorted(KINDS.values())} were asked for")
+    if transport["failed_links"] or transport["events"] or set(transport["attempts"]) != {1}:
+        raise BenchError(f"nobody was dead, but: failed {transport['failed_links']}, events {transport['events']}")
+    if rate <= TWICE_RATE and added > clean:
+        raise BenchError(f"{added:,} cycles more than {clean:,}: up to a rate of {TWICE_RATE:g} at most twice the cycles are allowed")
+
+
 def run_job(job: Job, build: Path) -> None:
     """Run one job in this process; raises where it fails."""
     spec = job.spec
     if "project" in spec:
         out = build / "projects" / job.name.replace("/", "-")
+        rate = spec["faults"]
         options = Options(project=spec["project"], tokens=spec["tokens"], seed=job.seed, sim=job.simulator, out=out, jobs=1)
-        simulate(options, Told(), "regress", Hooks(builds=build / "simulators" / spec["project"]))
+        bad = replace(options, compare_clean=rate > 0, **dict.fromkeys(KINDS, rate))
+        done = simulate(bad, Told(), "regress", Hooks(builds=build / "simulators" / spec["project"]))
+        if rate:
+            check_faults(rate, done.content["transport"])
         return
     parameters: dict[str, int] = spec.get("parameters", {})
     env = {name: str(value) for name, value in spec["env"].items()}

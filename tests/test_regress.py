@@ -18,7 +18,7 @@ import pytest
 import regress
 
 import lint_gate
-from floreana_tb import mutate, runner
+from floreana_tb import BenchError, mutate, runner
 
 ROOT = Path(__file__).resolve().parents[1]
 UNIT = """
@@ -137,9 +137,27 @@ def test_wrong_input_is_refused(tmp_path: Path) -> None:
     wrong.write_text(UNIT.replace("icarus", "questa") + 'cases = [{ name = "a", parametres = {} }]')
     with pytest.raises(regress.MatrixError, match=r"unknown key parametres; .*simulator questa is not one of"):
         regress.load_matrix(wrong)
+    wrong.write_text('[[project]]\nname = "p"\ntokens = [1]\nfaults = [0.6]\n')
+    with pytest.raises(regress.MatrixError, match=r"p: faults=0\.6: 0 to 0\.5 .*faults and fault_tokens need each other"):
+        regress.load_matrix(wrong)
     wrong.write_text(UNIT + 'cases = [{ name = "a" }, { name = "a" }]')
     with pytest.raises(regress.MatrixError, match="declared twice"):
         regress.jobs_of(regress.load_matrix(wrong), [1])
+
+
+def test_a_run_on_a_bad_network_must_be_more_than_bit_exact() -> None:
+    good = {"again": 5, "cycles_clean": 100, "cycles_added": 100, "network": dict.fromkeys(regress.KINDS.values(), 1), "failed_links": [],
+            "events": [], "attempts": [1]}  # fmt: skip
+    regress.check_faults(0.01, good)
+    regress.check_faults(0.1, {**good, "cycles_added": 1000})
+    for change, what in (
+        ({"cycles_added": 101}, "101 cycles more than 100"),
+        ({"network": {"lost": 9}}, r"did \['lost'\]"),
+        ({"failed_links": ["node1"]}, "nobody was dead"),
+        ({"attempts": [1, 2]}, "nobody was dead"),
+    ):
+        with pytest.raises(BenchError, match=what):
+            regress.check_faults(0.01, {**good, **change})
 
 
 def test_the_matrix_misses_no_bench_and_no_project() -> None:
