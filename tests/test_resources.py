@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -249,9 +250,12 @@ def test_a_refresh_writes_the_file_and_the_table(tmp_path: Path, monkeypatch: py
     """All but Yosys: the points give the file that is here, and the document's table. A document without its marks stops it first."""
     data = load()
 
-    def measured(case: fit.Case, *_: object) -> dict[str, Usage]:
+    asked: list[tuple[str, str]] = []
+
+    def measured(case: fit.Case, kernels: Sequence[str], *_: object) -> dict[str, Usage]:
         points = {name: point for name, each in data.formulas.items() for point in each.points if point.name == case.name}
-        return {kernel: points[kernel].usage for kernel in case.kernels}
+        asked.extend((case.name, kernel) for kernel in kernels)
+        return {kernel: points[kernel].usage for kernel in kernels}
 
     monkeypatch.setattr(fit, "measure", measured)
     monkeypatch.setattr(fit, "rtl_hash", lambda kernel: data.formulas[kernel].rtl)
@@ -261,6 +265,16 @@ def test_a_refresh_writes_the_file_and_the_table(tmp_path: Path, monkeypatch: py
     assert fit.refresh(tmp_path, print, path, docs) == data
     assert path.read_text(encoding="utf-8") == DATA.read_text(encoding="utf-8")
     assert docs.read_text(encoding="utf-8") == f"a\n<!-- errors -->\n{fit.markdown(data)}<!-- end errors -->\nb\n"
+    assert asked == [(case.name, kernel) for case in fit.MATRIX for kernel in case.kernels]
+    # a second time only what is of other RTL; all, where the tool is another
+    asked.clear()
+    monkeypatch.setattr(fit, "rtl_hash", lambda kernel: "other" if kernel == "eth" else data.formulas[kernel].rtl)
+    assert fit.refresh(tmp_path, print, path, docs).formulas["eth"] == replace(data.formulas["eth"], rtl="other")
+    assert asked == [(case.name, "eth") for case in fit.MATRIX if "eth" in case.kernels]
+    asked.clear()
+    monkeypatch.setattr(fit, "tool", lambda: "another")
+    fit.refresh(tmp_path, print, path, docs)
+    assert len(asked) == sum(len(case.kernels) for case in fit.MATRIX)
     docs.write_text("a\n<!-- errors -->\n", encoding="utf-8")
     path.unlink()
     with pytest.raises(InputError, match="end errors"):

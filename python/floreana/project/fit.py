@@ -166,9 +166,24 @@ def children(case: Case) -> dict[str, Key]:
     return {instance: keys[name] for instance, name in found["instances"].items()}
 
 
-def measure(case: Case, folder: Path, tell: Callable[[str], None]) -> dict[str, Usage]:
-    """The kernels of a case by Yosys, each alone; what was synthesised before is not again. rest has node_core's own cells, too."""
-    found: dict[str, Counter[str]] = {kernel: Counter() for kernel in case.kernels}
+def still_true(case: Case, data: Data) -> dict[str, Usage]:
+    """What of a case the data file has of this RTL, by this Yosys."""
+    if data.tool != tool() or data.shapes.get(case.name) != case.shape:
+        return {}
+    return {
+        kernel: point.usage
+        for kernel in case.kernels
+        if kernel in data.formulas and data.formulas[kernel].rtl == rtl_hash(kernel)
+        for point in data.formulas[kernel].points
+        if point.name == case.name
+    }
+
+
+def measure(case: Case, kernels: Sequence[str], folder: Path, tell: Callable[[str], None]) -> dict[str, Usage]:
+    """These kernels of a case by Yosys, each alone; what was synthesised before is not again. rest has node_core's own cells, too."""
+    found: dict[str, Counter[str]] = {kernel: Counter() for kernel in kernels}
+    if not found:
+        return {}
     for instance, key in sorted(children(case).items()):
         kernel = kernel_of(instance)
         if kernel in found:
@@ -252,11 +267,18 @@ def document(text: str, errors_of: str) -> str:
 
 
 def refresh(folder: Path, tell: Callable[[str], None], path: Path = DATA, docs: Path | None = None) -> Data:
-    """Measure MATRIX, fit, write the data file and the table of the document."""
+    """Measure what of MATRIX the data file has not of this RTL, fit, write the data file and the table of the document."""
     docs = docs or project_root() / "docs" / "resources.md"
     text = docs.read_text(encoding="utf-8")
     document(text, "")  # what is missing there is told before an hour of Yosys
-    data = fitted({case.name: measure(case, folder, tell) for case in MATRIX})
+    before = load(path) if path.exists() else None
+    measured = {}
+    for case in MATRIX:
+        known = still_true(case, before) if before else {}
+        missing = [kernel for kernel in case.kernels if kernel not in known]
+        tell(f"{case.name}: measured before {', '.join(known) or 'nothing'}, to measure {', '.join(missing) or 'nothing'}")
+        measured[case.name] = known | measure(case, missing, folder, tell)
+    data = fitted(measured)
     write_text(path, render(data))
     write_text(docs, document(text, markdown(data)))
     return load(path)
