@@ -143,7 +143,7 @@ class _Peer:
     """What is kept of one peer."""
 
     __slots__ = (
-        "ack_now", "acked", "active", "burst", "cursor", "ever_up", "expected", "expiries", "failed", "fired", "gone", "heard", "held",
+        "ack_now", "acked", "active", "burst", "cursor", "ever_up", "expected", "expiries", "failed", "fired", "heard", "held",
         "hello_ack_due", "hello_due", "limit", "mine", "nack_due", "nack_until", "owed_at", "queue", "quota", "since", "station",
         "theirs", "told", "top", "up",
     )  # fmt: skip
@@ -158,7 +158,6 @@ class _Peer:
         self.queue: deque[tuple[Header, bytes]] = deque()
         self.acked = self.cursor = self.top = self.limit = 0
         self.burst: int | None = None  # messages that may be under way; None: as many as the peer allows
-        self.gone = False  # gone back to acked
         # receiving
         self.expected = self.held = 0
         self.nack_due = False
@@ -200,7 +199,7 @@ class _Peer:
     def go_back(self) -> None:
         """Send again from the oldest that is not acknowledged, few at a time."""
         self.cursor = self.acked
-        self.burst, self.gone = _BURST, True
+        self.burst = _BURST
 
 
 class Endpoint:
@@ -492,7 +491,7 @@ class Endpoint:
         self.counters.discarded_restart += sent
         peer.up = False
         peer.acked = peer.cursor = peer.top = peer.limit = 0
-        peer.burst, peer.gone = None, False
+        peer.burst = None
         peer.expected = 0
         peer.nack_due, peer.nack_until = False, None
         peer.told = peer.state
@@ -509,12 +508,10 @@ class Endpoint:
         if (peer.cursor - peer.acked) % SEQUENCE_MODULUS < step:
             peer.cursor = segment.acknowledged
         peer.acked = segment.acknowledged
-        if segment.type == NACK and (step or not peer.gone):
+        if segment.type == NACK:
             peer.go_back()
-        elif step:
-            peer.gone = False
-            if peer.burst is not None:
-                peer.burst = 2 * peer.burst if 2 * peer.burst < self.config.window else None
+        elif step and peer.burst is not None:
+            peer.burst = 2 * peer.burst if 2 * peer.burst < self.config.window else None
         limit = (segment.acknowledged + segment.credit) % SEQUENCE_MODULUS
         grown = 0 < (limit - peer.limit) % SEQUENCE_MODULUS < _HALF
         if grown:
