@@ -224,7 +224,8 @@ if TSHARK is not None:
         """Each field that docs/wireshark/floreana.lua shows is what the bytes say, and nothing is complained of."""
         path = verilator[0].folder / "traffic.pcapng"
         checked, seen = compare_capture(path)
-        assert checked == verilator[0].content["frames"] * 2
+        # once where it left and once where it arrived, but for what is under way when the run ends
+        assert verilator[0].content["frames"] < checked <= 2 * verilator[0].content["frames"]
         # a clean run has all types but nack, and slices as well as control messages
         assert set(seen) == {"ack", "hello", "hello-ack", "int8", "int32", "control"}, seen
         print(f"every field of {checked} frames compared: {dict(seen)}")
