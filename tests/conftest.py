@@ -18,6 +18,13 @@ for folder in (ROOT / "tb", ROOT / "python"):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_report_header() -> str | None:
+    """Tests of one script need tshark, which no other part of the project does: where it is missing the run says so and goes on."""
+    from floreana.environment import find_tool, missing_tool_message
+
+    return None if find_tool("tshark") else f"the tests of the Wireshark dissector do not run: {missing_tool_message('tshark')}"
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
     """A skip is a failure: nothing that this project needs may be missing silently."""

@@ -266,8 +266,107 @@ def test_tclsh_that_cannot_be_downloaded_is_a_failure(root: Path, tmp_path: Path
     assert not [name for name in tree(root) if "tcl" in name]
 
 
+APT = """#!/bin/sh
+echo "$@" >> {log}
+case "$*" in
+*--simulate*)
+    echo 'NOTE: This is only a simulation!'
+    echo 'Inst libwireshark16 [4.0.16-1] (4.0.17-0+deb12u3 Debian:12.15/oldstable [amd64])'
+    echo 'Inst tshark (4.0.17-0+deb12u3 Debian:12.15/oldstable [amd64])'
+    echo 'Conf tshark (4.0.17-0+deb12u3 Debian:12.15/oldstable [amd64])' ;;
+*) touch libwireshark16_4.deb tshark_4.deb ;;
+esac
+"""
+# what it unpacks prints what Lua would print, where its wrapper sets what it needs
+DPKG = """#!/bin/sh
+mkdir -p "$3/usr/bin" "$3/usr/lib/x86_64-linux-gnu" "$3/usr/share/wireshark" "$3/etc/wireshark"
+touch "$3/usr/lib/x86_64-linux-gnu/libwireshark.so.16"
+echo 'enable_lua = true' > "$3/etc/wireshark/init.lua"
+ln -sf /etc/wireshark/init.lua "$3/usr/share/wireshark/init.lua"
+cat > "$3/usr/bin/tshark" << 'END'
+#!/bin/sh
+case "$LD_LIBRARY_PATH" in *root/usr/lib/x86_64-linux-gnu*) ;; *) exit 9 ;; esac
+grep -q enable_lua "$WIRESHARK_DATA_DIR/init.lua" && echo {says}
+END
+chmod 755 "$3/usr/bin/tshark"
+"""
+SETPRIV = '#!/bin/sh\nwhile [ "${1#--}" != "$1" ]; do shift; done\nexec "$@"\n'  # as root the wrapper goes through it
+
+
+def fake_tools(folder: Path, **texts: str) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (folder / name.replace("_", "-")).write_text(text, encoding="utf-8")
+        (folder / name.replace("_", "-")).chmod(0o755)
+
+
+class TestTshark:
+    """Only the dissector's tests need it: it is fetched where that is possible, and else the environment is complete without it."""
+
+    @pytest.fixture(autouse=True)
+    def others(self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """All the rest is there, and no tshark but one in bin."""
+        fake_venv(root)
+        monkeypatch.setattr(bootstrap, "have_icarus", lambda *_: True)
+        monkeypatch.setattr(bootstrap, "have_tclsh", lambda *_: True)
+        usual = tmp_path / "usual"
+        usual.mkdir()
+        for name in ("sh", "cat", "chmod", "dirname", "echo", "grep", "id", "ln", "mkdir", "touch"):
+            (usual / name).symlink_to(shutil.which(name) or "")
+        fake_tools(tmp_path / "bin", setpriv=SETPRIV)
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{usual}")
+
+    def test_it_is_unpacked_with_what_apt_says_it_needs(self, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        log = tmp_path / "apt.log"
+        fake_tools(tmp_path / "bin", apt_get=APT.format(log=log), dpkg=DPKG.replace("{says}", "works"))
+        bootstrap.ensure(root, icarus=True)
+        assert "unpacking Debian's package and 1 that it needs into .venv/tshark" in capsys.readouterr().out
+        simulated, download = log.read_text(encoding="utf-8").splitlines()
+        assert "--simulate" in simulated and "--no-install-recommends" in simulated and simulated.endswith(" install tshark")
+        assert download.endswith(" download libwireshark16 tshark")
+        assert bootstrap.have_tshark(root)
+        init = root / ".venv" / "tshark" / "root" / "usr" / "share" / "wireshark" / "init.lua"
+        assert init.is_file() and not init.is_symlink()
+        assert sorted(path.name for path in (root / ".venv" / "tshark").iterdir()) == ["bin", "bootstrap.log", "root"]
+        # the second call asks nobody and says nothing
+        bootstrap.ensure(root, icarus=True)
+        assert capsys.readouterr().out == "" and len(log.read_text(encoding="utf-8").splitlines()) == 2
+
+    def test_one_on_path_is_taken(self, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        fake_tools(tmp_path / "bin", tshark="#!/bin/sh\necho works\n")
+        bootstrap.ensure(root, icarus=True)
+        assert capsys.readouterr().out == "" and not (root / ".venv" / "tshark").exists()
+
+    @pytest.mark.parametrize("text", ["", "echo 'TShark 4.0.17 without Lua'", "echo works; exit 2"])
+    def test_one_that_runs_no_script_does_not_count(self, text: str, root: Path, tmp_path: Path) -> None:
+        fake_tools(tmp_path / "bin", tshark=f"#!/bin/sh\n{text}\n")
+        assert not bootstrap.have_tshark(root)
+
+    @pytest.mark.parametrize(
+        ("apt", "says", "words"),
+        [
+            (None, "works", "tshark is not on PATH and there is no apt-get to fetch it with"),
+            ("#!/bin/sh\necho 'E: Unable to locate package tshark' >&2; exit 100\n", "works", "apt-get cannot fetch tshark"),
+            ("#!/bin/sh\n", "works", "it is installed, but does not run as tshark should"),
+            (APT.replace("touch", "echo E: Failed to fetch; exit 100; touch"), "works", "could not download libwireshark16 tshark"),
+            (APT, "broken", "the unpacked tshark does not run here"),
+        ],
+    )
+    def test_without_it_the_environment_is_complete(
+        self, apt: str | None, says: str, words: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        if apt is not None:
+            fake_tools(tmp_path / "bin", apt_get=apt.replace("{log}", str(tmp_path / "apt.log")), dpkg=DPKG.replace("{says}", says))
+        before = tree(root)
+        assert bootstrap.main(["--icarus", "--root", str(root)]) == 0
+        text = capsys.readouterr().out
+        assert words in text and "the tests of the Wireshark dissector (docs/wireshark) do not run" in text
+        assert "`apt install tshark`" in text and "`dnf install wireshark-cli`" in text
+        assert tree(root) == before
+
+
 def test_leftovers_of_a_killed_call_are_removed(root: Path) -> None:
-    for name in (".venv.tmp-1", ".venv.old-2", ".venv/tools.tmp-3"):
+    for name in (".venv.tmp-1", ".venv.old-2", ".venv/tools.tmp-3", ".venv/tshark.tmp-4"):
         (root / name).mkdir(parents=True)
     bootstrap.remove_leftovers(root)
     assert tree(root) == [".venv", "requirements.lock"]

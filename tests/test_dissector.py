@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/wireshark/floreana.lua says of every frame what the host's own code says.
 
-tshark is no requirement of the project: where it is missing only the names in the script are compared.
+Where tshark is missing (tests/dissected.py) only the names in the script are compared. Real captures: tests/test_sim_tiny.py.
 """
 
 from __future__ import annotations
 
 import random
 import re
-import shutil
 import struct
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+
+from dissected import FIELDS, SCRIPT, TSHARK, number, numbers_of, read_fields, run_tshark
 
 from floreana.cluster import layout
 from floreana.cluster.layout import TYPE_CONTROL, Header
@@ -20,7 +20,6 @@ from floreana.host import words
 from floreana.host.frame import DATA, HELLO_ACK, NO_MESSAGE, SEQUENCE_MODULUS, TYPE_NAMES, UDP_PORT, Frame, Station, build, build_hop, parse
 from floreana.sim.capture import Record, write_capture
 
-SCRIPT = Path(__file__).resolve().parents[1] / "docs" / "wireshark" / "floreana.lua"
 HERE, THERE = Station(6, 0x02F10E000006, 0x0A110007), Station(0, 0x02F10E000000, 0x0A110001)
 
 
@@ -44,42 +43,27 @@ def test_the_names_are_those_of_the_host() -> None:
     assert f"local PORT = {UDP_PORT}\n" in SCRIPT.read_text()
 
 
-TSHARK = shutil.which("tshark")
 if TSHARK is not None:
-    FIELDS = (
-        "version", "type", "credit", "node", "epoch", "epoch_ack", "seq", "ack", "limit", "dst_cluster", "dst_kernel", "edge",
-        "src_cluster", "src_kernel", "slot", "generation", "row", "offset", "offset_bytes", "number", "last", "reserved",
-        "payload_length", "payload",
-    )  # fmt: skip
     MANAGER = (
         "opcode", "status", "tag", "first", "address", "count", "slot", "generation", "on", "words", "word", "entry", "kind", "port",
         "peer", "node", "sequence",
     )  # fmt: skip
 
-    def _run(frames: Sequence[bytes], folder: Path, *arguments: str) -> str:
-        """What tshark prints of the frames."""
+    def _written(frames: Sequence[bytes], folder: Path) -> Path:
+        """A capture of the frames."""
         path = folder / "traffic.pcapng"
         write_capture(path, ["node6"], "", [Record(k, 0, True, raw) for k, raw in enumerate(frames)])
-        command = [str(TSHARK), "-X", f"lua_script:{SCRIPT}", "-r", str(path), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        return path
 
     def _tshark(frames: Sequence[bytes], folder: Path, fields: Sequence[str]) -> list[dict[str, list[str]]]:
         """The values of some fields in every frame; a field that is not there has none."""
-        asked = [word for name in fields for word in ("-e", name)]
-        lines = _run(frames, folder, "-T", "fields", "-E", "separator=/t", "-E", "aggregator=;", *asked).split("\n")[:-1]
-        assert len(lines) == len(frames)
-        return [
-            {name: value.split(";") if value else [] for name, value in zip(fields, line.split("\t"), strict=True)} for line in lines
-        ]  # fmt: skip
+        return read_fields(_written(frames, folder), fields)
 
     def _texts(frames: Sequence[bytes], folder: Path) -> list[list[str]]:
         """What the tree says of every frame, a line each."""
-        texts = re.split(r"^Frame \d+: ", _run(frames, folder, "-O", "floreana"), flags=re.MULTILINE)[1:]
+        texts = re.split(r"^Frame \d+: ", run_tshark(_written(frames, folder), "-O", "floreana"), flags=re.MULTILINE)[1:]
         assert len(texts) == len(frames)
         return [[line.strip() for line in text.splitlines()] for text in texts]
-
-    def _number(text: str) -> int:
-        return {"True": 1, "False": 0}[text] if text in {"True", "False"} else int(text, 0)
 
     def _expected(frame: Frame) -> dict[str, int]:
         h = frame.header
@@ -132,8 +116,9 @@ if TSHARK is not None:
         checked = 0
         for raw, seen in zip(frames, _tshark(frames, tmp_path, [*names, expert, "_ws.col.Protocol", "_ws.col.Info"]), strict=True):
             frame = parse(raw)
+            assert numbers_of(raw) == _expected(frame)
             for name, value in _expected(frame).items():
-                assert [_number(text) for text in seen[f"floreana.{name}"]] == [value], (name, raw.hex())
+                assert [number(text) for text in seen[f"floreana.{name}"]] == [value], (name, raw.hex())
                 checked += 1
             assert "".join(seen["floreana.payload"]).replace(":", "") == frame.payload.hex()
             gap = [f"A gap: frames are sent again from {frame.acknowledged}"] if TYPE_NAMES[frame.type] == "nack" else []
@@ -203,7 +188,7 @@ if TSHARK is not None:
                 if name == "entry":
                     got = [int.from_bytes(bytes.fromhex(part.replace(":", "")), "little") for part in text]
                 else:
-                    got = [_number(part) for part in text]
+                    got = [number(part) for part in text]
                 assert got == (value if isinstance(value, list) else [value]), (name, payload.hex())
             assert info in ";".join(seen["_ws.col.Info"]) and seen["_ws.expert.message"] == ([expert] if expert else [])
 
@@ -261,8 +246,7 @@ if TSHARK is not None:
         path = tmp_path / "cut.pcap"
         path.write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1) + b"".join(packets))
         asked = ["-e", "floreana.payload_length", "-e", "_ws.expert.message", "-e", "_ws.col.Info", "-e", "_ws.malformed"]
-        command = [str(TSHARK), "-X", f"lua_script:{SCRIPT}", "-r", str(path), "-T", "fields", *asked]
-        lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+        lines = run_tshark(path, "-T", "fields", *asked).splitlines()
         for (raw, size), line in zip(frames, lines, strict=True):
             length, expert, info, malformed = line.split("\t")
             assert length == (str(len(raw) - 64) if size >= 64 else "") and not expert and not malformed, (size, line)

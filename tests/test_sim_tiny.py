@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dissected import TSHARK, compare_capture
 from jsonschema import Draft202012Validator, ValidationError
 
 from floreana.cli import main
@@ -215,6 +216,19 @@ def test_verify_agrees_in_a_process_of_its_own(
     assert main(["verify", str(folder)]) == 1
     error = capsys.readouterr().err
     assert "first difference" in error and "kernel node1." in error
+
+
+if TSHARK is not None:
+
+    def test_tshark_dissects_every_frame_of_the_capture(verilator: tuple[Finished, Quiet]) -> None:
+        """Each field that docs/wireshark/floreana.lua shows is what the bytes say, and nothing is complained of."""
+        path = verilator[0].folder / "traffic.pcapng"
+        checked, seen = compare_capture(path)
+        # once where it left and once where it arrived, but for what is under way when the run ends
+        assert verilator[0].content["frames"] < checked <= 2 * verilator[0].content["frames"]
+        # a clean run has all types but nack, and slices as well as control messages
+        assert set(seen) == {"ack", "hello", "hello-ack", "int8", "int32", "control"}, seen
+        print(f"every field of {checked} frames compared: {dict(seen)}")
 
 
 # ----------------------------------------------------------------------------------------------------------------- planted errors

