@@ -228,6 +228,9 @@ def open_watcher(net: Net) -> Watcher:
     return Watcher(host, manager_client(job, host), job)
 
 
+LINK_UP = 4  # times the patience of a table, for the first one
+
+
 def patience(net: Net, job: Job) -> float:
     """Seconds after which a node that does not answer is said not to: time enough for a lost hello and a lost request."""
     return max(5.0, 12 * job.timers.rto / net.cycles_per_second)
@@ -247,7 +250,7 @@ def top(path: Path, console: Console, interval: float, once: bool, ended: Callab
     title = f"{net.project}: {net.cycles_per_second:,} cycles of the design a second"
     with watcher.host:
         longest = patience(net, watcher.job)
-        now = watcher.look(longest)
+        now = watcher.look(LINK_UP * longest)  # the links come up first
         if once:
             console.print(render(watcher.job.nodes, now, {}, title))
             return 0 if now else 3
