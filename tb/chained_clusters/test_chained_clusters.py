@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two chained clusters of one node each on the RTL, and a host with the real admission: many more sequences than slots.
 
-Frames leave and arrive under random stalls and are for a random time on the wire, in order on each link. Rows come in random order, and
-the host is slow to give slots back, so that whole sequences wait in the gateway. Every row on the wire equals the integer model.
+Frames leave and arrive under random stalls and are for a random time on the wire, in order on each link. Inside the nodes kernels and
+gateways seem to have no room in half of the cycles, so that messages wait in the switches. Rows come in random order, and the host is
+slow to give slots back, so that whole sequences wait in the gateway. Every row on the wire equals the integer model.
 CHAIN_SEQUENCES: how many sequences (60). CHAIN_FORGET = 1: the gateway keeps no credits, which must be seen.
 """
 
@@ -59,6 +60,7 @@ class Chain(Network):
         super().__init__(dut, plan, seed)
         self.rng = random.Random(seed)
         dut.forget_credits.value = FORGET
+        dut.stall_kernels.value = 1
         self.wire: list[tuple[int, int, int, int, bytes]] = []  # heap: arrival, number, source, target, frame
         self.arrival: dict[tuple[int, int], int] = defaultdict(int)  # of the last frame of a link
         self.delayed = 0
@@ -240,6 +242,8 @@ async def more_sequences_than_slots(dut: Any) -> None:
     assert chain.values == 2 * rows * HIDDEN, "a row is missing on the wire"
     both = dut.both_wait.value.to_unsigned()
     assert both > 0, "the gateway never held rows of both slots while both were busy in the second cluster"
+    stalled = dut.kernels_stalled.value.to_unsigned()
+    assert stalled > chain.now, "the kernels were not stalled"
     every = await chain.check_clean()
     assert [stale(got) for got in every] == [0, 0]
     got = every[1]

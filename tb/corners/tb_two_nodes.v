@@ -76,6 +76,8 @@ module tb_two_nodes #(
     output wire          n1_sts_active,
     output wire [27:0]   n1_banks,
     input  wire          forget_credits,    // a fault that is put in: the gateway of node 1 takes every slot of its cluster for free
+    input  wire          stall_kernels,     // each kernel and gateway has no room for its switch to begin a message in half of the cycles, at random
+    output reg  [31:0]   kernels_stalled,   // cycles in which one of them had none, of both nodes
     output reg  [31:0]   both_wait          // cycles in which it holds rows of every slot that wait only for that slot of its cluster
 );
 
@@ -166,6 +168,18 @@ if (GATEWAY == 1) begin : g_gate
         if (&u_node1.g_gateway.u_gateway.u_out.wait_slot) both_wait <= both_wait + 1'b1;
         if (rst) both_wait <= 32'd0;
     end
+    // kernels always have room: what the switch looks at is taken in its place
+    reg [31:0] lfsr;
+    wire       next = lfsr[31] ^ lfsr[21] ^ lfsr[1] ^ lfsr[0];
+    always @(posedge clk) begin
+        lfsr <= rst ? 32'd1 : {lfsr[30:0], next};
+        if (stall_kernels) begin
+            force u_node0.room = {lfsr[5], u_node0.eth_room, lfsr[0], lfsr[7], lfsr[13], lfsr[19]};
+            force u_node1.room = {lfsr[9], u_node1.eth_room, lfsr[3], lfsr[11], lfsr[17], lfsr[29]};
+        end
+        if (rst) kernels_stalled <= 32'd0;
+        else     kernels_stalled <= kernels_stalled + {31'd0, |(~u_node0.room & 6'h2F)} + {31'd0, |(~u_node1.room & 6'h2F)};
+    end
     for (g = 0; g < (1 << SLOT_W); g = g + 1) begin : g_slot
         always @(posedge clk) begin
             if (forget_credits) force u_node1.g_gateway.u_gateway.u_out.g_slot[g].credit_reg = 1'b1;
@@ -173,6 +187,7 @@ if (GATEWAY == 1) begin : g_gate
     end
 end else begin : g_no_gate
     always @(posedge clk) both_wait <= 32'd0;
+    always @(posedge clk) kernels_stalled <= 32'd0;
 end
 endgenerate
 
